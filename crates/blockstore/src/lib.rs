@@ -1,0 +1,1 @@
+//! Segment files: Arrow, mapped and checksummed, over a blob store

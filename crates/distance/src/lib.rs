@@ -1,0 +1,1 @@
+//! Distance kernels over f32 and quantised codes

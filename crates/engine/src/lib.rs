@@ -1,0 +1,1 @@
+//! The database: collections, snapshots, planner, seal and compaction

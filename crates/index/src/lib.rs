@@ -1,0 +1,1 @@
+//! Nearest-neighbour indices: flat and hnsw, and the cache of open ones

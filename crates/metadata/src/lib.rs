@@ -1,0 +1,1 @@
+//! SQLite: catalog, log, postings, full text, and filters to bitmaps

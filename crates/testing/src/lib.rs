@@ -1,0 +1,1 @@
+//! Datasets, recall and generators for tests
