@@ -1,0 +1,59 @@
+//! Nanoseconds per row of every kernel at every level that the CPU has: `cargo bench -p ferrochrome-distance --bench kernels`.
+//!
+//! 64 rows that fit the cache: arithmetic, not memory.
+#![allow(clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use ferrochrome_distance::supported;
+
+const ROWS: usize = 64;
+const REPEATS: usize = 2_000;
+
+fn nanoseconds(mut run: impl FnMut()) -> f64 {
+    let pass = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        for _ in 0..REPEATS {
+            run();
+        }
+        start.elapsed().as_nanos() as f64 / (REPEATS * ROWS) as f64
+    };
+    (0..5).map(|_| pass(&mut run)).fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    println!(
+        "{:<8}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "isa", "dim", "dot", "dot_4", "l2", "4 bits", "8 bits"
+    );
+    for dim in [128, 384, 1_536] {
+        let values: Vec<f32> = (0..ROWS * dim).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect();
+        let rows: Vec<&[f32]> = values.chunks_exact(dim).collect();
+        let bytes: Vec<u8> = (0..ROWS * dim).map(|i| (i % 200) as u8).collect();
+        let query: Vec<i8> = (0..dim).map(|i| (i % 200) as i8).collect();
+        let labels: Vec<u32> = (0..ROWS as u32).collect();
+        let mut sums = [0; ROWS];
+        for kernels in supported() {
+            let dot = nanoseconds(|| {
+                for row in &rows {
+                    black_box(kernels.dot(rows[0], row));
+                }
+            });
+            let dot_4 = nanoseconds(|| {
+                for four in rows.as_chunks::<4>().0 {
+                    black_box(kernels.dot_4(rows[0], *four));
+                }
+            });
+            let l2 = nanoseconds(|| {
+                for row in &rows {
+                    black_box(kernels.l2_squared(rows[0], row));
+                }
+            });
+            let int4 = nanoseconds(|| kernels.int4_dot(black_box(&query), &bytes, &labels, &mut sums));
+            let int8 = nanoseconds(|| kernels.int8_dot(black_box(&query), &bytes, &labels, &mut sums));
+            let isa = kernels.isa().as_str();
+            println!("{isa:<8}{dim:>6}{dot:>10.1}{dot_4:>10.1}{l2:>10.1}{int4:>10.1}{int8:>10.1}");
+        }
+    }
+}

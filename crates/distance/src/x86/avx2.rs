@@ -1,0 +1,229 @@
+//! AVX2 with FMA: eight f32 or thirty-two bytes at a time.
+
+use core::arch::x86_64::*;
+
+use super::for_each_row;
+use crate::transform;
+
+const LANES: usize = 8;
+
+/// Dot product, or with `L2` the squared distance, of `query` and each of `rows`. One order of summation whatever `ROWS`.
+///
+/// # Safety
+/// The CPU has the features below; `query` and every row are readable for `dim` values.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn sum_f32<const L2: bool, const ROWS: usize>(
+    query: *const f32,
+    rows: [*const f32; ROWS],
+    dim: usize,
+) -> [f32; ROWS] {
+    let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+    let mut i = 0;
+    while i + 2 * LANES <= dim {
+        for half in 0..2 {
+            // SAFETY: two registers are left below `dim`.
+            let a = unsafe { _mm256_loadu_ps(query.add(i + half * LANES)) };
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: as above.
+                let b = unsafe { _mm256_loadu_ps(row.add(i + half * LANES)) };
+                sum[half] = add_term::<L2>(a, b, sum[half]);
+            }
+        }
+        i += 2 * LANES;
+    }
+    for half in 0..2 {
+        let mask = first_lanes(dim.saturating_sub(i + half * LANES));
+        // SAFETY: masked-off lanes are not read, and the others lie below `dim`.
+        let a = unsafe { _mm256_maskload_ps(query.wrapping_add(i + half * LANES), mask) };
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: as above.
+            let b = unsafe { _mm256_maskload_ps(row.wrapping_add(i + half * LANES), mask) };
+            sum[half] = add_term::<L2>(a, b, sum[half]);
+        }
+    }
+    sums.map(|sum| {
+        let lanes = _mm256_add_ps(sum[0], sum[1]);
+        let half = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+        let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+        _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)))
+    })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_term<const L2: bool>(a: __m256, b: __m256, sum: __m256) -> __m256 {
+    if L2 {
+        let difference = _mm256_sub_ps(a, b);
+        _mm256_fmadd_ps(difference, difference, sum)
+    } else {
+        _mm256_fmadd_ps(a, b, sum)
+    }
+}
+
+/// A mask that selects the first `count` of eight lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn first_lanes(count: usize) -> __m256i {
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(LANES) as i32), lane)
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::int4_dot_unchecked`](crate::Kernels::int4_dot_unchecked).
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn int4_dot(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    count: usize,
+    out: *mut i32,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        for_each_row(
+            codes,
+            dims / 2,
+            labels,
+            count,
+            out,
+            |rows| reduce_4(int4_rows(query, rows, dims)),
+            |rows| int4_rows(query, rows, dims).map(|sum| reduce(sum)),
+        );
+    }
+}
+
+/// # Safety
+/// As [`int4_dot`]; `rows` are rows of the codes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int4_rows<const ROWS: usize>(
+    query: *const i8,
+    rows: [*const u8; ROWS],
+    dims: usize,
+) -> [__m256i; ROWS] {
+    let nibble = _mm256_set1_epi8(15);
+    let one = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_si256(); ROWS];
+    let mut byte = 0;
+    while byte < dims / 2 {
+        // SAFETY: `dims` is a multiple of 128, so whole blocks of query and codes are left.
+        unsafe {
+            let query: [__m256i; 4] =
+                std::array::from_fn(|i| _mm256_loadu_si256(query.add(2 * byte + 32 * i).cast()));
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let a = _mm256_loadu_si256(row.add(byte).cast());
+                let b = _mm256_loadu_si256(row.add(byte + 32).cast());
+                // Eight products of at most 15 * 127 fit 16 bits.
+                let low = _mm256_add_epi16(
+                    _mm256_maddubs_epi16(_mm256_and_si256(a, nibble), query[0]),
+                    _mm256_maddubs_epi16(_mm256_and_si256(b, nibble), query[1]),
+                );
+                let high = _mm256_add_epi16(
+                    _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(a), nibble), query[2]),
+                    _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(b), nibble), query[3]),
+                );
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_add_epi16(low, high), one));
+            }
+        }
+        byte += 64;
+    }
+    sums
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::int8_dot_unchecked`](crate::Kernels::int8_dot_unchecked).
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn int8_dot(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    count: usize,
+    out: *mut i32,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        for_each_row(
+            codes,
+            dims,
+            labels,
+            count,
+            out,
+            |rows| reduce_4(int8_rows(query, rows, dims)),
+            |rows| int8_rows(query, rows, dims).map(|sum| reduce(sum)),
+        );
+    }
+}
+
+/// # Safety
+/// As [`int8_dot`]; `rows` are rows of the codes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int8_rows<const ROWS: usize>(
+    query: *const i8,
+    rows: [*const u8; ROWS],
+    dims: usize,
+) -> [__m256i; ROWS] {
+    let one = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_si256(); ROWS];
+    let mut byte = 0;
+    while byte < dims {
+        // SAFETY: `dims` is a multiple of 32, so whole registers of query and codes are left.
+        unsafe {
+            let query = _mm256_loadu_si256(query.add(byte).cast());
+            let magnitude = _mm256_abs_epi8(query);
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // Unsigned by signed is all there is: the query's sign moves to the code. Two products of 127 * 127 fit 16 bits.
+                let signed = _mm256_sign_epi8(_mm256_loadu_si256(row.add(byte).cast()), query);
+                let pairs = _mm256_maddubs_epi16(magnitude, signed);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, one));
+            }
+        }
+        byte += 32;
+    }
+    sums
+}
+
+/// The sum of the eight lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn reduce(sum: __m256i) -> i32 {
+    let half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+    let pair = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
+    _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32::<0b10_11_00_01>(pair)))
+}
+
+/// The sums of the eight lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn reduce_4(sums: [__m256i; 4]) -> [i32; 4] {
+    let [a, b, c, d] = sums;
+    let abcd = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let quarter = _mm_add_epi32(_mm256_castsi256_si128(abcd), _mm256_extracti128_si256::<1>(abcd));
+    let mut out = [0; 4];
+    // SAFETY: `out` has room for the 16 bytes.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), quarter) };
+    out
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn hadamard(values: &mut [f32]) {
+    transform::hadamard(values);
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn multiply(values: &mut [f32], factors: &[f32]) {
+    transform::multiply(values, factors);
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8]) -> i32 {
+    transform::quantize(values, inverse_step, codes)
+}

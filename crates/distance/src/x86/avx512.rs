@@ -1,0 +1,203 @@
+//! AVX-512 F, BW, VL and VNNI: sixteen f32 or sixty-four bytes at a time.
+
+use core::arch::x86_64::*;
+
+use super::for_each_row;
+use crate::transform;
+
+const LANES: usize = 16;
+
+/// Dot product, or with `L2` the squared distance, of `query` and each of `rows`. One order of summation whatever `ROWS`.
+///
+/// # Safety
+/// The CPU has the features below; `query` and every row are readable for `dim` values.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn sum_f32<const L2: bool, const ROWS: usize>(
+    query: *const f32,
+    rows: [*const f32; ROWS],
+    dim: usize,
+) -> [f32; ROWS] {
+    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    let mut i = 0;
+    while i < dim {
+        for half in 0..2 {
+            let left = dim.saturating_sub(i + half * LANES);
+            let mask = if left >= LANES { !0 } else { ((1_u32 << left) - 1) as __mmask16 };
+            // SAFETY: masked-off lanes are not read, and the others lie below `dim`.
+            let a = unsafe { _mm512_maskz_loadu_ps(mask, query.wrapping_add(i + half * LANES)) };
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: as above.
+                let b = unsafe { _mm512_maskz_loadu_ps(mask, row.wrapping_add(i + half * LANES)) };
+                sum[half] = if L2 {
+                    let difference = _mm512_sub_ps(a, b);
+                    _mm512_fmadd_ps(difference, difference, sum[half])
+                } else {
+                    _mm512_fmadd_ps(a, b, sum[half])
+                };
+            }
+        }
+        i += 2 * LANES;
+    }
+    sums.map(|sum| _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1])))
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::int4_dot_unchecked`](crate::Kernels::int4_dot_unchecked).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn int4_dot(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    count: usize,
+    out: *mut i32,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        for_each_row(
+            codes,
+            dims / 2,
+            labels,
+            count,
+            out,
+            |rows| reduce_4(int4_rows(query, rows, dims)),
+            |rows| int4_rows(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum)),
+        );
+    }
+}
+
+/// # Safety
+/// As [`int4_dot`]; `rows` are rows of the codes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn int4_rows<const ROWS: usize>(
+    query: *const i8,
+    rows: [*const u8; ROWS],
+    dims: usize,
+) -> [__m512i; ROWS] {
+    let nibble = _mm512_set1_epi8(15);
+    let mut sums = [_mm512_setzero_si512(); ROWS];
+    let mut byte = 0;
+    while byte < dims / 2 {
+        // SAFETY: `dims` is a multiple of 128, so whole blocks of query and codes are left.
+        unsafe {
+            let query_low = _mm512_loadu_si512(query.add(2 * byte).cast());
+            let query_high = _mm512_loadu_si512(query.add(2 * byte + 64).cast());
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let block = _mm512_loadu_si512(row.add(byte).cast());
+                let low = _mm512_and_si512(block, nibble);
+                let high = _mm512_and_si512(_mm512_srli_epi16::<4>(block), nibble);
+                *sum = _mm512_dpbusd_epi32(*sum, low, query_low);
+                *sum = _mm512_dpbusd_epi32(*sum, high, query_high);
+            }
+        }
+        byte += 64;
+    }
+    sums
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::int8_dot_unchecked`](crate::Kernels::int8_dot_unchecked).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn int8_dot(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    count: usize,
+    out: *mut i32,
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        // VNNI multiplies unsigned by signed bytes: the codes get 128 added, and the query's share of it is taken off again.
+        let excess = 128 * query_sum(query, dims);
+        for_each_row(
+            codes,
+            dims,
+            labels,
+            count,
+            out,
+            |rows| reduce_4(int8_rows(query, rows, dims)).map(|sum| sum - excess),
+            |rows| int8_rows(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum) - excess),
+        );
+    }
+}
+
+/// # Safety
+/// As [`int8_dot`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn query_sum(query: *const i8, dims: usize) -> i32 {
+    let one = _mm512_set1_epi8(1);
+    let mut sum = _mm512_setzero_si512();
+    let mut byte = 0;
+    while byte < dims {
+        // SAFETY: `dims` is a multiple of 64.
+        sum = _mm512_dpbusd_epi32(sum, one, unsafe { _mm512_loadu_si512(query.add(byte).cast()) });
+        byte += 64;
+    }
+    _mm512_reduce_add_epi32(sum)
+}
+
+/// # Safety
+/// As [`int8_dot`]; `rows` are rows of the codes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn int8_rows<const ROWS: usize>(
+    query: *const i8,
+    rows: [*const u8; ROWS],
+    dims: usize,
+) -> [__m512i; ROWS] {
+    let sign = _mm512_set1_epi8(-128);
+    let mut sums = [_mm512_setzero_si512(); ROWS];
+    let mut byte = 0;
+    while byte < dims {
+        // SAFETY: `dims` is a multiple of 64, so whole registers of query and codes are left.
+        unsafe {
+            let query = _mm512_loadu_si512(query.add(byte).cast());
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let codes = _mm512_xor_si512(_mm512_loadu_si512(row.add(byte).cast()), sign);
+                *sum = _mm512_dpbusd_epi32(*sum, codes, query);
+            }
+        }
+        byte += 64;
+    }
+    sums
+}
+
+/// The sums of the sixteen lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn reduce_4(sums: [__m512i; 4]) -> [i32; 4] {
+    let [a, b, c, d] = sums;
+    let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    let abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    let half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64::<1>(abcd));
+    let quarter = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+    let mut out = [0; 4];
+    // SAFETY: `out` has room for the 16 bytes.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), quarter) };
+    out
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn hadamard(values: &mut [f32]) {
+    transform::hadamard(values);
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn multiply(values: &mut [f32], factors: &[f32]) {
+    transform::multiply(values, factors);
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8]) -> i32 {
+    transform::quantize(values, inverse_step, codes)
+}

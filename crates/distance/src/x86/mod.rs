@@ -1,0 +1,88 @@
+//! x86-64.
+
+mod avx2;
+mod avx512;
+
+use crate::kernels::{Isa, Kernels};
+
+static AVX2: Kernels = Kernels {
+    isa: Isa::Avx2,
+    dot: avx2::sum_f32::<false, 1>,
+    dot_4: avx2::sum_f32::<false, 4>,
+    l2_squared: avx2::sum_f32::<true, 1>,
+    l2_squared_4: avx2::sum_f32::<true, 4>,
+    int4_dot: avx2::int4_dot,
+    int8_dot: avx2::int8_dot,
+    hadamard: avx2::hadamard,
+    multiply: avx2::multiply,
+    quantize: avx2::quantize,
+};
+
+static AVX512: Kernels = Kernels {
+    isa: Isa::Avx512,
+    dot: avx512::sum_f32::<false, 1>,
+    dot_4: avx512::sum_f32::<false, 4>,
+    l2_squared: avx512::sum_f32::<true, 1>,
+    l2_squared_4: avx512::sum_f32::<true, 4>,
+    int4_dot: avx512::int4_dot,
+    int8_dot: avx512::int8_dot,
+    hadamard: avx512::hadamard,
+    multiply: avx512::multiply,
+    quantize: avx512::quantize,
+};
+
+/// Rows ahead of the one being scored whose codes are asked for: deep enough to hide a miss, few enough for the fill buffers.
+const LOOK_AHEAD: usize = 16;
+
+/// The levels above scalar that this CPU has, weakest first.
+pub(crate) fn supported() -> Vec<&'static Kernels> {
+    let mut levels = Vec::new();
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        levels.push(&AVX2);
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+        {
+            levels.push(&AVX512);
+        }
+    }
+    levels
+}
+
+/// Runs `four` over groups of four labels and `one` over the rest, with the codes of later labels on their way.
+///
+/// # Safety
+/// `labels` and `out` have `count` entries, and what `four` and `one` ask of their row pointers holds for each label's row.
+#[inline(always)]
+unsafe fn for_each_row(
+    codes: *const u8,
+    stride: usize,
+    labels: *const u32,
+    count: usize,
+    out: *mut i32,
+    four: impl Fn([*const u8; 4]) -> [i32; 4],
+    one: impl Fn([*const u8; 1]) -> [i32; 1],
+) {
+    // SAFETY: only called with `i < count`.
+    let row = |i: usize| unsafe { codes.wrapping_add(*labels.add(i) as usize * stride) };
+    for i in 0..count.min(LOOK_AHEAD) {
+        crate::prefetch_bytes(row(i), stride);
+    }
+    let mut i = 0;
+    while i + 4 <= count {
+        for ahead in i + LOOK_AHEAD..(i + LOOK_AHEAD + 4).min(count) {
+            crate::prefetch_bytes(row(ahead), stride);
+        }
+        let sums = four([row(i), row(i + 1), row(i + 2), row(i + 3)]);
+        // SAFETY: `i + 4 <= count`, the length of `out`.
+        unsafe { out.add(i).cast::<[i32; 4]>().write_unaligned(sums) };
+        i += 4;
+    }
+    while i < count {
+        let [sum] = one([row(i)]);
+        // SAFETY: `i < count`.
+        unsafe { out.add(i).write(sum) };
+        i += 1;
+    }
+}
