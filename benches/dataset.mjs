@@ -1,0 +1,102 @@
+// The WordNet data set (117,659 real sentence embeddings with text and metadata), which lies beside the repository.
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+
+const folder = fileURLToPath(new URL("../../shared/data/wordnet/", import.meta.url));
+
+/** Floats in one embedding. */
+export const DIMENSION = 384;
+/** Entries in the whole set. */
+export const ALL_ROWS = 117_659;
+/** Query sentences in the whole set. */
+export const ALL_QUERIES = 2_000;
+/** Exact neighbours that the set brings for each query, over all rows. */
+const NEIGHBORS_STORED = 100;
+
+/** What to tell a user whose copy is missing, or null when it is there. */
+export function missingDataset() {
+  if (existsSync(`${folder}vectors.f16`)) return null;
+  return (
+    "The benches need the WordNet data set at ../shared/data/wordnet, relative to the repository\n" +
+    "(vectors.f16, records.jsonl.gz, queries.f16, queries.jsonl.gz, neighbors_cosine_100.u32); it is not there."
+  );
+}
+
+/** All 65,536 halves as floats: widening by look-up is the fastest way in plain JavaScript. */
+function halfTable() {
+  const table = new Float32Array(65_536);
+  for (let half = 0; half < 65_536; half++) {
+    const exponent = (half >> 10) & 0x1f;
+    const fraction = half & 0x3ff;
+    const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+    table[half] = half & 0x8000 ? -magnitude : magnitude;
+  }
+  return table;
+}
+
+function readHalves(file, rows) {
+  const bytes = readFileSync(folder + file);
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, rows * DIMENSION);
+  const table = halfTable();
+  return Float32Array.from(halves, (half) => table[half]);
+}
+
+const readLines = (file) => gunzipSync(readFileSync(folder + file)).toString("utf8").trimEnd().split("\n");
+
+/** The first `count` query sentences as Float32Arrays. */
+export function readQueries(count) {
+  const floats = readHalves("queries.f16", count);
+  return Array.from({ length: count }, (_, row) => floats.subarray(row * DIMENSION, (row + 1) * DIMENSION));
+}
+
+/** The ids of the first `rows` entries. */
+export function readIds(rows) {
+  return readLines("records.jsonl.gz").slice(0, rows).map((line) => JSON.parse(line).id);
+}
+
+/** Row numbers of the ten exact nearest of all entries, per query. */
+export function readExactNeighbors(queries, k) {
+  const bytes = readFileSync(`${folder}neighbors_cosine_100.u32`);
+  return Array.from({ length: queries }, (_, query) =>
+    Array.from({ length: k }, (_, rank) => bytes.readUInt32LE((query * NEIGHBORS_STORED + rank) * 4)),
+  );
+}
+
+/** An even spread of 0..999 that has nothing to do with the embeddings, the same in every run. */
+function bucket(row) {
+  let bits = Math.imul(row + 1, 0x9e3779b1);
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  return ((bits ^ (bits >>> 13)) >>> 0) % 1000;
+}
+
+/**
+ * The first `rows` entries: ids, documents, metadata and one row-major Float32Array.
+ * `synthetic` adds the metadata key `bucket`, by which filters of any share can be asked.
+ */
+export function readEntries(rows, { synthetic = false } = {}) {
+  const ids = [];
+  const documents = [];
+  const metadatas = [];
+  for (const [row, line] of readLines("records.jsonl.gz").slice(0, rows).entries()) {
+    const record = JSON.parse(line);
+    ids.push(record.id);
+    documents.push(record.document);
+    metadatas.push(synthetic ? { ...record.metadata, bucket: bucket(row) } : record.metadata);
+  }
+  return { ids, documents, metadatas, vectors: readHalves("vectors.f16", rows) };
+}
+
+/** Cuts entries into batches, as every store is given them. */
+export function* batches({ ids, documents, metadatas, vectors }, size) {
+  for (let first = 0; first < ids.length; first += size) {
+    const last = Math.min(first + size, ids.length);
+    yield {
+      firstRow: first,
+      ids: ids.slice(first, last),
+      documents: documents.slice(first, last),
+      metadatas: metadatas.slice(first, last),
+      vectors: vectors.subarray(first * DIMENSION, last * DIMENSION),
+    };
+  }
+}

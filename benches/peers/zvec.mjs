@@ -1,0 +1,87 @@
+import { availableParallelism } from "node:os";
+import { DIMENSION } from "../dataset.mjs";
+import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
+import { literal, whereToSql } from "./sql-filter.mjs";
+
+/** Documents that one insert takes. */
+const MOST_AT_ONCE = 1024;
+
+let zvec;
+
+function adapt(collection) {
+  const request = (vector, { k, ef, filter, records }) => ({
+    fieldName: "embedding",
+    vector,
+    topk: k,
+    outputFields: records ? ["document", "pos", "domain", "words", "links"] : [],
+    params: { indexType: zvec.ZVecIndexType.HNSW, ef },
+    ...(filter && { filter }),
+  });
+  const ids = (docs) => docs.map((doc) => doc.id);
+  return {
+    efs: [16, 32, 64, 100, 200, 400],
+    insert(batch) {
+      const docs = batch.ids.map((id, i) => ({
+        id,
+        vectors: { embedding: batch.vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION) },
+        fields: { document: batch.documents[i], ...batch.metadatas[i] },
+      }));
+      for (let first = 0; first < docs.length; first += MOST_AT_ONCE) {
+        const failed = collection.insertSync(docs.slice(first, first + MOST_AT_ONCE)).find(({ ok }) => !ok);
+        if (failed) throw new Error(`zvec: ${failed.message}`);
+      }
+    },
+    finish: () => collection.optimize({ concurrency: availableParallelism() }),
+    prepareQuery: (vector) => vector,
+    prepareFilter: ({ where, whereDocument }) =>
+      [where && whereToSql(where), whereDocument && `document LIKE ${literal(`%${whereDocument.$contains}%`)}`]
+        .filter(Boolean)
+        .join(" AND "),
+    query: (vector, options) => ids(collection.querySync(request(vector, options))),
+    queryInFlight: async (vector, options) => ids(await collection.query(request(vector, options))),
+    close: () => collection.closeSync(),
+  };
+}
+
+function schema({ quantizeType }, efConstruction) {
+  const { ZVecDataType: types, ZVecIndexType: indices } = zvec;
+  const inverted = (name, dataType) => ({ name, dataType, nullable: true, indexParams: { indexType: indices.INVERT } });
+  return new zvec.ZVecCollectionSchema({
+    name: "wordnet",
+    vectors: {
+      name: "embedding",
+      dataType: types.VECTOR_FP32,
+      dimension: DIMENSION,
+      indexParams: {
+        indexType: indices.HNSW,
+        metricType: zvec.ZVecMetricType.COSINE,
+        m: M,
+        efConstruction,
+        ...(quantizeType && { quantizeType: zvec.ZVecQuantizeType[quantizeType] }),
+      },
+    },
+    fields: [
+      { name: "document", dataType: types.STRING },
+      inverted("pos", types.STRING),
+      inverted("domain", types.STRING),
+      inverted("words", types.INT32),
+      inverted("links", types.INT32),
+      inverted("bucket", types.INT32),
+    ],
+  });
+}
+
+export default {
+  name: "zvec",
+  variants: { "HNSW f32": {}, "HNSW int8": { quantizeType: "INT8" } },
+  durability: "write-ahead log",
+  storesRecords: true,
+  async connect() {
+    zvec = await importPackage("@zvec/zvec");
+    zvec.ZVecInitialize({ logLevel: zvec.ZVecLogLevel.ERROR });
+  },
+  create(path, variant, { efConstruction = EF_CONSTRUCTION }) {
+    return adapt(zvec.ZVecCreateAndOpen(path, schema(variant, efConstruction)));
+  },
+  open: (path) => adapt(zvec.ZVecOpen(path)),
+};
