@@ -1,0 +1,296 @@
+//! One file, mapped or in memory, whose blocks are verified at first touch.
+
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_buffer::Buffer;
+use ferrochrome_types::{Error, Result};
+use memmap2::Mmap;
+
+use crate::checksum::{BLOCK_SIZE, ChecksumTable};
+
+/// Blocks that the kernel maps together when one of them is touched (64 KiB, Linux's default `fault_around_bytes`).
+const BLOCKS_PER_FAULT: u32 = 16;
+
+/// A file of a [`BlobStore`](crate::BlobStore). Clones share one mapping.
+///
+/// Bytes leave it through [`bytes`](Blob::bytes) only, after the checksum of each block that they touch was verified once.
+#[derive(Clone)]
+pub struct Blob(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    content: Content,
+    /// `None` for `segment.json`, which carries its checksum inside.
+    table: Option<ChecksumTable>,
+    /// One bit per block: verified since the last release.
+    verified: Box<[AtomicU64]>,
+    /// Groups of [`BLOCKS_PER_FAULT`] blocks with a bit set.
+    touched_groups: AtomicU64,
+}
+
+enum Content {
+    Mapped(Mmap),
+    Memory(Buffer),
+}
+
+impl Content {
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Content::Mapped(map) => map,
+            Content::Memory(buffer) => buffer,
+        }
+    }
+}
+
+impl Blob {
+    /// Maps `file`.
+    pub(crate) fn map(name: &str, file: &File, table: Option<ChecksumTable>) -> Result<Self> {
+        // SAFETY: the mapping is sound as long as nobody changes the file. A staged file is opened only after its writer was
+        // finished, and a published file is never written again, only unlinked, which leaves the mapping intact.
+        let map = unsafe { Mmap::map(file) }.map_err(|e| Error::io(name, e))?;
+        Self::new(name, Content::Mapped(map), table)
+    }
+
+    /// Wraps bytes in memory.
+    pub(crate) fn in_memory(name: &str, bytes: Buffer, table: Option<ChecksumTable>) -> Result<Self> {
+        Self::new(name, Content::Memory(bytes), table)
+    }
+
+    fn new(name: &str, content: Content, table: Option<ChecksumTable>) -> Result<Self> {
+        let len = content.as_slice().len();
+        if let Some(table) = &table
+            && table.file_len() != len as u64
+        {
+            let what = format!("it has {len} bytes, but was written with {}", table.file_len());
+            return Err(Error::corrupted(name, what));
+        }
+        let blocks = table.as_ref().map_or(0, ChecksumTable::block_count);
+        let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let name = name.to_owned();
+        Ok(Blob(Arc::new(Inner { name, content, table, verified, touched_groups: AtomicU64::new(0) })))
+    }
+
+    /// `<folder>/<file>`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.content.as_slice().len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of `range`, verified.
+    ///
+    /// # Errors
+    /// `Corrupted` if the range passes the end of the file or a block does not match its checksum.
+    #[inline]
+    pub fn bytes(&self, range: Range<usize>) -> Result<&[u8]> {
+        let Some(bytes) = self.0.content.as_slice().get(range.clone()) else {
+            return Err(self.out_of_bounds(&range));
+        };
+        if !bytes.is_empty() && self.0.table.is_some() {
+            for block in range.start / BLOCK_SIZE..=(range.end - 1) / BLOCK_SIZE {
+                let word = &self.0.verified[block / 64];
+                if word.load(Ordering::Relaxed) & (1 << (block % 64)) == 0 {
+                    self.verify_block(block)?;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// All bytes, verified.
+    ///
+    /// # Errors
+    /// `Corrupted` if a block does not match its checksum.
+    pub fn all(&self) -> Result<&[u8]> {
+        self.bytes(0..self.len())
+    }
+
+    /// Verifies every block that was not verified yet.
+    ///
+    /// # Errors
+    /// `Corrupted` if a block does not match its checksum.
+    pub fn verify_all(&self) -> Result<()> {
+        self.all().map(|_| ())
+    }
+
+    /// The `N` bytes at `at`, verified.
+    #[inline]
+    pub(crate) fn array<const N: usize>(&self, at: usize) -> Result<[u8; N]> {
+        let bytes = self.bytes(at..at.saturating_add(N))?;
+        bytes.try_into().map_err(|_| self.out_of_bounds(&(at..at.saturating_add(N))))
+    }
+
+    /// An upper estimate of the resident bytes of a mapped file, counted since the last [`release_pages`](Self::release_pages):
+    /// each first touch counts the 64 KiB that the kernel maps around it. Zero for a file in memory.
+    pub fn touched_bytes(&self) -> u64 {
+        match self.0.content {
+            Content::Mapped(_) => {
+                let groups = self.0.touched_groups.load(Ordering::Relaxed);
+                (groups * u64::from(BLOCKS_PER_FAULT) * BLOCK_SIZE as u64).min(self.len() as u64)
+            }
+            Content::Memory(_) => 0,
+        }
+    }
+
+    /// Lets the kernel drop the pages of a mapped file from this process. They come back, and are verified again, when they
+    /// are next touched; slices that are held stay valid. Does nothing to a file in memory.
+    pub fn release_pages(&self) {
+        let Content::Mapped(map) = &self.0.content else { return };
+        for word in &self.0.verified {
+            let released = count_groups(word.swap(0, Ordering::Relaxed));
+            self.0.touched_groups.fetch_sub(released, Ordering::Relaxed);
+        }
+        #[cfg(unix)]
+        {
+            // SAFETY: the mapping is shared, read-only and backed by a file, so a dropped page is read again from that file
+            // with the same bytes; nothing in memory is lost.
+            // A refusal only means that memory stays resident, so it is not reported.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+        #[cfg(not(unix))]
+        let _ = map;
+    }
+
+    /// Tells the kernel that accesses will be scattered, so that it reads no pages ahead.
+    pub(crate) fn advise_random(&self) {
+        #[cfg(unix)]
+        if let Content::Mapped(map) = &self.0.content {
+            // Only a hint: without it reads are as right, with more read ahead.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
+    /// A hint that the bytes from `at` on are wanted soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize, lines: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(bytes) = self.0.content.as_slice().get(at..) {
+            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            for line in bytes.chunks(64).take(lines) {
+                // SAFETY: prefetching reads nothing that the program can see, and the address is inside the content.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (at, lines);
+    }
+
+    /// The checksum of the table of checksums, zero if there is none.
+    pub(crate) fn table_checksum(&self) -> u32 {
+        self.0.table.as_ref().map_or(0, ChecksumTable::checksum)
+    }
+
+    /// An error that names this file.
+    pub(crate) fn damaged(&self, what: impl fmt::Display) -> Error {
+        Error::corrupted(self.name(), what)
+    }
+
+    #[cold]
+    fn out_of_bounds(&self, range: &Range<usize>) -> Error {
+        self.damaged(format!("bytes {}..{} lie outside its {} bytes", range.start, range.end, self.len()))
+    }
+
+    #[cold]
+    fn verify_block(&self, block: usize) -> Result<()> {
+        let start = block * BLOCK_SIZE;
+        let content = self.0.content.as_slice();
+        let bytes = &content[start..content.len().min(start + BLOCK_SIZE)];
+        let expected = self.0.table.as_ref().and_then(|table| table.block(block));
+        if expected != Some(crc32fast::hash(bytes)) {
+            return Err(self.damaged(format!("the checksum of bytes {start}..{} does not match", start + bytes.len())));
+        }
+        let bit = 1_u64 << (block % 64);
+        let before = self.0.verified[block / 64].fetch_or(bit, Ordering::Relaxed);
+        if count_groups(before) != count_groups(before | bit) {
+            self.0.touched_groups.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// How many of the four groups of a word of bits have a bit set.
+fn count_groups(word: u64) -> u64 {
+    (0..64).step_by(BLOCKS_PER_FAULT as usize).filter(|shift| (word >> shift) & 0xffff != 0).count() as u64
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blob").field("name", &self.0.name).field("len", &self.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::ChecksumBuilder;
+    use ferrochrome_types::Code;
+
+    fn table(bytes: &[u8]) -> ChecksumTable {
+        let mut builder = ChecksumBuilder::default();
+        builder.update(bytes);
+        builder.finish()
+    }
+
+    fn mapped(bytes: &[u8], table: ChecksumTable) -> Blob {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        Blob::map("folder/file", &file, Some(table)).unwrap()
+    }
+
+    #[test]
+    fn only_the_touched_blocks_are_verified() {
+        let good = vec![3_u8; 5 * BLOCK_SIZE + 10];
+        let mut bad = good.clone();
+        bad[2 * BLOCK_SIZE + 1] = 4;
+        let blob = mapped(&bad, table(&good));
+        assert_eq!(blob.bytes(0..2 * BLOCK_SIZE).unwrap(), &good[..2 * BLOCK_SIZE]);
+        assert_eq!(blob.bytes(3 * BLOCK_SIZE..blob.len()).unwrap().len(), 2 * BLOCK_SIZE + 10);
+        for range in [2 * BLOCK_SIZE..2 * BLOCK_SIZE + 1, 0..blob.len()] {
+            let error = blob.bytes(range).unwrap_err();
+            assert_eq!(error.code(), Code::Corrupted);
+            assert!(error.message().contains("folder/file"), "{error}");
+        }
+        assert!(blob.verify_all().is_err());
+        assert!(blob.bytes(0..blob.len() + 1).is_err());
+        assert!(blob.bytes(usize::MAX - 1..usize::MAX).is_err());
+        assert!(blob.array::<8>(usize::MAX - 2).is_err());
+    }
+
+    #[test]
+    fn touched_bytes_count_fault_around_groups_and_fall_to_zero() {
+        let bytes: Vec<u8> = (0..200 * BLOCK_SIZE).map(|i| (i % 253) as u8).collect();
+        let blob = mapped(&bytes, table(&bytes));
+        assert_eq!(blob.touched_bytes(), 0);
+        for _ in 0..3 {
+            blob.bytes(10..11).unwrap();
+            blob.bytes(5 * BLOCK_SIZE..5 * BLOCK_SIZE + 1).unwrap();
+            assert_eq!(blob.touched_bytes(), 64 << 10);
+            blob.bytes(100 * BLOCK_SIZE..101 * BLOCK_SIZE).unwrap();
+            assert_eq!(blob.touched_bytes(), 128 << 10);
+            assert_eq!(blob.all().unwrap(), bytes);
+            assert_eq!(blob.touched_bytes(), bytes.len() as u64);
+            blob.release_pages();
+            assert_eq!(blob.touched_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_length_is_refused() {
+        let bytes = Buffer::from(vec![1_u8; 100]);
+        let error = Blob::in_memory("folder/file", bytes, Some(table(&[1; 99]))).unwrap_err();
+        assert_eq!(error.code(), Code::Corrupted);
+    }
+}

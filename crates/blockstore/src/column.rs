@@ -1,0 +1,174 @@
+//! Columns of a record batch, read in place, or decompressed once when first touched.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use ferrochrome_types::Result;
+
+use crate::Blob;
+use crate::arrow_file::{BatchLayout, Codec};
+
+/// Largest buffer that is decompressed: offsets are `i32`.
+const MAX_DECODED_LEN: usize = i32::MAX as usize;
+/// In front of a compressed buffer stands its decompressed length, or this where compressing did not pay.
+const NOT_COMPRESSED: i64 = -1;
+
+/// One buffer of a batch.
+#[derive(Debug)]
+pub(crate) struct ColumnBuffer {
+    place: Range<usize>,
+    codec: Option<Codec>,
+    /// Kept as long as the file is open, because callers borrow from it.
+    decoded: OnceLock<Box<[u8]>>,
+}
+
+impl ColumnBuffer {
+    fn new(place: Range<usize>, codec: Option<Codec>) -> Self {
+        // An empty buffer is not compressed and has no length in front.
+        let codec = if place.is_empty() { None } else { codec };
+        ColumnBuffer { place, codec, decoded: OnceLock::new() }
+    }
+
+    /// Bytes of the buffer, verified; offsets count from the start of the (decompressed) buffer.
+    pub(crate) fn bytes<'a>(&'a self, blob: &'a Blob, range: Range<usize>) -> Result<&'a [u8]> {
+        let found = match self.codec {
+            None if range.start <= range.end && range.end <= self.place.len() => {
+                return blob.bytes(self.place.start + range.start..self.place.start + range.end);
+            }
+            None => None,
+            Some(codec) => self.decoded(blob, codec)?.get(range.clone()),
+        };
+        found.ok_or_else(|| blob.damaged(format!("bytes {range:?} lie outside their column")))
+    }
+
+    /// `N` bytes from `at`.
+    #[inline]
+    pub(crate) fn array<const N: usize>(&self, blob: &Blob, at: usize) -> Result<[u8; N]> {
+        let bytes = self.bytes(blob, at..at.saturating_add(N))?;
+        bytes.try_into().map_err(|_| blob.damaged("a column is cut"))
+    }
+
+    fn decoded(&self, blob: &Blob, codec: Codec) -> Result<&[u8]> {
+        if let Some(decoded) = self.decoded.get() {
+            return Ok(decoded);
+        }
+        let decoded = decode(blob, &self.place, codec)?;
+        Ok(self.decoded.get_or_init(|| decoded.into_boxed_slice()))
+    }
+}
+
+fn decode(blob: &Blob, place: &Range<usize>, codec: Codec) -> Result<Vec<u8>> {
+    let failed = |what: &str| blob.damaged(format!("the buffer at {} {what}", place.start));
+    let (prefix, input) =
+        blob.bytes(place.clone())?.split_first_chunk::<8>().ok_or_else(|| failed("has no length"))?;
+    let declared = i64::from_le_bytes(*prefix);
+    if declared == NOT_COMPRESSED {
+        return Ok(input.to_vec());
+    }
+    let len = usize::try_from(declared).ok().filter(|len| *len <= MAX_DECODED_LEN);
+    let len = len.ok_or_else(|| failed("declares an impossible length"))?;
+    let decoded = match codec {
+        Codec::Lz4Frame => read_at_most(lz4_flex::frame::FrameDecoder::new(input), len),
+        Codec::Zstd => zstd::stream::read::Decoder::with_buffer(input).and_then(|d| read_at_most(d, len)),
+    };
+    let decoded = decoded.map_err(|e| failed(&format!("cannot be decompressed: {e}")))?;
+    if decoded.len() != len {
+        return Err(failed("does not decompress to its declared length"));
+    }
+    Ok(decoded)
+}
+
+/// Reads to the end, but at most one byte more than `len`: what a hostile stream expands to is not trusted.
+fn read_at_most(reader: impl Read, len: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len.min(1 << 20));
+    reader.take(len as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Takes the columns of a batch one after another, in schema order.
+pub(crate) struct ColumnCursor<'a> {
+    layout: &'a BatchLayout,
+    blob: &'a Blob,
+    node: usize,
+    buffer: usize,
+}
+
+impl<'a> ColumnCursor<'a> {
+    pub(crate) fn new(layout: &'a BatchLayout, blob: &'a Blob) -> Self {
+        ColumnCursor { layout, blob, node: 0, buffer: 0 }
+    }
+
+    /// The next column of strings or bytes with `i32` offsets.
+    pub(crate) fn bytes_column(&mut self) -> Result<BytesColumn> {
+        let rows_and_nulls = self.next_node()?;
+        let validity = self.next_validity(rows_and_nulls)?;
+        Ok(BytesColumn { validity, offsets: self.next_buffer()?, data: self.next_buffer()? })
+    }
+
+    /// The next column of numbers, without nulls.
+    pub(crate) fn number_column(&mut self) -> Result<ColumnBuffer> {
+        let (_, nulls) = self.next_node()?;
+        if nulls != 0 {
+            return Err(self.blob.damaged("a column that cannot have nulls has some"));
+        }
+        self.next_buffer()?;
+        self.next_buffer()
+    }
+
+    /// Columns must have as many rows as the batch.
+    fn next_node(&mut self) -> Result<(usize, usize)> {
+        let node = self.layout.nodes.get(self.node).copied();
+        self.node += 1;
+        match node {
+            Some((rows, nulls)) if rows == self.layout.rows => Ok((rows, nulls)),
+            _ => Err(self.blob.damaged("a column is missing or of another length than its batch")),
+        }
+    }
+
+    fn next_buffer(&mut self) -> Result<ColumnBuffer> {
+        let place = self.layout.buffers.get(self.buffer).cloned();
+        self.buffer += 1;
+        let place = place.ok_or_else(|| self.blob.damaged("a buffer is missing"))?;
+        Ok(ColumnBuffer::new(place, self.layout.codec))
+    }
+
+    fn next_validity(&mut self, (_, nulls): (usize, usize)) -> Result<Option<ColumnBuffer>> {
+        let buffer = self.next_buffer()?;
+        Ok((nulls > 0).then_some(buffer))
+    }
+}
+
+/// A column of strings or bytes.
+#[derive(Debug)]
+pub(crate) struct BytesColumn {
+    /// `None` if no row is null.
+    validity: Option<ColumnBuffer>,
+    offsets: ColumnBuffer,
+    data: ColumnBuffer,
+}
+
+impl BytesColumn {
+    /// The value of a row, `None` if it is null.
+    pub(crate) fn get<'a>(&'a self, blob: &'a Blob, row: usize) -> Result<Option<&'a [u8]>> {
+        if let Some(validity) = &self.validity {
+            let [byte] = validity.array(blob, row / 8)?;
+            if byte & (1 << (row % 8)) == 0 {
+                return Ok(None);
+            }
+        }
+        let pair: [u8; 8] = self.offsets.array(blob, row * 4)?;
+        let start = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) as usize;
+        let end = u32::from_le_bytes([pair[4], pair[5], pair[6], pair[7]]) as usize;
+        self.data.bytes(blob, start..end).map(Some)
+    }
+
+    /// As [`get`](Self::get), for text.
+    pub(crate) fn get_str<'a>(&'a self, blob: &'a Blob, row: usize) -> Result<Option<&'a str>> {
+        let Some(bytes) = self.get(blob, row)? else { return Ok(None) };
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(blob.damaged("a text is not UTF-8")),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A store in a folder of the file system.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use ferrochrome_types::{Code, Error, Result};
+
+use crate::checksum::{ChecksumBuilder, ChecksumTable, ChecksumWriter, SIDECAR_SUFFIX};
+use crate::store::{SEGMENT_JSON, check_folder, is_folder, split_name};
+use crate::{Blob, BlobStore, BlobWriter};
+
+/// What is appended to a folder's name until it is published.
+const STAGING_SUFFIX: &str = ".staging";
+
+/// Files in a folder, mapped when read.
+#[derive(Debug)]
+pub struct LocalStore {
+    dir: PathBuf,
+    read_only: bool,
+}
+
+impl LocalStore {
+    /// The store in `dir`, which is made if it is missing and `read_only` is not set.
+    ///
+    /// # Errors
+    /// `Io` if the folder cannot be made; `NotFound` if it is missing and `read_only` is set.
+    pub fn open(dir: &Path, read_only: bool) -> Result<Self> {
+        if read_only {
+            if !dir.is_dir() {
+                return Err(Error::new(Code::NotFound, format!("{} is not a folder", dir.display())));
+            }
+        } else {
+            fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), e))?;
+        }
+        Ok(LocalStore { dir: dir.to_owned(), read_only })
+    }
+
+    fn published_dir(&self, folder: &str) -> PathBuf {
+        self.dir.join(folder)
+    }
+
+    fn staging_dir(&self, folder: &str) -> PathBuf {
+        self.dir.join(format!("{folder}{STAGING_SUFFIX}"))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.read_only {
+            let message = format!("{} was opened read-only", self.dir.display());
+            return Err(Error::new(Code::ReadOnly, message));
+        }
+        Ok(())
+    }
+}
+
+impl BlobStore for LocalStore {
+    fn create(&self, name: &str) -> Result<Box<dyn BlobWriter>> {
+        self.check_writable()?;
+        let (folder, file) = split_name(name)?;
+        let dir = self.staging_dir(folder);
+        fs::create_dir_all(&dir).map_err(|e| Error::io(dir.display(), e))?;
+        let path = dir.join(file);
+        let sidecar = sidecar_path(&path);
+        remove_if_there(&sidecar)?;
+        let handle = File::create(&path).map_err(|e| Error::io(path.display(), e))?;
+        let writer = ChecksumWriter::new(BufWriter::with_capacity(256 << 10, handle));
+        let sidecar = (file != SEGMENT_JSON).then_some(sidecar);
+        Ok(Box::new(LocalWriter { writer, path, sidecar }))
+    }
+
+    fn open(&self, name: &str) -> Result<Blob> {
+        let (folder, file) = split_name(name)?;
+        open_file(name, &self.published_dir(folder).join(file))
+    }
+
+    fn open_staged(&self, name: &str) -> Result<Blob> {
+        let (folder, file) = split_name(name)?;
+        open_file(name, &self.staging_dir(folder).join(file))
+    }
+
+    fn adopt(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let (folder, file) = split_name(name)?;
+        let path = self.staging_dir(folder).join(file);
+        let table = checksum_file(&path).map_err(|e| missing_or_io(name, &path, e))?;
+        write_sidecar(&sidecar_path(&path), &table)
+    }
+
+    fn publish_folder(&self, folder: &str) -> Result<()> {
+        self.check_writable()?;
+        check_folder(folder)?;
+        let (staging, published) = (self.staging_dir(folder), self.published_dir(folder));
+        if published.exists() {
+            return Err(Error::new(Code::AlreadyExists, format!("segment {folder} was published before")));
+        }
+        sync_files_in(&staging).map_err(|e| missing_or_io(folder, &staging, e))?;
+        fs::rename(&staging, &published).map_err(|e| Error::io(published.display(), e))?;
+        sync_dir(&self.dir).map_err(|e| Error::io(self.dir.display(), e))
+    }
+
+    fn discard_folder(&self, folder: &str) -> Result<()> {
+        self.check_writable()?;
+        check_folder(folder)?;
+        let (staging, published) = (self.staging_dir(folder), self.published_dir(folder));
+        remove_dir_if_there(&staging)?;
+        // Renamed first, so that a crash half-way does not leave a published folder with files missing.
+        match fs::rename(&published, &staging) {
+            Ok(()) => remove_dir_if_there(&staging),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Error::io(published.display(), e)),
+        }
+    }
+
+    fn discard_staged(&self, folder: &str) -> Result<()> {
+        self.check_writable()?;
+        check_folder(folder)?;
+        remove_dir_if_there(&self.staging_dir(folder))
+    }
+
+    fn folders(&self) -> Result<Vec<String>> {
+        let mut names = self.subfolders()?;
+        names.retain(|name| is_folder(name));
+        names.sort();
+        Ok(names)
+    }
+
+    fn clear_staging(&self) -> Result<()> {
+        self.check_writable()?;
+        for name in self.subfolders()? {
+            if name.strip_suffix(STAGING_SUFFIX).is_some_and(is_folder) {
+                remove_dir_if_there(&self.dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn local_path(&self, name: &str) -> Option<PathBuf> {
+        let (folder, file) = split_name(name).ok()?;
+        Some(self.published_dir(folder).join(file))
+    }
+
+    fn staging_path(&self, name: &str) -> Option<PathBuf> {
+        let (folder, file) = split_name(name).ok()?;
+        let dir = self.staging_dir(folder);
+        if !self.read_only {
+            fs::create_dir_all(&dir).ok()?;
+        }
+        Some(dir.join(file))
+    }
+}
+
+impl LocalStore {
+    /// Names of the folders in the store's folder; those that are not UTF-8 are not ours.
+    fn subfolders(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::io(self.dir.display(), e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_dir()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+struct LocalWriter {
+    writer: ChecksumWriter<BufWriter<File>>,
+    path: PathBuf,
+    sidecar: Option<PathBuf>,
+}
+
+impl Write for LocalWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl BlobWriter for LocalWriter {
+    fn finish(self: Box<Self>) -> Result<()> {
+        let LocalWriter { writer, path, sidecar } = *self;
+        let (mut file, table) = writer.finish();
+        file.flush().map_err(|e| Error::io(path.display(), e))?;
+        match sidecar {
+            Some(sidecar) => write_sidecar(&sidecar, &table),
+            None => Ok(()),
+        }
+    }
+}
+
+fn open_file(name: &str, path: &Path) -> Result<Blob> {
+    let file = File::open(path).map_err(|e| gone_or_io(name, path, e))?;
+    let table = if name.ends_with(SEGMENT_JSON) {
+        None
+    } else {
+        let sidecar = sidecar_path(path);
+        let sidecar_name = format!("{name}{SIDECAR_SUFFIX}");
+        let bytes = fs::read(&sidecar).map_err(|e| gone_or_io(&sidecar_name, &sidecar, e))?;
+        Some(ChecksumTable::from_bytes(&sidecar_name, &bytes)?)
+    };
+    Blob::map(name, &file, table)
+}
+
+fn sidecar_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SIDECAR_SUFFIX);
+    PathBuf::from(name)
+}
+
+fn write_sidecar(path: &Path, table: &ChecksumTable) -> Result<()> {
+    fs::write(path, table.to_bytes()).map_err(|e| Error::io(path.display(), e))
+}
+
+fn checksum_file(path: &Path) -> io::Result<ChecksumTable> {
+    let mut file = File::open(path)?;
+    let mut builder = ChecksumBuilder::default();
+    let mut chunk = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(builder.finish()),
+            n => builder.update(&chunk[..n]),
+        }
+    }
+}
+
+/// Puts every file of a folder, and then the folder, on the medium.
+fn sync_files_in(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        // Opened for writing because Windows syncs no other handle.
+        fs::OpenOptions::new().write(true).open(entry?.path())?.sync_all()?;
+    }
+    sync_dir(dir)
+}
+
+#[cfg(unix)]
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Elsewhere a folder cannot be synced; the file system journals its entries.
+#[cfg(not(unix))]
+fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_dir_if_there(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+/// A published file that is not there was removed behind our back: the segment is damaged.
+fn gone_or_io(name: &str, path: &Path, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound => Error::corrupted(name, "the file is missing"),
+        _ => Error::io(path.display(), e),
+    }
+}
+
+fn missing_or_io(name: &str, path: &Path, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound => Error::new(Code::NotFound, format!("{name} was not written")),
+        _ => Error::io(path.display(), e),
+    }
+}

@@ -1,0 +1,313 @@
+//! `records.arrow`: everything of a row but its vector.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder, UInt64Builder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use ferrochrome_types::{Code, Error, Metadata, Record, Result};
+
+use crate::arrow_file::{ArrowFile, ArrowWriter, Codec, write_error};
+use crate::column::{BytesColumn, ColumnBuffer, ColumnCursor};
+use crate::{Blob, BlobStore, metadata_codec};
+
+/// Rows of a full batch.
+const BATCH_ROWS: usize = 4096;
+/// A batch ends early at so many bytes, so that neither writing nor decompressing needs much memory.
+const BATCH_BYTES: usize = 16 << 20;
+/// Most bytes of one record: a column of a batch must stay below 2 GiB.
+const MAX_RECORD_BYTES: usize = 1 << 30;
+/// Key in the footer: the rows of each batch, so that a label is found without reading every batch's message.
+const BATCH_ROWS_KEY: &str = "batch_rows";
+
+/// How `records.arrow` is compressed, as Arrow defines it: each column of each batch by itself.
+///
+/// A compressed column is decompressed when it is first touched, and kept while the segment is open. Vectors and indices,
+/// which are searched in place, are never compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Read in place, straight from the mapping.
+    #[default]
+    None,
+    /// LZ4 frames: fast.
+    Lz4,
+    /// Zstandard: small.
+    Zstd,
+}
+
+impl Compression {
+    /// The name in `segment.json`: `none`, `lz4`, `zstd`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    fn codec(self) -> Option<Codec> {
+        match self {
+            Compression::None => None,
+            Compression::Lz4 => Some(Codec::Lz4Frame),
+            Compression::Zstd => Some(Codec::Zstd),
+        }
+    }
+}
+
+/// A [`Record`] whose parts are borrowed, metadata still encoded: what a merge copies from segment to segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// The user's id.
+    pub id: &'a str,
+    /// Place in insertion order.
+    pub ordinal: u64,
+    /// The document, if there is one.
+    pub document: Option<&'a str>,
+    /// Metadata as [`metadata_codec::encode`] writes it, if there is any.
+    pub metadata: Option<&'a [u8]>,
+    /// The URI, if there is one.
+    pub uri: Option<&'a str>,
+}
+
+impl RecordRef<'_> {
+    fn byte_len(&self) -> usize {
+        self.id.len()
+            + self.document.map_or(0, str::len)
+            + self.metadata.map_or(0, <[u8]>::len)
+            + self.uri.map_or(0, str::len)
+    }
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("document", DataType::Utf8, true),
+        Field::new("metadata", DataType::Binary, true),
+        Field::new("uri", DataType::Utf8, true),
+        Field::new("ordinal", DataType::UInt64, false),
+    ])
+}
+
+/// Writes `records.arrow` batch by batch.
+pub(crate) struct RecordsWriter {
+    name: String,
+    writer: ArrowWriter,
+    schema: Arc<Schema>,
+    ids: StringBuilder,
+    documents: StringBuilder,
+    metadata: BinaryBuilder,
+    uris: StringBuilder,
+    ordinals: UInt64Builder,
+    pending_bytes: usize,
+    batch_rows: Vec<String>,
+}
+
+impl RecordsWriter {
+    pub(crate) fn create(store: &dyn BlobStore, name: String, compression: Compression) -> Result<Self> {
+        let schema = Arc::new(schema());
+        Ok(RecordsWriter {
+            writer: ArrowWriter::create(store, name.clone(), &schema, compression.codec())?,
+            name,
+            schema,
+            ids: StringBuilder::new(),
+            documents: StringBuilder::new(),
+            metadata: BinaryBuilder::new(),
+            uris: StringBuilder::new(),
+            ordinals: UInt64Builder::new(),
+            pending_bytes: 0,
+            batch_rows: Vec::new(),
+        })
+    }
+
+    pub(crate) fn push(&mut self, record: RecordRef<'_>) -> Result<()> {
+        let len = record.byte_len();
+        if len > MAX_RECORD_BYTES {
+            let message = format!("record {:?} has {len} bytes, at most {MAX_RECORD_BYTES} are stored", record.id);
+            return Err(Error::new(Code::LimitExceeded, message));
+        }
+        if self.ids.len() == BATCH_ROWS || (!self.ids.is_empty() && self.pending_bytes + len > BATCH_BYTES) {
+            self.end_batch()?;
+        }
+        self.ids.append_value(record.id);
+        self.documents.append_option(record.document);
+        self.metadata.append_option(record.metadata);
+        self.uris.append_option(record.uri);
+        self.ordinals.append_value(record.ordinal);
+        self.pending_bytes += len;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if !self.ids.is_empty() {
+            self.end_batch()?;
+        }
+        self.writer.footer_metadata(BATCH_ROWS_KEY, self.batch_rows.join(","));
+        self.writer.finish()
+    }
+
+    fn end_batch(&mut self) -> Result<()> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ids.finish()),
+            Arc::new(self.documents.finish()),
+            Arc::new(self.metadata.finish()),
+            Arc::new(self.uris.finish()),
+            Arc::new(self.ordinals.finish()),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| write_error(&self.name, e))?;
+        self.batch_rows.push(batch.num_rows().to_string());
+        self.pending_bytes = 0;
+        self.writer.write(&batch)
+    }
+}
+
+/// `records.arrow`, open.
+#[derive(Debug)]
+pub(crate) struct RecordsFile {
+    file: ArrowFile,
+    /// First label of each batch, and the number of rows at the end.
+    starts: Vec<u32>,
+    batches: Vec<OnceLock<RecordColumns>>,
+}
+
+#[derive(Debug)]
+struct RecordColumns {
+    ids: BytesColumn,
+    documents: BytesColumn,
+    metadata: BytesColumn,
+    uris: BytesColumn,
+    ordinals: ColumnBuffer,
+}
+
+impl RecordsFile {
+    /// Opens the file, which must hold `rows` rows.
+    pub(crate) fn open(blob: Blob, rows: u32) -> Result<Self> {
+        let file = ArrowFile::open(blob)?;
+        file.expect_fields(&schema())?;
+        let starts = batch_starts(&file, rows)?;
+        let batches = (0..file.batch_count()).map(|_| OnceLock::new()).collect();
+        Ok(RecordsFile { file, starts, batches })
+    }
+
+    pub(crate) fn blob(&self) -> &Blob {
+        self.file.blob()
+    }
+
+    pub(crate) fn id(&self, label: u32) -> Result<&str> {
+        let (columns, row) = self.locate(label)?;
+        self.id_in(columns, row)
+    }
+
+    pub(crate) fn document(&self, label: u32) -> Result<Option<&str>> {
+        let (columns, row) = self.locate(label)?;
+        columns.documents.get_str(self.blob(), row)
+    }
+
+    pub(crate) fn metadata_bytes(&self, label: u32) -> Result<Option<&[u8]>> {
+        let (columns, row) = self.locate(label)?;
+        columns.metadata.get(self.blob(), row)
+    }
+
+    pub(crate) fn metadata(&self, label: u32) -> Result<Option<Metadata>> {
+        self.metadata_bytes(label)?.map(|bytes| self.decode_metadata(label, bytes)).transpose()
+    }
+
+    pub(crate) fn uri(&self, label: u32) -> Result<Option<&str>> {
+        let (columns, row) = self.locate(label)?;
+        columns.uris.get_str(self.blob(), row)
+    }
+
+    pub(crate) fn ordinal(&self, label: u32) -> Result<u64> {
+        let (columns, row) = self.locate(label)?;
+        Ok(u64::from_le_bytes(columns.ordinals.array(self.blob(), row * 8)?))
+    }
+
+    pub(crate) fn record_ref(&self, label: u32) -> Result<RecordRef<'_>> {
+        let (columns, row) = self.locate(label)?;
+        let blob = self.blob();
+        Ok(RecordRef {
+            id: self.id_in(columns, row)?,
+            ordinal: u64::from_le_bytes(columns.ordinals.array(blob, row * 8)?),
+            document: columns.documents.get_str(blob, row)?,
+            metadata: columns.metadata.get(blob, row)?,
+            uri: columns.uris.get_str(blob, row)?,
+        })
+    }
+
+    pub(crate) fn record(&self, label: u32) -> Result<Record> {
+        let parts = self.record_ref(label)?;
+        Ok(Record {
+            id: parts.id.to_owned(),
+            ordinal: parts.ordinal,
+            document: parts.document.map(str::to_owned),
+            metadata: parts.metadata.map(|bytes| self.decode_metadata(label, bytes)).transpose()?,
+            uri: parts.uri.map(str::to_owned),
+        })
+    }
+
+    /// Every document in label order, until told to stop.
+    pub(crate) fn for_each_document(&self, f: &mut dyn FnMut(u32, &str) -> ControlFlow<()>) -> Result<()> {
+        for (index, bounds) in self.starts.windows(2).enumerate() {
+            let columns = self.columns(index)?;
+            for label in bounds[0]..bounds[1] {
+                let document = columns.documents.get_str(self.blob(), (label - bounds[0]) as usize)?;
+                if document.is_some_and(|text| f(label, text).is_break()) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn id_in<'a>(&'a self, columns: &'a RecordColumns, row: usize) -> Result<&'a str> {
+        columns.ids.get_str(self.blob(), row)?.ok_or_else(|| self.blob().damaged("a record has no id"))
+    }
+
+    fn decode_metadata(&self, label: u32, bytes: &[u8]) -> Result<Metadata> {
+        metadata_codec::decode(bytes).map_err(|e| self.blob().damaged(format!("record {label}: {e}")))
+    }
+
+    fn locate(&self, label: u32) -> Result<(&RecordColumns, usize)> {
+        let batch = self.starts.partition_point(|start| *start <= label);
+        let start = batch.checked_sub(1).and_then(|index| self.starts.get(index));
+        match start {
+            Some(start) if batch < self.starts.len() => Ok((self.columns(batch - 1)?, (label - start) as usize)),
+            _ => Err(self.blob().damaged(format!("it has no record {label}"))),
+        }
+    }
+
+    fn columns(&self, index: usize) -> Result<&RecordColumns> {
+        let Some(cell) = self.batches.get(index) else {
+            return Err(self.blob().damaged(format!("it has no batch {index}")));
+        };
+        if let Some(columns) = cell.get() {
+            return Ok(columns);
+        }
+        let layout = self.file.batch(index)?;
+        if layout.rows != (self.starts[index + 1] - self.starts[index]) as usize {
+            return Err(self.blob().damaged(format!("batch {index} has another length than the footer says")));
+        }
+        let mut cursor = ColumnCursor::new(&layout, self.blob());
+        let columns = RecordColumns {
+            ids: cursor.bytes_column()?,
+            documents: cursor.bytes_column()?,
+            metadata: cursor.bytes_column()?,
+            uris: cursor.bytes_column()?,
+            ordinals: cursor.number_column()?,
+        };
+        Ok(cell.get_or_init(|| columns))
+    }
+}
+
+fn batch_starts(file: &ArrowFile, rows: u32) -> Result<Vec<u32>> {
+    let malformed = || file.blob().damaged("its batches do not add up to the rows of the segment");
+    let listed = file.footer_metadata(BATCH_ROWS_KEY).ok_or_else(malformed)?;
+    let mut starts = vec![0_u32];
+    let mut end = 0_u32;
+    for text in listed.split(',').filter(|text| !text.is_empty()) {
+        let len: u32 = text.parse().ok().filter(|len| *len > 0).ok_or_else(malformed)?;
+        end = end.checked_add(len).ok_or_else(malformed)?;
+        starts.push(end);
+    }
+    if end == rows && starts.len() == file.batch_count() + 1 { Ok(starts) } else { Err(malformed()) }
+}

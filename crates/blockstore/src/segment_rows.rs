@@ -1,0 +1,260 @@
+//! The rows of a segment: records, vectors and ids by label.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
+use uuid::Uuid;
+
+use crate::ids::{IdsFile, hash_id};
+use crate::records::RecordsFile;
+use crate::segment_json::SegmentDescription;
+use crate::store::{IDS, RECORDS, VECTORS};
+use crate::vectors::VectorsFile;
+use crate::{Blob, BlobStore, RecordRef};
+
+/// The rows of a segment, staged or published. Each file is opened when it is first needed.
+///
+/// A label that is not below the number of rows yields `Corrupted`, as labels come from indices, which are files too.
+#[derive(Debug)]
+pub struct SegmentRows {
+    store: Arc<dyn BlobStore>,
+    folder: Uuid,
+    origin: Origin,
+    rows: u32,
+    dim: usize,
+    records: OnceLock<RecordsFile>,
+    vectors: OnceLock<VectorsFile>,
+    ids: OnceLock<IdsFile>,
+}
+
+/// Where the files lie.
+#[derive(Debug)]
+enum Origin {
+    Staged,
+    /// Published, and expected to be as described.
+    Published(SegmentDescription),
+}
+
+impl SegmentRows {
+    pub(crate) fn staged(store: Arc<dyn BlobStore>, folder: Uuid, rows: u32, dim: usize) -> Self {
+        Self::new(store, folder, Origin::Staged, rows, dim)
+    }
+
+    pub(crate) fn published(store: Arc<dyn BlobStore>, description: SegmentDescription) -> Self {
+        let SegmentDescription { folder, rows, dim, .. } = description;
+        Self::new(store, folder, Origin::Published(description), rows, dim)
+    }
+
+    fn new(store: Arc<dyn BlobStore>, folder: Uuid, origin: Origin, rows: u32, dim: usize) -> Self {
+        let (records, vectors, ids) = Default::default();
+        SegmentRows { store, folder, origin, rows, dim, records, vectors, ids }
+    }
+
+    /// Number of rows; labels are `0..rows`.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Components of each vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The folder that holds the files.
+    pub fn folder(&self) -> Uuid {
+        self.folder
+    }
+
+    /// The vector of a row, [`dim`](Self::dim) components, borrowed from the file.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    #[inline]
+    pub fn vector(&self, label: u32) -> Result<&[f32]> {
+        self.vectors_file()?.vector(label)
+    }
+
+    /// A whole record.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn record(&self, label: u32) -> Result<Record> {
+        self.records_file()?.record(label)
+    }
+
+    /// A whole record, borrowed.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn record_ref(&self, label: u32) -> Result<RecordRef<'_>> {
+        self.records_file()?.record_ref(label)
+    }
+
+    /// The id of a row.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn id(&self, label: u32) -> Result<&str> {
+        self.records_file()?.id(label)
+    }
+
+    /// The document of a row, if it has one.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn document(&self, label: u32) -> Result<Option<&str>> {
+        self.records_file()?.document(label)
+    }
+
+    /// The metadata of a row, if it has any.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn metadata(&self, label: u32) -> Result<Option<Metadata>> {
+        self.records_file()?.metadata(label)
+    }
+
+    /// The metadata of a row as [`metadata_codec`](crate::metadata_codec) encodes it, not yet checked.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn metadata_bytes(&self, label: u32) -> Result<Option<&[u8]>> {
+        self.records_file()?.metadata_bytes(label)
+    }
+
+    /// The URI of a row, if it has one.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn uri(&self, label: u32) -> Result<Option<&str>> {
+        self.records_file()?.uri(label)
+    }
+
+    /// The place of a row in insertion order.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn ordinal(&self, label: u32) -> Result<u64> {
+        self.records_file()?.ordinal(label)
+    }
+
+    /// The label of an id, `None` if no row has it. If several have, the smallest.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn find(&self, id: &str) -> Result<Option<u32>> {
+        self.ids_file()?.find(hash_id(id), |label| Ok(self.id(label)? == id))
+    }
+
+    /// Calls `f` with every document in label order until it breaks. Rows without a document are passed over.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn for_each_document(&self, f: &mut dyn FnMut(u32, &str) -> ControlFlow<()>) -> Result<()> {
+        self.records_file()?.for_each_document(f)
+    }
+
+    /// An upper estimate of the resident bytes of the mapped vectors since [`release_pages`](Self::release_pages).
+    /// Cheap enough to ask after every search; zero for a [`MemoryStore`](crate::MemoryStore).
+    pub fn touched_bytes(&self) -> u64 {
+        self.vectors.get().map_or(0, |file| file.blob().touched_bytes())
+    }
+
+    /// Lets the kernel take back the pages of the mapped vectors. They stay readable, and are verified again.
+    pub fn release_pages(&self) {
+        if let Some(file) = self.vectors.get() {
+            file.blob().release_pages();
+        }
+    }
+
+    /// Verifies every block of the three files.
+    pub(crate) fn verify_row_files(&self) -> Result<()> {
+        self.records_file()?.blob().verify_all()?;
+        self.vectors_file()?.blob().verify_all()?;
+        self.ids_file()?.blob().verify_all()
+    }
+
+    pub(crate) fn description(&self) -> Option<&SegmentDescription> {
+        match &self.origin {
+            Origin::Staged => None,
+            Origin::Published(description) => Some(description),
+        }
+    }
+
+    /// Opens a file, and compares it with what `segment.json` says of it.
+    pub(crate) fn open_file(&self, file: &str) -> Result<Blob> {
+        let name = format!("{}/{file}", self.folder);
+        let Origin::Published(description) = &self.origin else {
+            return self.store.open_staged(&name);
+        };
+        let blob = self.store.open(&name)?;
+        match description.files.get(file) {
+            Some(as_written)
+                if as_written.length == blob.len() as u64 && as_written.table_checksum == blob.table_checksum() =>
+            {
+                Ok(blob)
+            }
+            _ => Err(blob.damaged("it is not the file that segment.json names")),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn BlobStore {
+        &*self.store
+    }
+
+    #[inline]
+    fn vectors_file(&self) -> Result<&VectorsFile> {
+        open_once(&self.vectors, || VectorsFile::open(self.open_file(VECTORS)?, self.dim, self.rows))
+    }
+
+    fn records_file(&self) -> Result<&RecordsFile> {
+        open_once(&self.records, || RecordsFile::open(self.open_file(RECORDS)?, self.rows))
+    }
+
+    fn ids_file(&self) -> Result<&IdsFile> {
+        open_once(&self.ids, || IdsFile::open(self.open_file(IDS)?, self.rows))
+    }
+}
+
+/// The value of `cell`, made by `open` the first time. A failure is not kept: the next call tries again.
+#[inline]
+pub(crate) fn open_once<T>(cell: &OnceLock<T>, open: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = open()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+impl VectorRows for SegmentRows {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    #[inline]
+    fn row(&self, label: u32) -> Result<&[f32]> {
+        self.vector(label)
+    }
+
+    #[inline]
+    fn prefetch(&self, label: u32) {
+        if let Some(file) = self.vectors.get() {
+            file.prefetch(label);
+        }
+    }
+}
+
+impl DocumentRows for SegmentRows {
+    fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    fn document(&self, label: u32) -> Result<Option<&str>> {
+        SegmentRows::document(self, label)
+    }
+}
