@@ -1,1 +1,25 @@
-//! SQLite: catalog, log, postings, full text, and filters to bitmaps
+//! SQLite: catalog, log, postings, full text, and filters to bitmaps.
+//!
+//! [`Catalog`] is one SQLite file with what a database knows of its collections: tenants, databases, collections, the
+//! [`Manifest`] of each collection's sealed segments, and the log of what is not sealed yet.
+//!
+//! [`parse_filter`] and [`parse_document_filter`] read Chroma's `where` and `where_document`; [`evaluate`] turns a filter into a
+//! bitmap of labels. It asks a [`FilterSource`]: [`Postings`] in memory for rows that are not sealed, [`Lookup`] over the
+//! `lookup.sqlite` that [`write_lookup`] makes for a sealed segment.
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod checksum;
+mod filter;
+mod lookup;
+mod postings;
+mod ranges;
+mod sqlite;
+
+pub use catalog::{
+    Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location, LogSize,
+    Manifest, ManifestSegment,
+};
+pub use filter::{FilterSource, RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
+pub use lookup::{Lookup, write_lookup};
+pub use postings::Postings;

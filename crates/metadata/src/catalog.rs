@@ -1,0 +1,256 @@
+//! The catalog: one SQLite file that names everything else in a database.
+
+mod collections;
+mod log;
+mod manifest;
+mod metadata_json;
+mod schema;
+mod tenants;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ferrochrome_types::{Code, Error, Result};
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use uuid::Uuid;
+
+pub use collections::CollectionRow;
+pub use log::LogSize;
+pub use manifest::{Manifest, ManifestSegment};
+pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
+
+use crate::checksum::RowChecksum;
+use crate::sqlite::{harden, open_immutable, sqlite_error};
+
+/// The name of the file in messages.
+const CATALOG: &str = "catalog.sqlite";
+/// The write-ahead log goes into the file once it is this long. Larger saves syncs, smaller saves disk space.
+const CHECKPOINT_BYTES: i64 = 16 << 20;
+/// What is left of the write-ahead log file after a checkpoint.
+const JOURNAL_LIMIT_BYTES: i64 = 32 << 20;
+/// How long to wait for another process that is in the middle of a commit.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept; every statement of this crate's catalog fits.
+const STATEMENTS: usize = 64;
+
+/// An error of the catalog's SQLite file.
+fn sql(error: rusqlite::Error) -> Error {
+    sqlite_error(CATALOG, error)
+}
+
+/// Where a catalog lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In this file, created if missing. Its folder must exist.
+    File(PathBuf),
+    /// In memory, gone when dropped.
+    Memory,
+}
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, however it ends. A power failure may take the last writes, whole batches of them, never more.
+    #[default]
+    Normal,
+    /// Power failure too: every commit waits for the disk.
+    Full,
+}
+
+/// The catalog of a database: tenants, databases, collections, manifests and logs.
+///
+/// May be shared between threads; calls take turns. Every method may fail with
+/// - `Closed` after [`close`](Self::close),
+/// - `Corrupted` if something in the file does not match its checksum,
+/// - `Locked` if another process keeps writing for five seconds,
+/// - `Io` if the operating system refuses,
+///
+/// and those that write with `ReadOnly` if it was opened so. A method that fails has changed nothing.
+pub struct Catalog {
+    connection: Mutex<Option<Connection>>,
+    read_only: bool,
+}
+
+impl Catalog {
+    /// Opens a catalog, creating it with the default tenant and database if it is new, and checks it.
+    ///
+    /// Everything but the payloads of the log is compared with its checksums (those are when read), and a file up to
+    /// 32 MiB is checked page by page. `read_only` neither creates nor changes anything, and allows another process to write.
+    ///
+    /// # Errors
+    /// `Corrupted` if the file is damaged or no catalog, `Unsupported` if a newer release wrote it, `NotFound` if it
+    /// is to be read and not there, `Io` or `Locked` if it cannot be opened.
+    pub fn open(location: Location, durability: Durability, read_only: bool) -> Result<Catalog> {
+        let mut connection = match &location {
+            Location::File(path) => open_file(path, read_only)?,
+            Location::Memory => Connection::open_in_memory().map_err(sql)?,
+        };
+        configure(&connection, durability, read_only)?;
+        // An in-memory catalog is new: there is nothing yet that could only be read.
+        schema::open_schema(&mut connection, read_only && location != Location::Memory)?;
+        schema::verify(&mut connection)?;
+        Ok(Catalog { connection: Mutex::new(Some(connection)), read_only })
+    }
+
+    /// Moves the write-ahead log into the file; with `truncate` also gives its disk space back. Does as much as other
+    /// processes that are reading allow.
+    pub fn checkpoint(&self, truncate: bool) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        let guard = self.lock();
+        let statement =
+            if truncate { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+        open(&guard)?.query_row(statement, [], |_| Ok(())).map_err(sql)
+    }
+
+    /// Rewrites the file without the space and the bytes of what was deleted, and empties the write-ahead log.
+    ///
+    /// Takes time and free disk space in proportion to the file.
+    pub fn vacuum(&self) -> Result<()> {
+        self.writable()?;
+        {
+            let guard = self.lock();
+            open(&guard)?.execute_batch("VACUUM").map_err(sql)?;
+        }
+        self.checkpoint(true)
+    }
+
+    /// Closes the file; no `-wal` or `-shm` remains beside it unless another process has it open. Closing twice is fine.
+    ///
+    /// # Errors
+    /// `Io` if the write-ahead log could not be moved into the file. What was acknowledged stays in it then, and
+    /// the next open finds it.
+    pub fn close(&self) -> Result<()> {
+        let Some(connection) = self.lock().take() else { return Ok(()) };
+        if !self.read_only {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
+        }
+        connection.close().map_err(|(_, error)| sql(error))
+    }
+
+    /// Drops every tenant, database and collection with its manifest and log; the default tenant and database are there again.
+    pub fn reset(&self) -> Result<()> {
+        self.write(|tx| {
+            for table in schema::TABLE_NAMES {
+                // Names from a constant list, not from a caller.
+                tx.execute(&format!("DELETE FROM {table}"), []).map_err(sql)?;
+            }
+            schema::fill_defaults(tx)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock()
+    }
+
+    fn writable(&self) -> Result<()> {
+        if self.read_only {
+            return Err(Error::new(
+                Code::ReadOnly,
+                "The database was opened read-only: open it without readOnly to change it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs `body` in one transaction that sees one state of the file.
+    fn read<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut guard = self.lock();
+        let connection = guard.as_mut().ok_or_else(closed)?;
+        let tx = connection.transaction().map_err(sql)?;
+        body(&tx)
+    }
+
+    /// Runs `body` in one transaction that is committed if it succeeds and undone if it fails.
+    fn write<T>(&self, body: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.writable()?;
+        let mut guard = self.lock();
+        let connection = guard.as_mut().ok_or_else(closed)?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
+        let result = body(&tx)?;
+        tx.commit().map_err(sql)?;
+        Ok(result)
+    }
+}
+
+fn open<'a>(guard: &'a MutexGuard<'_, Option<Connection>>) -> Result<&'a Connection> {
+    guard.as_ref().ok_or_else(closed)
+}
+
+fn closed() -> Error {
+    Error::new(Code::Closed, "The database is closed")
+}
+
+fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
+    let at_path = |error| sqlite_error(&path.display().to_string(), error);
+    if !read_only {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        return Connection::open_with_flags(path, flags).map_err(at_path);
+    }
+    if !path.exists() {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("There is no database at {}: open it once without readOnly to create it", path.display()),
+        ));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(at_path)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(at_path)?;
+    // In a folder that this process may not write to, SQLite cannot make the shared memory for a write-ahead log. Without
+    // such a log nobody is writing, and the file can be read as it is.
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+            let wal = path.with_file_name(match path.file_name() {
+                Some(name) => format!("{}-wal", name.to_string_lossy()),
+                None => return Err(at_path(error)),
+            });
+            if wal.exists() { Err(at_path(error)) } else { open_immutable(path).map_err(at_path) }
+        }
+        // Other failures are found again, and named, when the schema is read.
+        _ => Ok(connection),
+    }
+}
+
+fn configure(connection: &Connection, durability: Durability, read_only: bool) -> Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    harden(connection).map_err(sql)?;
+    if read_only {
+        return Ok(());
+    }
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(sql)?;
+    let synchronous = match durability {
+        Durability::Normal => "NORMAL",
+        Durability::Full => "FULL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(sql)?;
+    if durability == Durability::Full {
+        // macOS: fsync alone leaves the data in the drive's cache.
+        connection.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON").map_err(sql)?;
+    }
+    let page_size: i64 = connection.query_row("PRAGMA page_size", [], |r| r.get(0)).map_err(sql)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_size.max(512))
+        .map_err(sql)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT_BYTES).map_err(sql)
+}
+
+fn tenant_checksum(name: &str) -> i64 {
+    RowChecksum::new("tenants").text(name).finish()
+}
+
+fn database_checksum(row: &DatabaseRow) -> i64 {
+    RowChecksum::new("databases").bytes(row.id.as_bytes()).text(&row.tenant).text(&row.name).finish()
+}
+
+/// Reads a UUID column.
+fn read_uuid(row: &rusqlite::Row<'_>, column: usize) -> Result<Uuid> {
+    let bytes: [u8; 16] = row.get(column).map_err(sql)?;
+    Ok(Uuid::from_bytes(bytes))
+}

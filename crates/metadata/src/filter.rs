@@ -1,0 +1,11 @@
+//! Filters: from Chroma's JSON, and to bitmaps of labels.
+
+#[cfg(test)]
+mod conformance;
+mod evaluate;
+mod parse;
+mod pattern;
+
+pub use evaluate::{FilterSource, evaluate};
+pub use parse::{parse_document_filter, parse_filter};
+pub use pattern::{RequiredText, compile_regex};

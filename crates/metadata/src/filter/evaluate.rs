@@ -1,0 +1,204 @@
+//! From filters to bitmaps of labels.
+
+use ferrochrome_types::{
+    CancelToken, Comparison, DocumentFilter, DocumentRows, Filter, Result, Scalar, Test,
+};
+use memchr::memmem::Finder;
+use roaring::{MultiOps, RoaringBitmap};
+
+use super::{RequiredText, compile_regex};
+
+/// Documents read between two looks at the cancel token.
+const CANCEL_EVERY: usize = 256;
+
+/// Where single tests are looked up. Labels beyond the rows of the source do not occur.
+pub trait FilterSource: Send + Sync {
+    /// Rows whose `key` holds a scalar equal to `scalar`; integers and floats compare by value.
+    ///
+    /// # Errors
+    /// `Corrupted` if what is read does not match its checksum; likewise below.
+    fn equal(&self, key: &str, scalar: &Scalar) -> Result<RoaringBitmap>;
+
+    /// Rows whose `key` holds a scalar equal to any of these.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal).
+    fn equal_any(&self, key: &str, scalars: &[Scalar]) -> Result<RoaringBitmap> {
+        scalars.iter().map(|scalar| self.equal(key, scalar)).union()
+    }
+
+    /// Rows whose `key` holds a number that compares so with `operand`, a number. Other operands match nothing.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal).
+    fn compare(&self, key: &str, comparison: Comparison, operand: &Scalar) -> Result<RoaringBitmap>;
+
+    /// Rows whose `key` holds an array with this element, of the same type.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal).
+    fn contains(&self, key: &str, element: &Scalar) -> Result<RoaringBitmap>;
+
+    /// Rows that have a document, or `None` if the source does not know.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal).
+    fn documents(&self) -> Result<Option<RoaringBitmap>>;
+
+    /// Rows whose document may contain the required text; those left out do not. `None` if the source has no index, or
+    /// if reading `within` documents is quicker than asking it.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal); `Cancelled`.
+    fn document_candidates(
+        &self,
+        required: &RequiredText,
+        within: u64,
+        cancel: &CancelToken,
+    ) -> Result<Option<RoaringBitmap>>;
+}
+
+/// The labels in `0..rows` for which `filter` holds.
+///
+/// # Errors
+/// `Corrupted` from the source or the documents, `Cancelled`, and what [`compile_regex`] returns.
+pub fn evaluate(
+    filter: &Filter,
+    source: &dyn FilterSource,
+    documents: &dyn DocumentRows,
+    rows: u32,
+    cancel: &CancelToken,
+) -> Result<RoaringBitmap> {
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..rows);
+    Evaluation { source, documents, cancel }.filter(filter, &all)
+}
+
+struct Evaluation<'a> {
+    source: &'a dyn FilterSource,
+    documents: &'a dyn DocumentRows,
+    cancel: &'a CancelToken,
+}
+
+impl Evaluation<'_> {
+    /// The labels of `within` for which `filter` holds.
+    fn filter(&self, filter: &Filter, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        self.cancel.check()?;
+        match filter {
+            Filter::And(parts) => {
+                let mut parts: Vec<&Filter> = parts.iter().collect();
+                parts.sort_by_key(|part| cost(part));
+                narrow(&parts, within, |part, within| self.filter(part, within))
+            }
+            Filter::Or(parts) => parts.iter().map(|part| self.filter(part, within)).union(),
+            Filter::Key(key, test) => self.key(key, test, within),
+            Filter::Document(test) => self.document(test, within),
+        }
+    }
+
+    fn key(&self, key: &str, test: &Test, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        let source = self.source;
+        Ok(match test {
+            Test::Equal(scalar) => source.equal(key, scalar)? & within,
+            Test::NotEqual(scalar) => within - source.equal(key, scalar)?,
+            Test::Compare(comparison, operand) => source.compare(key, *comparison, operand)? & within,
+            Test::In(scalars) => source.equal_any(key, scalars)? & within,
+            Test::NotIn(scalars) => within - source.equal_any(key, scalars)?,
+            Test::Contains(element) => source.contains(key, element)? & within,
+            Test::NotContains(element) => within - source.contains(key, element)?,
+        })
+    }
+
+    fn document(&self, filter: &DocumentFilter, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        self.cancel.check()?;
+        match filter {
+            DocumentFilter::And(parts) => {
+                let mut parts: Vec<&DocumentFilter> = parts.iter().collect();
+                parts.sort_by_key(|part| document_cost(part));
+                narrow(&parts, within, |part, within| self.document(part, within))
+            }
+            DocumentFilter::Or(parts) => parts.iter().map(|part| self.document(part, within)).union(),
+            DocumentFilter::Contains(needle) => self.containing(needle, within),
+            DocumentFilter::NotContains(needle) => Ok(within - self.containing(needle, within)?),
+            DocumentFilter::Regex(pattern) => self.matching(pattern, within),
+            DocumentFilter::NotRegex(pattern) => Ok(within - self.matching(pattern, within)?),
+        }
+    }
+
+    fn containing(&self, needle: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        let candidates = self.candidates(RequiredText::text(needle).as_ref(), within)?;
+        let finder = Finder::new(needle);
+        self.verify(&candidates, |document| finder.find(document.as_bytes()).is_some())
+    }
+
+    fn matching(&self, pattern: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        let regex = compile_regex(pattern)?;
+        let candidates = self.candidates(RequiredText::of_pattern(pattern).as_ref(), within)?;
+        self.verify(&candidates, |document| regex.is_match(document))
+    }
+
+    /// The labels of `within` whose documents must be read.
+    fn candidates(&self, required: Option<&RequiredText>, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        if let Some(required) = required
+            && let Some(candidates) = self.source.document_candidates(required, within.len(), self.cancel)?
+        {
+            return Ok(candidates & within);
+        }
+        Ok(match self.source.documents()? {
+            Some(documents) => documents & within,
+            None => within.clone(),
+        })
+    }
+
+    /// The candidates whose document passes `test`.
+    fn verify(&self, candidates: &RoaringBitmap, test: impl Fn(&str) -> bool) -> Result<RoaringBitmap> {
+        let mut found = Vec::new();
+        for (step, label) in candidates.iter().enumerate() {
+            if step % CANCEL_EVERY == 0 {
+                self.cancel.check()?;
+            }
+            if self.documents.document(label)?.is_some_and(&test) {
+                found.push(label);
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// Applies the parts one after the other, each to what the last left over.
+fn narrow<T>(
+    parts: &[&T],
+    within: &RoaringBitmap,
+    apply: impl Fn(&T, &RoaringBitmap) -> Result<RoaringBitmap>,
+) -> Result<RoaringBitmap> {
+    let mut left: Option<RoaringBitmap> = None;
+    for part in parts {
+        let next = apply(part, left.as_ref().unwrap_or(within))?;
+        if next.is_empty() {
+            return Ok(next);
+        }
+        left = Some(next);
+    }
+    Ok(left.unwrap_or_else(|| within.clone()))
+}
+
+/// How dear a filter is, compared with others of the same conjunction.
+fn cost(filter: &Filter) -> u8 {
+    match filter {
+        Filter::Key(..) => 0,
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().map(cost).max().unwrap_or(0),
+        Filter::Document(filter) => document_cost(filter),
+    }
+}
+
+fn document_cost(filter: &DocumentFilter) -> u8 {
+    match filter {
+        DocumentFilter::And(parts) | DocumentFilter::Or(parts) => {
+            parts.iter().map(document_cost).max().unwrap_or(0)
+        }
+        DocumentFilter::Contains(needle) | DocumentFilter::NotContains(needle) => {
+            if RequiredText::text(needle).is_some() { 1 } else { 2 }
+        }
+        DocumentFilter::Regex(_) | DocumentFilter::NotRegex(_) => 3,
+    }
+}
