@@ -65,7 +65,8 @@ impl ArrowFile {
             let schema = arrow_ipc::convert::try_fb_to_schema(schema)
                 .map_err(|e| blob.damaged(format!("its schema is malformed: {e}")))?;
             let metadata = footer.custom_metadata().into_iter().flatten();
-            let metadata = metadata.filter_map(|kv| Some((kv.key()?.to_owned(), kv.value()?.to_owned()))).collect();
+            let metadata =
+                metadata.filter_map(|kv| Some((kv.key()?.to_owned(), kv.value()?.to_owned()))).collect();
             let blocks = footer.recordBatches().into_iter().flatten();
             let blocks = blocks.map(|block| check_block(&blob, block, limit)).collect::<Result<Vec<_>>>()?;
             (schema, metadata, blocks)
@@ -105,7 +106,8 @@ impl ArrowFile {
         let block = self.blocks.get(index).ok_or_else(|| malformed("it does not exist"))?;
         let bytes = self.blob.bytes(block.message.clone())?;
         let message = message_body(bytes).ok_or_else(|| malformed("its message is cut"))?;
-        let message = arrow_ipc::root_as_message(message).map_err(|_| malformed("its message is malformed"))?;
+        let message =
+            arrow_ipc::root_as_message(message).map_err(|_| malformed("its message is malformed"))?;
         if message.header_type() != MessageHeader::RecordBatch {
             return Err(malformed("it is not a record batch"));
         }
@@ -149,7 +151,10 @@ fn check_block(blob: &Blob, block: &arrow_ipc::Block, limit: usize) -> Result<Bl
         (end <= limit).then_some(start..end)
     };
     let message = place(block.offset(), i64::from(block.metaDataLength()));
-    let body = block.offset().checked_add(i64::from(block.metaDataLength())).and_then(|at| place(at, block.bodyLength()));
+    let body = block
+        .offset()
+        .checked_add(i64::from(block.metaDataLength()))
+        .and_then(|at| place(at, block.bodyLength()));
     match message.zip(body) {
         Some((message, body)) => Ok(Block { message, body }),
         None => Err(blob.damaged("a batch lies outside it")),

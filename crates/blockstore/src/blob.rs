@@ -210,7 +210,8 @@ impl Blob {
         let bytes = &content[start..content.len().min(start + BLOCK_SIZE)];
         let expected = self.0.table.as_ref().and_then(|table| table.block(block));
         if expected != Some(crc32fast::hash(bytes)) {
-            return Err(self.damaged(format!("the checksum of bytes {start}..{} does not match", start + bytes.len())));
+            return Err(self
+                .damaged(format!("the checksum of bytes {start}..{} does not match", start + bytes.len())));
         }
         let bit = 1_u64 << (block % 64);
         let before = self.0.verified[block / 64].fetch_or(bit, Ordering::Relaxed);

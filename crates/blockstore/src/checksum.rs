@@ -63,7 +63,8 @@ impl ChecksumTable {
         if header[..8] != MAGIC {
             return Err(damaged("it does not begin like a checksum table"));
         }
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let file_len = u64::from(word(16)) | u64::from(word(20)) << 32;
         if word(8) as usize != BLOCK_SIZE || word(12) != 0 || word(28) != 0 {
             return Err(damaged("its header has unknown values"));

@@ -12,7 +12,10 @@ use crate::column::{ColumnBuffer, ColumnCursor};
 use crate::{Blob, BlobStore};
 
 fn schema() -> Schema {
-    Schema::new(vec![Field::new("hash", DataType::UInt64, false), Field::new("label", DataType::UInt32, false)])
+    Schema::new(vec![
+        Field::new("hash", DataType::UInt64, false),
+        Field::new("label", DataType::UInt32, false),
+    ])
 }
 
 /// The hash under which an id is filed: XXH3, 64 bits, seed 0.

@@ -34,8 +34,9 @@ pub(crate) fn write_index(
     let mut writer = ArrowWriter::create(store, name.clone(), &schema, None)?;
     if !buffers.is_empty() {
         let columns = buffers.iter().map(|(_, bytes)| one_value(bytes)).collect::<Result<Vec<_>, _>>();
-        let batch =
-            columns.and_then(|columns| RecordBatch::try_new(schema, columns)).map_err(|e| write_error(&name, e))?;
+        let batch = columns
+            .and_then(|columns| RecordBatch::try_new(schema, columns))
+            .map_err(|e| write_error(&name, e))?;
         writer.write(&batch)?;
     }
     writer.finish()

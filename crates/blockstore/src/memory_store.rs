@@ -73,7 +73,8 @@ impl BlobStore for MemoryStore {
     }
 
     fn adopt(&self, name: &str) -> Result<()> {
-        let message = format!("{name}{SIDECAR_SUFFIX}: files in memory have no path, write them through the store");
+        let message =
+            format!("{name}{SIDECAR_SUFFIX}: files in memory have no path, write them through the store");
         Err(Error::new(Code::Unsupported, message))
     }
 

@@ -72,7 +72,9 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         }
         Value::Bool(bool) => out.push(if *bool { TRUE } else { FALSE }),
         Value::StrArray(texts) => put_array(out, STR_ARRAY, texts, |out, text| put_text(out, text)),
-        Value::IntArray(ints) => put_array(out, INT_ARRAY, ints, |out, int| out.extend_from_slice(&int.to_le_bytes())),
+        Value::IntArray(ints) => {
+            put_array(out, INT_ARRAY, ints, |out, int| out.extend_from_slice(&int.to_le_bytes()))
+        }
         Value::FloatArray(floats) => {
             put_array(out, FLOAT_ARRAY, floats, |out, float| out.extend_from_slice(&float.to_le_bytes()));
         }

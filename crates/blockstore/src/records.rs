@@ -123,7 +123,8 @@ impl RecordsWriter {
     pub(crate) fn push(&mut self, record: RecordRef<'_>) -> Result<()> {
         let len = record.byte_len();
         if len > MAX_RECORD_BYTES {
-            let message = format!("record {:?} has {len} bytes, at most {MAX_RECORD_BYTES} are stored", record.id);
+            let message =
+                format!("record {:?} has {len} bytes, at most {MAX_RECORD_BYTES} are stored", record.id);
             return Err(Error::new(Code::LimitExceeded, message));
         }
         if self.ids.len() == BATCH_ROWS || (!self.ids.is_empty() && self.pending_bytes + len > BATCH_BYTES) {
@@ -154,7 +155,8 @@ impl RecordsWriter {
             Arc::new(self.uris.finish()),
             Arc::new(self.ordinals.finish()),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| write_error(&self.name, e))?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|e| write_error(&self.name, e))?;
         self.batch_rows.push(batch.num_rows().to_string());
         self.pending_bytes = 0;
         self.writer.write(&batch)
@@ -271,7 +273,9 @@ impl RecordsFile {
         let batch = self.starts.partition_point(|start| *start <= label);
         let start = batch.checked_sub(1).and_then(|index| self.starts.get(index));
         match start {
-            Some(start) if batch < self.starts.len() => Ok((self.columns(batch - 1)?, (label - start) as usize)),
+            Some(start) if batch < self.starts.len() => {
+                Ok((self.columns(batch - 1)?, (label - start) as usize))
+            }
             _ => Err(self.blob().damaged(format!("it has no record {label}"))),
         }
     }
@@ -285,7 +289,9 @@ impl RecordsFile {
         }
         let layout = self.file.batch(index)?;
         if layout.rows != (self.starts[index + 1] - self.starts[index]) as usize {
-            return Err(self.blob().damaged(format!("batch {index} has another length than the footer says")));
+            return Err(self
+                .blob()
+                .damaged(format!("batch {index} has another length than the footer says")));
         }
         let mut cursor = ColumnCursor::new(&layout, self.blob());
         let columns = RecordColumns {

@@ -191,7 +191,8 @@ impl SegmentRows {
         let blob = self.store.open(&name)?;
         match description.files.get(file) {
             Some(as_written)
-                if as_written.length == blob.len() as u64 && as_written.table_checksum == blob.table_checksum() =>
+                if as_written.length == blob.len() as u64
+                    && as_written.table_checksum == blob.table_checksum() =>
             {
                 Ok(blob)
             }

@@ -83,7 +83,10 @@ impl SegmentWriter {
     pub fn push_ref(&mut self, record: RecordRef<'_>, vector: &[f32]) -> Result<u32> {
         let Some(files) = &mut self.row_files else { return Err(rows_are_finished()) };
         if self.rows as usize >= MAX_SEGMENT_ROWS {
-            return Err(Error::new(Code::LimitExceeded, format!("a segment holds at most {MAX_SEGMENT_ROWS} rows")));
+            return Err(Error::new(
+                Code::LimitExceeded,
+                format!("a segment holds at most {MAX_SEGMENT_ROWS} rows"),
+            ));
         }
         files.vectors.check(vector)?;
         files.records.push(record)?;
@@ -155,7 +158,8 @@ impl SegmentWriter {
         let mut description = SegmentDescription::new(self.folder, self.rows, self.options.dim, compression);
         for file in &self.files {
             let blob = self.store.open_staged(&self.name(file))?;
-            let as_written = FileDescription { length: blob.len() as u64, table_checksum: blob.table_checksum() };
+            let as_written =
+                FileDescription { length: blob.len() as u64, table_checksum: blob.table_checksum() };
             description.files.insert((*file).to_owned(), as_written);
         }
         let name = self.name(SEGMENT_JSON);

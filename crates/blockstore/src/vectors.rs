@@ -61,7 +61,8 @@ impl VectorsWriter {
         if vector.len() == self.dim {
             Ok(())
         } else {
-            let message = format!("a vector has {} components, the segment's have {}", vector.len(), self.dim);
+            let message =
+                format!("a vector has {} components, the segment's have {}", vector.len(), self.dim);
             Err(Error::new(Code::InvalidArgument, message))
         }
     }

@@ -14,11 +14,16 @@ use crate::samples::{COMPRESSIONS, Row, rows, stores, writer};
 
 fn read(path: PathBuf) -> (FileReader<File>, Vec<RecordBatch>) {
     let reader = FileReader::try_new(File::open(&path).unwrap(), None).unwrap();
-    let batches = FileReader::try_new(File::open(&path).unwrap(), None).unwrap().map(Result::unwrap).collect();
+    let batches =
+        FileReader::try_new(File::open(&path).unwrap(), None).unwrap().map(Result::unwrap).collect();
     (reader, batches)
 }
 
-fn publish(store: &Arc<dyn BlobStore>, compression: Compression, expected: &[Row]) -> impl Fn(&str) -> PathBuf {
+fn publish(
+    store: &Arc<dyn BlobStore>,
+    compression: Compression,
+    expected: &[Row],
+) -> impl Fn(&str) -> PathBuf {
     let (folder, mut writer) = writer(store, 5, compression);
     for (record, vector) in expected {
         writer.push(record, vector).unwrap();
@@ -51,7 +56,7 @@ fn check_records(path: PathBuf, expected: &[Row]) {
     assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [4096, 904]);
     let mut expected = expected.iter();
     for batch in &batches {
-        let column = |name| batch.column_by_name(name).unwrap();
+        let column = |name: &str| batch.column_by_name(name).unwrap();
         for (row, (record, _)) in (0..batch.num_rows()).zip(&mut expected) {
             let text = |name: &str| {
                 let column = column(name).as_string::<i32>();
@@ -61,7 +66,8 @@ fn check_records(path: PathBuf, expected: &[Row]) {
             assert_eq!(text("document"), record.document);
             assert_eq!(text("uri"), record.uri);
             let metadata = column("metadata").as_binary::<i32>();
-            let metadata = metadata.is_valid(row).then(|| metadata_codec::decode(metadata.value(row)).unwrap());
+            let metadata =
+                metadata.is_valid(row).then(|| metadata_codec::decode(metadata.value(row)).unwrap());
             assert_eq!(metadata, record.metadata);
             assert_eq!(column("ordinal").as_primitive::<UInt64Type>().value(row), record.ordinal);
         }
@@ -71,7 +77,8 @@ fn check_records(path: PathBuf, expected: &[Row]) {
 
 fn check_vectors(path: PathBuf, expected: &[Row]) {
     let (_, batches) = read(path);
-    let lists = batches.iter().flat_map(|batch| batch.column(0).as_fixed_size_list().iter().collect::<Vec<_>>());
+    let lists =
+        batches.iter().flat_map(|batch| batch.column(0).as_fixed_size_list().iter().collect::<Vec<_>>());
     let vectors: Vec<Vec<f32>> =
         lists.map(|list| list.unwrap().as_primitive::<Float32Type>().values().to_vec()).collect();
     assert_eq!(vectors, expected.iter().map(|(_, vector)| vector.clone()).collect::<Vec<_>>());

@@ -126,7 +126,9 @@ fn a_file_of_another_segment_is_noticed() {
     let (sample, other) = (Sample::new(Compression::None), Sample::new(Compression::Lz4));
     for (path, foreign) in sample.files().into_iter().zip(other.files()) {
         let sidecar = |path: &Path| PathBuf::from(format!("{}.crc", path.display()));
-        if path.extension().is_some_and(|extension| extension == "crc") || fs::read(&path).unwrap() == fs::read(&foreign).unwrap() {
+        if path.extension().is_some_and(|extension| extension == "crc")
+            || fs::read(&path).unwrap() == fs::read(&foreign).unwrap()
+        {
             continue;
         }
         let kept = fs::read(&path).unwrap();

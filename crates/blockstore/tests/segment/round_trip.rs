@@ -55,8 +55,9 @@ fn any_record() -> impl Strategy<Value = Record> {
         vec(any::<bool>(), 1..3).prop_map(Value::BoolArray),
     ];
     let metadata = btree_map(".{0,6}", value, 1..4).prop_map(Metadata::from);
-    (option::of(".{0,40}"), option::of(metadata), option::of(".{0,10}"), any::<u64>())
-        .prop_map(|(document, metadata, uri, ordinal)| Record { id: String::new(), ordinal, document, metadata, uri })
+    (option::of(".{0,40}"), option::of(metadata), option::of(".{0,10}"), any::<u64>()).prop_map(
+        |(document, metadata, uri, ordinal)| Record { id: String::new(), ordinal, document, metadata, uri },
+    )
 }
 
 /// Rows with distinct ids and vectors of any bits, NaN included.
@@ -65,7 +66,8 @@ fn any_rows() -> impl Strategy<Value = (usize, Vec<Row>)> {
         let n = ids.len();
         let parts = (vec(any_record(), n), vec(vec(any::<u32>().prop_map(f32::from_bits), dim), n));
         parts.prop_map(move |(records, vectors)| {
-            let records = records.into_iter().zip(&ids).map(|(record, id)| Record { id: id.clone(), ..record });
+            let records =
+                records.into_iter().zip(&ids).map(|(record, id)| Record { id: id.clone(), ..record });
             (dim, records.zip(vectors).collect())
         })
     })

@@ -63,7 +63,12 @@ pub fn writer(store: &Arc<dyn BlobStore>, dim: usize, compression: Compression) 
 }
 
 /// Writes a segment of these rows, without an index.
-pub fn write(store: &Arc<dyn BlobStore>, dim: usize, compression: Compression, rows: &[Row]) -> SegmentReader {
+pub fn write(
+    store: &Arc<dyn BlobStore>,
+    dim: usize,
+    compression: Compression,
+    rows: &[Row],
+) -> SegmentReader {
     let (_, mut writer) = writer(store, dim, compression);
     for (label, (record, vector)) in rows.iter().enumerate() {
         assert_eq!(writer.push(record, vector).unwrap(), label as u32);

@@ -119,7 +119,16 @@ fn hostile_names_are_refused() {
             assert_eq!(store.local_path(name), None);
             assert_eq!(store.staging_path(name), None);
         }
-        for folder in ["", ".", "..", "/", "a/b", "../x", &good.to_uppercase().replace('0', "A"), &good.replace('-', "")] {
+        for folder in [
+            "",
+            ".",
+            "..",
+            "/",
+            "a/b",
+            "../x",
+            &good.to_uppercase().replace('0', "A"),
+            &good.replace('-', ""),
+        ] {
             if folder == good {
                 continue;
             }
