@@ -42,7 +42,11 @@ function readHalves(file, rows) {
   return Float32Array.from(halves, (half) => table[half]);
 }
 
-const readLines = (file) => gunzipSync(readFileSync(folder + file)).toString("utf8").trimEnd().split("\n");
+const readLines = (file) =>
+  gunzipSync(readFileSync(folder + file))
+    .toString("utf8")
+    .trimEnd()
+    .split("\n");
 
 /** The first `count` query sentences as Float32Arrays. */
 export function readQueries(count) {
@@ -52,7 +56,9 @@ export function readQueries(count) {
 
 /** The ids of the first `rows` entries. */
 export function readIds(rows) {
-  return readLines("records.jsonl.gz").slice(0, rows).map((line) => JSON.parse(line).id);
+  return readLines("records.jsonl.gz")
+    .slice(0, rows)
+    .map((line) => JSON.parse(line).id);
 }
 
 /** Row numbers of the ten exact nearest of all entries, per query. */

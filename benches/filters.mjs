@@ -55,7 +55,9 @@ function satisfies(where, metadata) {
 /** One byte a row: whether it satisfies the filter. */
 export function filterMask({ where, whereDocument }, { documents, metadatas }) {
   return Uint8Array.from(documents, (document, row) =>
-    Number((!where || satisfies(where, metadatas[row])) && (!whereDocument || document.includes(whereDocument.$contains))),
+    Number(
+      (!where || satisfies(where, metadatas[row])) && (!whereDocument || document.includes(whereDocument.$contains)),
+    ),
   );
 }
 
@@ -87,7 +89,10 @@ export async function measure({ adapter, variant, path, settings, truth }) {
     const ask = (i) => store.query(queries[i], options);
     for (let i = 0; i < Math.min(WARM_UP, queries.length); i++) await ask(i);
     const { answers, ...speed } = await timeQueries(ask, queries.length, { seconds: settings.seconds });
-    const label = [filter.where, filter.whereDocument].filter(Boolean).map((part) => JSON.stringify(part)).join(" ");
+    const label = [filter.where, filter.whereDocument]
+      .filter(Boolean)
+      .map((part) => JSON.stringify(part))
+      .join(" ");
     rows.push({ position, filter: label, share, recall: recall(answers, ids), ...speed });
   }
   await store.close();

@@ -6,7 +6,15 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ALL_QUERIES, ALL_ROWS, missingDataset, readEntries, readExactNeighbors, readIds, readQueries } from "./dataset.mjs";
+import {
+  ALL_QUERIES,
+  ALL_ROWS,
+  missingDataset,
+  readEntries,
+  readExactNeighbors,
+  readIds,
+  readQueries,
+} from "./dataset.mjs";
 import { exactNeighbors } from "./exact.mjs";
 import { FILTERS, filterMask } from "./filters.mjs";
 import { loadStore, STORES } from "./peers/stores.mjs";
@@ -90,7 +98,9 @@ function runChild(job) {
     child.on("message", (message) => {
       outcome = message;
     });
-    child.on("exit", (code, signal) => resolve(outcome ?? { reason: `failed: the process ended with ${signal ?? code}` }));
+    child.on("exit", (code, signal) =>
+      resolve(outcome ?? { reason: `failed: the process ended with ${signal ?? code}` }),
+    );
     child.send(job);
   });
 }
@@ -193,7 +203,14 @@ async function main() {
   const module = await import(`./${bench}.mjs`);
   const measured = await measureAll(bench, module, options);
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  const report = { bench, version, date: new Date().toISOString(), machine: machine(), ...options.settings, ...measured };
+  const report = {
+    bench,
+    version,
+    date: new Date().toISOString(),
+    machine: machine(),
+    ...options.settings,
+    ...measured,
+  };
   writeFileSync(`${results}${bench}.json`, `${JSON.stringify(report, null, 2)}\n`);
 
   const { cpu, cores, node } = report.machine;

@@ -1,6 +1,7 @@
 // Chroma itself: its JavaScript client against a server on localhost:8000. The server's memory and disk are its own.
-import { EF_CONSTRUCTION, importPackage, M, NotInstalled } from "./stores.mjs";
+
 import { DIMENSION } from "../dataset.mjs";
+import { EF_CONSTRUCTION, importPackage, M, NotInstalled } from "./stores.mjs";
 
 let client;
 

@@ -1,6 +1,6 @@
 import { DIMENSION } from "../dataset.mjs";
-import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 import { literal, whereToSql } from "./sql-filter.mjs";
+import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
 let lancedb;
 
@@ -27,7 +27,7 @@ async function arrowTable({ ids, documents, metadatas, vectors }) {
 
 function adapt(connection, table, efConstruction) {
   let current = table;
-  const scalarIndices = { pos: "bitmap", domain: "bitmap", words: "btree", links: "btree", bucket: "btree", document: "fm" };
+  const scalarIndices = { pos: "bitmap", domain: "bitmap", words: "btree", links: "btree", bucket: "btree" };
   return {
     // The refinement asks for twice as many as are wanted, and `ef` may not be less.
     efs: [32, 64, 100, 200, 400],
@@ -47,14 +47,16 @@ function adapt(connection, table, efConstruction) {
     },
     prepareQuery: (vector) => vector,
     prepareFilter: ({ where, whereDocument }) =>
-      [where && whereToSql(where), whereDocument && `contains(document, ${literal(whereDocument.$contains)})`]
+      [where && whereToSql(where), whereDocument && `document LIKE ${literal(`%${whereDocument.$contains}%`)}`]
         .filter(Boolean)
         .join(" AND "),
     async query(vector, { k, ef, filter, records }) {
       let query = current.query().nearestTo(vector).column("embedding").distanceType("cosine").limit(k).ef(ef);
       query = query.refineFactor(2);
       if (filter) query = query.where(filter);
-      const columns = records ? ["id", "_distance", "document", "pos", "domain", "words", "links"] : ["id", "_distance"];
+      const columns = records
+        ? ["id", "_distance", "document", "pos", "domain", "words", "links"]
+        : ["id", "_distance"];
       return (await query.select(columns).toArray()).map((row) => row.id);
     },
     close: () => connection.close(),

@@ -1,8 +1,8 @@
 // Exact search inside SQLite: vectors and metadata in a vec0 table, ids and documents beside it with a trigram index.
 import { mkdirSync } from "node:fs";
 import { DIMENSION } from "../dataset.mjs";
-import { importPackage } from "./stores.mjs";
 import { literal, whereToSql } from "./sql-filter.mjs";
+import { importPackage } from "./stores.mjs";
 
 let Database;
 let sqliteVec;
@@ -25,7 +25,9 @@ function adapt(database) {
   const insertAll = database.transaction(({ firstRow, ids, documents, metadatas, vectors }) => {
     const record = prepare("INSERT INTO records VALUES (?, ?, ?)");
     const text = prepare("INSERT INTO documents (rowid, document) VALUES (?, ?)");
-    const vector = prepare("INSERT INTO vectors (rowid, embedding, pos, domain, words, links, bucket) VALUES (?, ?, ?, ?, ?, ?, ?)");
+    const vector = prepare(
+      "INSERT INTO vectors (rowid, embedding, pos, domain, words, links, bucket) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    );
     for (const [i, id] of ids.entries()) {
       const row = BigInt(firstRow + i + 1);
       const { pos, domain, words, links, bucket = -1 } = metadatas[i];
@@ -43,8 +45,11 @@ function adapt(database) {
     },
     prepareQuery: (vector) => vector,
     prepareFilter({ where, whereDocument }) {
-      const contains = (text) => `vectors.rowid IN (SELECT rowid FROM documents WHERE document LIKE ${literal(`%${text}%`)})`;
-      return [where && whereToSql(where), whereDocument && contains(whereDocument.$contains)].filter(Boolean).join(" AND ");
+      const contains = (text) =>
+        `vectors.rowid IN (SELECT rowid FROM documents WHERE document GLOB ${literal(`*${text}*`)})`;
+      return [where && whereToSql(where), whereDocument && contains(whereDocument.$contains)]
+        .filter(Boolean)
+        .join(" AND ");
     },
     query(vector, { k, filter, records }) {
       const columns = records ? ", document, pos, domain, words, links" : "";
@@ -52,7 +57,9 @@ function adapt(database) {
       const sql =
         `SELECT id, distance${columns} FROM vectors JOIN records ON records.row = vectors.rowid ` +
         `WHERE embedding MATCH ? AND k = ${k}${condition} ORDER BY distance`;
-      return prepare(sql).all(vector).map((row) => row.id);
+      return prepare(sql)
+        .all(vector)
+        .map((row) => row.id);
     },
     close: () => database.close(),
   };

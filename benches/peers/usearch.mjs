@@ -4,6 +4,9 @@ import { availableParallelism } from "node:os";
 import { DIMENSION } from "../dataset.mjs";
 import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
+/** The search width that the single-query benches ask for. */
+const DEFAULT_EF = 100;
+
 let usearch;
 
 const indexOf = ({ quantization }, efConstruction, ef) =>
@@ -19,7 +22,7 @@ const indexOf = ({ quantization }, efConstruction, ef) =>
 
 function adapt(path, variant, index, ids) {
   // The JavaScript interface fixes the search width when an index is made, so each width is an index of its own.
-  let current = { ef: null, index };
+  let current = { ef: DEFAULT_EF, index };
   return {
     efs: [16, 32, 64, 100, 200, 400],
     insert(batch) {
@@ -53,10 +56,10 @@ export default {
     usearch = await importPackage("usearch");
   },
   create(path, variant, { efConstruction = EF_CONSTRUCTION }) {
-    return adapt(path, variant, indexOf(variant, efConstruction, 64), []);
+    return adapt(path, variant, indexOf(variant, efConstruction, DEFAULT_EF), []);
   },
   open(path, variant) {
-    const index = indexOf(variant, EF_CONSTRUCTION, 64);
+    const index = indexOf(variant, EF_CONSTRUCTION, DEFAULT_EF);
     index.load(`${path}/index.usearch`);
     return adapt(path, variant, index, JSON.parse(readFileSync(`${path}/ids.json`, "utf8")));
   },

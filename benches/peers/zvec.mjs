@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { DIMENSION } from "../dataset.mjs";
-import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 import { literal, whereToSql } from "./sql-filter.mjs";
+import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
 /** Documents that one insert takes. */
 const MOST_AT_ONCE = 1024;
