@@ -1,0 +1,81 @@
+export * from "./src/admin.js";
+export {
+  ChromaClient,
+  type ChromaClientArgs,
+  type CreateCollectionArgs,
+  DEFAULT_DATABASE,
+  DEFAULT_TENANT,
+  EphemeralClient,
+  type EphemeralClientArgs,
+  type GetCollectionArgs,
+  PersistentClient,
+  type PersistentClientArgs,
+} from "./src/client.js";
+export * from "./src/cmek.js";
+export type * from "./src/collection.js";
+export { CollectionHandle } from "./src/collection-handle.js";
+export {
+  type CollectionConfiguration,
+  type CreateCollectionConfiguration,
+  type CreateConfigArgs,
+  type HNSWConfiguration,
+  processCreateCollectionConfig,
+  processUpdateCollectionConfig,
+  type Quantization,
+  type SpannConfiguration,
+  type StoredConfigurationUpdate,
+  type UpdateCollectionConfiguration,
+  type UpdateHNSWConfiguration,
+  type UpdateSPANNConfiguration,
+} from "./src/configuration.js";
+export type { DatabaseOptions } from "./src/database.js";
+export {
+  type AnyEmbeddingFunction,
+  type EmbeddingFunction,
+  type EmbeddingFunctionClass,
+  type EmbeddingFunctionConfig,
+  type EmbeddingFunctionConfiguration,
+  type EmbeddingFunctionSpace,
+  getDefaultEFConfig,
+  getEmbeddingFunction,
+  getSparseEmbeddingFunction,
+  knownEmbeddingFunctions,
+  knownSparseEmbeddingFunctions,
+  registerEmbeddingFunction,
+  registerSparseEmbeddingFunction,
+  type SparseEmbeddingFunction,
+  type SparseEmbeddingFunctionClass,
+  serializeEmbeddingFunction,
+} from "./src/embedding-function.js";
+export {
+  BindingLoadError,
+  ChromaClientError,
+  ChromaConnectionError,
+  ChromaError,
+  ChromaForbiddenError,
+  ChromaNotFoundError,
+  ChromaQuotaExceededError,
+  ChromaRateLimitError,
+  ChromaServerError,
+  ChromaUnauthorizedError,
+  ChromaUniqueError,
+  ChromaValueError,
+  createErrorByType,
+  DatabaseClosedError,
+  DatabaseCorruptedError,
+  DatabaseLockedError,
+  InvalidArgumentError,
+  InvalidCollectionError,
+  ReadOnlyError,
+} from "./src/errors.js";
+export * from "./src/index-config.js";
+export * from "./src/results.js";
+export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
+export type {
+  IndexJson,
+  SchemaJson,
+  SparseVectorConfigJson,
+  ValueTypesJson,
+  VectorConfigJson,
+} from "./src/schema-json.js";
+export * from "./src/types.js";

@@ -1,0 +1,240 @@
+import type { CollectionConfiguration, UpdateCollectionConfiguration } from "./configuration.js";
+import type { EmbeddingFunction } from "./embedding-function.js";
+import type { GetResult, QueryResult } from "./results.js";
+import type { Schema } from "./schema.js";
+import type {
+  CollectionMetadata,
+  DeleteResult,
+  Embeddings,
+  Include,
+  IndexingStatus,
+  Metadata,
+  ReadLevel,
+  Where,
+  WhereDocument,
+} from "./types.js";
+
+/** Arguments of `add`, `update` and `upsert`: columns of equal length. */
+export interface WriteArgs {
+  /** Unique ids: any non-empty strings. */
+  ids: string[];
+  /** Vectors; computed from the documents where absent. */
+  embeddings?: Embeddings | undefined;
+  /** Values per vector; needed when `embeddings` is one flat Float32Array. Not in Chroma. */
+  dimension?: number | undefined;
+  /** Metadata. An entry may be null; a null value within counts as absent. */
+  metadatas?: (Metadata | null | undefined)[] | undefined;
+  /** Documents. */
+  documents?: string[] | undefined;
+  /** URIs. */
+  uris?: string[] | undefined;
+}
+
+/** Arguments of `get`. */
+export interface GetArgs {
+  /** Only these ids. Unknown ones are left out. */
+  ids?: string[] | undefined;
+  /** Only records whose metadata match. */
+  where?: Where | undefined;
+  /** Most records. Default: all. */
+  limit?: number | undefined;
+  /** Records to skip. Default 0. */
+  offset?: number | undefined;
+  /** Only records whose documents match. */
+  whereDocument?: WhereDocument | undefined;
+  /** Columns of the result. Default documents and metadatas. */
+  include?: Include[] | undefined;
+}
+
+/** How a search is done; not in Chroma. */
+export interface SearchParams {
+  /** Breadth of the search in the HNSW graph: larger finds more, slower. Default: the collection's `ef_search`. */
+  ef?: number | undefined;
+  /** Compares with every record instead of walking the graph. Default false. */
+  exact?: boolean | undefined;
+}
+
+/** Arguments of `query`. */
+export interface QueryArgs {
+  /** Query vectors; one query may also be given alone. */
+  queryEmbeddings?: Embeddings | number[] | undefined;
+  /** Values per vector; needed when `queryEmbeddings` is one flat Float32Array of several queries. Not in Chroma. */
+  dimension?: number | undefined;
+  /** Texts to embed and search for. */
+  queryTexts?: string[] | undefined;
+  /** Accepted and ignored, as in Chroma. */
+  queryURIs?: string[] | undefined;
+  /** Only these ids. */
+  ids?: string[] | undefined;
+  /** Results per query. Default 10. */
+  nResults?: number | undefined;
+  /** Only records whose metadata match. */
+  where?: Where | undefined;
+  /** Only records whose documents match. */
+  whereDocument?: WhereDocument | undefined;
+  /** Columns of the result. Default metadatas, documents and distances. */
+  include?: Include[] | undefined;
+  /** How the search is done. Not in Chroma. */
+  searchParams?: SearchParams | undefined;
+  /** Stops the search; the promise then rejects with the signal's reason. Not in Chroma. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Arguments of `delete`. */
+export interface DeleteArgs {
+  /** Only these ids. */
+  ids?: string[] | undefined;
+  /** Only records whose metadata match. */
+  where?: Where | undefined;
+  /** Only records whose documents match. */
+  whereDocument?: WhereDocument | undefined;
+  /** Most records, in insertion order; only with a filter. */
+  limit?: number | undefined;
+}
+
+/** Arguments of `modify`. What is absent stays. */
+export interface ModifyArgs {
+  /** New name. */
+  name?: string | undefined;
+  /** New metadata; replaces the old as a whole. */
+  metadata?: CollectionMetadata | undefined;
+  /** Changes to the configuration. */
+  configuration?: UpdateCollectionConfiguration | undefined;
+}
+
+/**
+ * A collection: records of id, vector, metadata, document and URI.
+ *
+ * Writes are atomic per call and visible to the next read. All methods reject with {@link ChromaNotFoundError} once the
+ * collection was deleted.
+ */
+export interface Collection {
+  /** Tenant of the collection. */
+  tenant: string;
+  /** Database of the collection. */
+  database: string;
+  /** UUID of the collection. */
+  id: string;
+  /** Name of the collection. */
+  name: string;
+  /** Metadata of the collection; undefined if it has none. */
+  metadata: CollectionMetadata | undefined;
+  /** Configuration as it is stored: the keys are the server's. */
+  configuration: CollectionConfiguration;
+  /** Embeds documents and query texts. Undefined also while the package of a stored function is not loaded yet. */
+  embeddingFunction?: EmbeddingFunction | undefined;
+  /** Which indexes the collection keeps. */
+  schema?: Schema | undefined;
+
+  /**
+   * Counts the records.
+   *
+   * @param options - Accepted for compatibility.
+   * @returns Number of records.
+   */
+  count(options?: { readLevel?: ReadLevel | undefined }): Promise<number>;
+
+  /**
+   * Adds records. Those whose id exists already are left as they are.
+   *
+   * @param args - The records. Vectors or documents must be given.
+   * @throws ChromaValueError or ChromaClientError when a value breaks a rule; nothing is added then.
+   *
+   * @example
+   * ```ts
+   * await collection.add({ ids: ["a"], embeddings: [[1, 0]], documents: ["east"], metadatas: [{ degrees: 90 }] });
+   * ```
+   */
+  add(args: WriteArgs): Promise<void>;
+
+  /**
+   * Reads records by id or filter, in insertion order.
+   *
+   * @param args - Which records, and what of them.
+   * @returns The records as columns.
+   */
+  get<TMeta extends Metadata = Metadata>(args?: GetArgs): Promise<GetResult<TMeta>>;
+
+  /**
+   * Reads the first records.
+   *
+   * @param args - How many; default 10.
+   * @returns The records as columns.
+   */
+  peek(args?: { limit?: number | undefined }): Promise<GetResult>;
+
+  /**
+   * Finds the records nearest to each query: always `min(nResults, matching records)` of them.
+   *
+   * @param args - The queries, and which records take part.
+   * @returns The hits as columns, one array per query, nearest first.
+   *
+   * @example
+   * ```ts
+   * const result = await collection.query({ queryEmbeddings: [[0.9, 0.1]], nResults: 3, where: { lang: "en" } });
+   * for (const hit of result.rows()[0]!) console.log(hit.id, hit.distance);
+   * ```
+   */
+  query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>>;
+
+  /**
+   * Changes name, metadata or configuration.
+   *
+   * @param args - The changes.
+   * @throws ChromaUniqueError when the new name is taken.
+   */
+  modify(args: ModifyArgs): Promise<void>;
+
+  /**
+   * Copies the collection under a new name. Not implemented yet.
+   *
+   * @param args - Name of the copy.
+   */
+  fork(args: { name: string }): Promise<Collection>;
+
+  /** Counts the forks. Not implemented yet. */
+  forkCount(): Promise<number>;
+
+  /**
+   * Changes records. Unknown ids are ignored; metadata are merged key by key; columns that are absent stay.
+   *
+   * @param args - The changes.
+   */
+  update(args: WriteArgs): Promise<void>;
+
+  /**
+   * Adds records, or changes those whose id exists already.
+   *
+   * @param args - The records. Vectors or documents must be given.
+   */
+  upsert(args: WriteArgs): Promise<void>;
+
+  /**
+   * Deletes records by id or filter. Without either, does nothing.
+   *
+   * @param args - Which records.
+   * @returns How many.
+   */
+  delete(args?: DeleteArgs): Promise<DeleteResult>;
+
+  /**
+   * Searches by ranking expressions. Not implemented yet.
+   *
+   * @param searches - The expressions.
+   * @param options - Accepted for compatibility.
+   */
+  search(searches: unknown, options?: { readLevel?: ReadLevel | undefined }): Promise<never>;
+
+  /**
+   * How much of the collection is indexed.
+   *
+   * @returns The status.
+   */
+  getIndexingStatus(): Promise<IndexingStatus>;
+
+  /**
+   * Seals what is not sealed yet and merges segments, erasing what was deleted. Not in Chroma. Runs in the background on its
+   * own as needed; call it to reclaim space now.
+   */
+  compact(): Promise<void>;
+}

@@ -1,0 +1,150 @@
+/** One folder, or one database in memory, opened at first use and closed once. */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ChromaValueError, DatabaseClosedError } from "./errors.js";
+import { binding, type NativeDatabase, toError } from "./native.js";
+
+/** How a database is opened. */
+export interface DatabaseOptions {
+  /**
+   * Opens the database for reading only: beside another process that writes to it, and without changing a byte. Default
+   * false.
+   */
+  readOnly?: boolean | undefined;
+  /**
+   * When a write counts as done. `"normal"` (default): it survives the end of the process, however it ends. `"full"`: it also
+   * survives a power cut, at the price of a disk sync per batch of writes.
+   */
+  durability?: "normal" | "full" | undefined;
+  /** Compression of documents and metadata in sealed segments. Default chosen by the engine. */
+  compression?: "none" | "lz4" | "zstd" | undefined;
+  /** Threads for searches and index building. Default: the number of processors. */
+  threads?: number | undefined;
+  /** Records after which the newest are sealed into an indexed segment. Default chosen by the engine. */
+  sealRows?: number | undefined;
+  /** Memory after which the newest records are sealed into an indexed segment, in bytes. Default chosen by the engine. */
+  headBytes?: number | undefined;
+  /** Memory for copies of indexes, in bytes. Default chosen by the engine. */
+  indexCacheBytes?: number | undefined;
+}
+
+const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
+const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes"] as const;
+
+/** Options as native code reads them, checked. */
+function encodeOptions(options: DatabaseOptions): string {
+  const { readOnly = false } = options;
+  if (typeof readOnly !== "boolean") {
+    throw new ChromaValueError(`Expected 'readOnly' to be a boolean, but got ${typeof readOnly}`);
+  }
+  const encoded: Record<string, unknown> = { readOnly };
+  for (const [name, choices] of Object.entries(CHOICES)) {
+    const value = options[name as keyof typeof CHOICES];
+    if (value === undefined) continue;
+    if (!(choices as readonly string[]).includes(value)) {
+      throw new ChromaValueError(`Expected '${name}' to be one of ${choices.join(", ")}, but got ${String(value)}`);
+    }
+    encoded[name] = value;
+  }
+  for (const name of COUNTS) {
+    const value = options[name];
+    if (value === undefined) continue;
+    if (!Number.isSafeInteger(value) || value < 1) {
+      throw new ChromaValueError(`Expected '${name}' to be a positive integer, but got ${String(value)}`);
+    }
+    encoded[name] = value;
+  }
+  return JSON.stringify(encoded);
+}
+
+/**
+ * A database folder as an absolute path.
+ *
+ * @throws ChromaValueError when it is not a path, or the URL of a server.
+ */
+export function resolvePath(path: string | URL): string {
+  if (path instanceof URL || (typeof path === "string" && /^[a-z][a-z0-9+.-]+:\/\//i.test(path))) {
+    const url = new URL(path);
+    if (url.protocol === "file:") return fileURLToPath(url);
+    throw new ChromaValueError(
+      `'${url.href}' is the URL of a server. ferrochrome runs in process and speaks to no server: give the path of a folder, or use the "chromadb" package`,
+    );
+  }
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw new ChromaValueError(
+      `Expected 'path' to be the path of a folder, but got ${typeof path === "string" ? JSON.stringify(path) : typeof path}`,
+    );
+  }
+  return resolve(path);
+}
+
+/** A database that clients share. */
+export class DatabaseHandle {
+  /** Absolute path of the folder; null in memory. */
+  readonly path: string | null;
+  private readonly options: string;
+  private opening: Promise<NativeDatabase> | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(path: string | URL | null, options: DatabaseOptions) {
+    this.path = path === null ? null : resolvePath(path);
+    this.options = encodeOptions(options);
+  }
+
+  /** Opens the database if it is not open yet. A failure is not remembered: the next call tries again. */
+  open(): Promise<NativeDatabase> {
+    if (this.closing !== undefined) return Promise.reject(this.closedError());
+    if (this.opening === undefined) {
+      this.opening = this.openNative();
+      this.opening.catch(() => {
+        this.opening = undefined;
+      });
+    }
+    return this.opening;
+  }
+
+  private async openNative(): Promise<NativeDatabase> {
+    try {
+      return await binding().NativeDatabase.open(this.path, this.options);
+    } catch (failure) {
+      throw toError(failure, "open");
+    }
+  }
+
+  /** Calls native code, opening the database before if need be. */
+  async call<T>(route: string, use: (native: NativeDatabase) => T | Promise<T>): Promise<T> {
+    const native = await this.open();
+    try {
+      return await use(native);
+    } catch (failure) {
+      throw toError(failure, route);
+    }
+  }
+
+  /** Whether the database was closed. */
+  get closed(): boolean {
+    return this.closing !== undefined;
+  }
+
+  /** Closes the database. Further calls wait for the same. */
+  close(): Promise<void> {
+    this.closing ??= this.closeNative();
+    return this.closing;
+  }
+
+  private async closeNative(): Promise<void> {
+    const native = await this.opening?.catch(() => undefined);
+    try {
+      await native?.close();
+    } catch (failure) {
+      throw toError(failure, "close");
+    }
+  }
+
+  /** The error of a call after closing. */
+  closedError(): DatabaseClosedError {
+    return new DatabaseClosedError(
+      `The database ${this.path ?? "in memory"} was closed. Make a new client to open it again`,
+    );
+  }
+}

@@ -1,0 +1,464 @@
+import type { ChromaClient } from "./client.js";
+import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
+import {
+  applyUpdate,
+  type CollectionConfiguration,
+  processUpdateCollectionConfig,
+  vectorSettings,
+} from "./configuration.js";
+import type { DatabaseHandle } from "./database.js";
+import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
+import { packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
+import { badRequest, ChromaClientError, ChromaValueError } from "./errors.js";
+import { validateName } from "./names.js";
+import { binding, type NativeCollection, type NativeReply, toError } from "./native.js";
+import { encodeRecords, storedMetadata } from "./records.js";
+import { GetResult, QueryResult } from "./results.js";
+import { Schema } from "./schema.js";
+import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
+import type {
+  CollectionMetadata,
+  DeleteResult,
+  Embeddings,
+  Include,
+  IndexingStatus,
+  Metadata,
+  ReadLevel,
+  RecordSet,
+} from "./types.js";
+import {
+  validateBaseRecordSet,
+  validateCount,
+  validateIDs,
+  validateInclude,
+  validateMaxBatchSize,
+  validateMetadata,
+  validateNResults,
+  validateRecordSetLengths,
+  validateWhere,
+  validateWhereDocument,
+} from "./validate.js";
+
+/** Most records in one call of add, update or upsert. */
+export const MAX_BATCH_SIZE = 100_000;
+
+/** A collection as native code describes it. */
+export interface CollectionJson {
+  id: string;
+  name: string;
+  tenant: string;
+  database: string;
+  metadata: CollectionMetadata | null;
+  configuration_json: CollectionConfiguration;
+  schema: SchemaJson | null;
+  schema_keys: SchemaKey[];
+}
+
+/** What a collection object starts from. */
+export interface LocalCollectionArgs {
+  client: ChromaClient;
+  handle: DatabaseHandle;
+  json: CollectionJson;
+  embeddingFunction?: EmbeddingFunction | undefined;
+}
+
+/** Where a collection's embedding function is: not looked for yet, or found or not among those registered. */
+type Lookup<T> = { value: T | undefined } | undefined;
+
+/** A collection of a local database. */
+export class LocalCollection implements Collection {
+  readonly id: string;
+  readonly tenant: string;
+  readonly database: string;
+  name: string;
+  metadata: CollectionMetadata | undefined;
+  configuration: CollectionConfiguration;
+  private readonly client: ChromaClient;
+  private readonly handle: DatabaseHandle;
+  private readonly storedSchema: SchemaJson | null;
+  private readonly schemaKeys: SchemaKey[];
+  private foundFunction: EmbeddingFunction | undefined;
+  private builtSchema: Lookup<Schema>;
+  private native: NativeCollection | undefined;
+
+  constructor({ client, handle, json, embeddingFunction }: LocalCollectionArgs) {
+    this.client = client;
+    this.handle = handle;
+    this.id = json.id;
+    this.name = json.name;
+    this.tenant = json.tenant;
+    this.database = json.database;
+    this.metadata = json.metadata ?? undefined;
+    this.configuration = json.configuration_json;
+    this.storedSchema = json.schema;
+    this.schemaKeys = json.schema_keys;
+    this.foundFunction = embeddingFunction;
+  }
+
+  get embeddingFunction(): EmbeddingFunction | undefined {
+    this.foundFunction ??= registeredEmbeddingFunction(this.configuration.embedding_function, this.client);
+    return this.foundFunction;
+  }
+
+  set embeddingFunction(embeddingFunction: EmbeddingFunction | undefined) {
+    this.foundFunction = embeddingFunction;
+  }
+
+  get schema(): Schema | undefined {
+    if (this.builtSchema === undefined) {
+      const stored = this.storedSchema;
+      this.builtSchema = {
+        value:
+          stored === null
+            ? undefined
+            : Schema.fromStoredJSON(
+                currentSchema(stored, vectorSettings(this.configuration), this.schemaKeys),
+                this.client,
+              ),
+      };
+    }
+    return this.builtSchema.value;
+  }
+
+  set schema(schema: Schema | undefined) {
+    this.builtSchema = { value: schema };
+  }
+
+  async count(_options?: { readLevel?: ReadLevel | undefined }): Promise<number> {
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      return native.count();
+    } catch (failure) {
+      throw toError(failure, this.route("count"));
+    }
+  }
+
+  async add(args: WriteArgs): Promise<void> {
+    await this.write("add", args);
+  }
+
+  async update(args: WriteArgs): Promise<void> {
+    await this.write("update", args);
+  }
+
+  async upsert(args: WriteArgs): Promise<void> {
+    await this.write("upsert", args);
+  }
+
+  async get<TMeta extends Metadata = Metadata>(args: GetArgs = {}): Promise<GetResult<TMeta>> {
+    const { ids, where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = args;
+    validateInclude(include, "distances");
+    if (ids) validateIDs(ids);
+    if (where) validateWhere(where);
+    if (whereDocument) validateWhereDocument(whereDocument);
+    validateCount("limit", limit);
+    validateCount("offset", offset);
+
+    const request = JSON.stringify({ ids, where, where_document: whereDocument, limit, offset, include });
+    const native = this.openNative() ?? (await this.connect());
+    let reply: NativeReply;
+    try {
+      reply = await native.get(request);
+    } catch (failure) {
+      throw toError(failure, this.route("get"));
+    }
+    const columns = JSON.parse(typeof reply === "string" ? reply : reply.text);
+    return new GetResult<TMeta>({
+      ids: columns.ids,
+      documents: columns.documents ?? [],
+      embeddings: typeof reply === "string" ? [] : unpackEmbeddings(reply.embeddings, columns.ids.length),
+      metadatas: columns.metadatas ?? [],
+      uris: columns.uris ?? [],
+      include,
+    });
+  }
+
+  async peek({ limit = 10 }: { limit?: number | undefined } = {}): Promise<GetResult> {
+    return this.get({ limit });
+  }
+
+  async query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>> {
+    const { queryTexts, ids, where, whereDocument, signal } = args;
+    const { nResults = 10, include = ["metadatas", "documents", "distances"] } = args;
+    signal?.throwIfAborted();
+    let { dimension } = args;
+    let embeddings = args.queryEmbeddings && asQueries(args.queryEmbeddings, dimension);
+    if (embeddings instanceof Float32Array) dimension ??= embeddings.length;
+    validateBaseRecordSet(
+      { embeddings, documents: queryTexts },
+      { embeddingsField: "queryEmbeddings", documentsField: "queryTexts" },
+    );
+    validateInclude(include);
+    if (ids) validateIDs(ids);
+    if (where) validateWhere(where);
+    if (whereDocument) validateWhereDocument(whereDocument);
+    if (nResults !== null) validateNResults(nResults);
+
+    embeddings ??= await this.embed(queryTexts ?? [], true);
+    const packed = packQueries(embeddings, dimension, { route: this.route("query"), rowName: queryName });
+    const request = JSON.stringify({
+      n_results: nResults ?? 10,
+      ...searchParameters(args.searchParams),
+      ids,
+      where,
+      where_document: whereDocument,
+      include,
+    });
+    const native = this.openNative() ?? (await this.connect());
+    return this.answerQuery(native, packed.vectors, packed.dimension, request, include, signal);
+  }
+
+  private async answerQuery<TMeta extends Metadata>(
+    native: NativeCollection,
+    queries: Float32Array,
+    dimension: number,
+    request: string,
+    include: Include[],
+    signal: AbortSignal | undefined,
+  ): Promise<QueryResult<TMeta>> {
+    let reply: NativeReply;
+    try {
+      if (signal === undefined) {
+        const answer = native.query(queries, dimension, request);
+        reply = answer instanceof Promise ? await answer : answer;
+      } else reply = await cancellable(native, queries, dimension, request, signal);
+    } catch (failure) {
+      if (signal?.aborted) throw signal.reason;
+      throw toError(failure, this.route("query"));
+    }
+    const columns = JSON.parse(typeof reply === "string" ? reply : reply.text);
+    return new QueryResult<TMeta>({
+      ids: columns.ids,
+      distances: columns.distances ?? [],
+      documents: columns.documents ?? [],
+      embeddings: typeof reply === "string" ? [] : splitByQuery(reply.embeddings, columns.ids),
+      metadatas: columns.metadatas ?? [],
+      uris: columns.uris ?? [],
+      include,
+    });
+  }
+
+  async modify({ name, metadata, configuration }: ModifyArgs): Promise<void> {
+    const route = this.route("modify");
+    if (name) validateName(name, route, "new_name");
+    if (metadata) validateMetadata(metadata);
+    const newMetadata = metadata && encodableMetadata(metadata, route);
+    const change =
+      configuration &&
+      (await processUpdateCollectionConfig({
+        collectionName: this.name,
+        currentConfiguration: this.configuration,
+        currentEmbeddingFunction: this.embeddingFunction,
+        newConfiguration: configuration,
+        client: this.client,
+      }));
+    let newConfiguration: CollectionConfiguration | undefined;
+    await this.handle.call(route, async (native) => {
+      if (change) {
+        // Another client may have changed the stored configuration since this object was made.
+        const stored: CollectionJson = JSON.parse(await native.getCollectionById(this.id));
+        newConfiguration = applyUpdate(stored.configuration_json, change.updateConfiguration);
+      }
+      await native.updateCollection(
+        this.id,
+        JSON.stringify({
+          new_name: name || undefined,
+          new_metadata: newMetadata,
+          new_configuration: newConfiguration,
+        }),
+      );
+    });
+    if (name) this.name = name;
+    if (metadata) this.metadata = metadata;
+    if (change?.updateEmbeddingFunction) this.foundFunction = change.updateEmbeddingFunction;
+    if (newConfiguration) {
+      this.configuration = { ...newConfiguration, embeddingFunction: newConfiguration.embedding_function ?? null };
+      this.builtSchema = undefined;
+    }
+  }
+
+  async delete(args: DeleteArgs = {}): Promise<DeleteResult> {
+    const { ids, where, whereDocument, limit } = args;
+    if (ids) validateIDs(ids);
+    if (where) validateWhere(where);
+    if (whereDocument) validateWhereDocument(whereDocument);
+    if (limit !== undefined && (!Number.isInteger(limit) || limit < 0)) {
+      throw new Error("limit must be a non-negative integer");
+    }
+    if (limit !== undefined && !where && !whereDocument) {
+      throw new Error("limit can only be specified when a where or whereDocument clause is provided");
+    }
+    const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      return { deleted: await native.delete(request) };
+    } catch (failure) {
+      throw toError(failure, this.route("delete"));
+    }
+  }
+
+  async fork(_args: { name: string }): Promise<Collection> {
+    throw notImplemented("fork()");
+  }
+
+  async forkCount(): Promise<number> {
+    throw notImplemented("forkCount()");
+  }
+
+  async search(_searches: unknown, _options?: { readLevel?: ReadLevel | undefined }): Promise<never> {
+    throw notImplemented("search()");
+  }
+
+  async getIndexingStatus(): Promise<IndexingStatus> {
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      return JSON.parse(native.indexingStatus());
+    } catch (failure) {
+      throw toError(failure, this.route("indexing_status"));
+    }
+  }
+
+  async compact(): Promise<void> {
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      await native.compact();
+    } catch (failure) {
+      throw toError(failure, this.route("compact"));
+    }
+  }
+
+  /** The native collection if it is open, without waiting a turn for it. */
+  private openNative(): NativeCollection | undefined {
+    if (this.handle.closed) throw this.handle.closedError();
+    return this.native;
+  }
+
+  private async connect(): Promise<NativeCollection> {
+    this.native = await this.handle.call(this.route("open"), (native) => native.openCollection(this.id));
+    return this.native;
+  }
+
+  private route(operation: string): string {
+    return `collections/${this.id}/${operation}`;
+  }
+
+  private async write(kind: "add" | "update" | "upsert", args: WriteArgs): Promise<void> {
+    const recordSet: RecordSet = {
+      ids: args.ids,
+      embeddings: args.embeddings ?? undefined,
+      documents: args.documents ?? undefined,
+      metadatas: args.metadatas ?? undefined,
+      uris: args.uris ?? undefined,
+    };
+    let { dimension } = args;
+    validateRecordSetLengths(recordSet, dimension);
+    validateIDs(recordSet.ids);
+    validateBaseRecordSet(recordSet, { update: kind === "update" });
+    validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
+
+    let { embeddings } = recordSet;
+    if (!embeddings && recordSet.documents) {
+      embeddings = await this.embed(recordSet.documents, false);
+      dimension = undefined;
+    }
+    const route = this.route(kind);
+    const { ids } = recordSet;
+    const rowName = (row: number): string => `the embedding of id '${ids[row]}' (index ${row})`;
+    const packed = embeddings && (await packEmbeddings(embeddings, dimension, { route, rowName }));
+    const records = await encodeRecords(recordSet);
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      await native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
+    } catch (failure) {
+      throw toError(failure, route);
+    }
+  }
+
+  private async embed(texts: string[], isQuery: boolean): Promise<number[][]> {
+    const fn = this.embeddingFunction ?? (await this.loadEmbeddingFunction());
+    if (fn === undefined) {
+      throw new ChromaValueError(
+        `No embedding function found for collection '${this.name}'. You can either provide embeddings directly, or ensure the appropriate embedding function package (e.g. @chroma-core/default-embed) is installed.`,
+      );
+    }
+    const embeddings = await (isQuery && fn.generateForQueries ? fn.generateForQueries(texts) : fn.generate(texts));
+    if (!Array.isArray(embeddings) || embeddings.length !== texts.length) {
+      throw new ChromaValueError(
+        `Embedding function returned ${Array.isArray(embeddings) ? embeddings.length : typeof embeddings} embeddings for ${texts.length} texts`,
+      );
+    }
+    return embeddings;
+  }
+
+  private async loadEmbeddingFunction(): Promise<EmbeddingFunction | undefined> {
+    const efConfig = this.configuration.embedding_function;
+    this.foundFunction ??= await getEmbeddingFunction({ client: this.client, efConfig });
+    return this.foundFunction;
+  }
+}
+
+/** Metadata of a collection in their stored form; at least one key must be left. */
+export function encodableMetadata(metadata: CollectionMetadata, route: string): CollectionMetadata {
+  const stored = storedMetadata(metadata);
+  if (Object.keys(stored).length === 0) throw badRequest(route, "Metadata cannot be empty");
+  return stored;
+}
+
+function notImplemented(what: string): ChromaClientError {
+  return new ChromaClientError(`${what} is not implemented yet in ferrochrome`);
+}
+
+function queryName(row: number): string {
+  return `query ${row}`;
+}
+
+/** Query vectors as a list, also where one query was given alone. */
+function asQueries(queries: Embeddings | number[], dimension: number | undefined): Embeddings {
+  if (Array.isArray(queries) && typeof queries[0] === "number") {
+    return dimension === undefined ? [queries as number[]] : Float32Array.from(queries as number[]);
+  }
+  return queries as Embeddings;
+}
+
+function searchParameters(params: SearchParams | undefined): SearchParams {
+  if (params === undefined) return {};
+  const { ef, exact } = params;
+  if (ef !== undefined && (!Number.isSafeInteger(ef) || ef < 1)) {
+    throw new ChromaValueError(`Expected 'searchParams.ef' to be a positive integer, but got ${String(ef)}`);
+  }
+  if (exact !== undefined && typeof exact !== "boolean") {
+    throw new ChromaValueError(`Expected 'searchParams.exact' to be a boolean, but got ${typeof exact}`);
+  }
+  return { ef, exact };
+}
+
+/** Runs a query that the signal stops. The listener is gone when the query has settled. */
+async function cancellable(
+  native: NativeCollection,
+  queries: Float32Array,
+  dimension: number,
+  request: string,
+  signal: AbortSignal,
+): Promise<NativeReply> {
+  signal.throwIfAborted();
+  const cancel = new (binding().NativeCancel)();
+  const onAbort = (): void => cancel.cancel();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await native.query(queries, dimension, request, cancel);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function splitByQuery(values: Float64Array, ids: string[][]): number[][][] {
+  const total = ids.reduce((sum, hits) => sum + hits.length, 0);
+  const rows = unpackEmbeddings(values, total);
+  let start = 0;
+  return ids.map((hits) => {
+    const end = start + hits.length;
+    const embeddings = rows.slice(start, end);
+    start = end;
+    return embeddings;
+  });
+}

@@ -1,0 +1,162 @@
+/** The only file that loads the native addon; turns its failures into the error classes. */
+import { createRequire } from "node:module";
+import {
+  BindingLoadError,
+  badRequest,
+  ChromaClientError,
+  ChromaNotFoundError,
+  ChromaServerError,
+  ChromaUniqueError,
+  DatabaseClosedError,
+  DatabaseCorruptedError,
+  DatabaseLockedError,
+  ReadOnlyError,
+} from "./errors.js";
+
+/** Answer of a read: JSON text, with vectors beside it when they were asked for. */
+export type NativeReply = string | { text: string; embeddings: Float64Array };
+
+/** Stops a query that is under way. */
+export interface NativeCancel {
+  cancel(): void;
+}
+
+/** One open database. Texts are JSON unless said otherwise. */
+export interface NativeDatabase {
+  close(): Promise<void>;
+  createTenant(name: string): Promise<void>;
+  getTenant(name: string): Promise<string>;
+  createDatabase(tenant: string, name: string): Promise<void>;
+  getDatabase(tenant: string, name: string): Promise<string>;
+  deleteDatabase(tenant: string, name: string): Promise<void>;
+  listDatabases(tenant: string, limit: number, offset: number): Promise<string>;
+  createCollection(request: string): Promise<string>;
+  getCollection(tenant: string, database: string, name: string): Promise<string>;
+  getCollectionById(id: string): Promise<string>;
+  listCollections(tenant: string, database: string, limit: number, offset: number): Promise<string>;
+  countCollections(tenant: string, database: string): Promise<number>;
+  deleteCollection(tenant: string, database: string, name: string): Promise<void>;
+  updateCollection(id: string, patch: string): Promise<void>;
+  reset(): Promise<void>;
+  openCollection(id: string): Promise<NativeCollection>;
+  stats(): string;
+}
+
+/** One open collection. */
+export interface NativeCollection {
+  write(
+    kind: "add" | "update" | "upsert",
+    records: string,
+    embeddings: Float32Array | null,
+    dimension: number,
+  ): Promise<void>;
+  delete(request: string): Promise<number>;
+  count(): number;
+  get(request: string): Promise<NativeReply>;
+  query(
+    queries: Float32Array,
+    dimension: number,
+    request: string,
+    cancel?: NativeCancel,
+  ): NativeReply | Promise<NativeReply>;
+  compact(): Promise<void>;
+  indexingStatus(): string;
+}
+
+/** What the addon exports. */
+interface Binding {
+  NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
+  NativeCancel: new () => NativeCancel;
+  buildInfo(): string;
+}
+
+const load = createRequire(import.meta.url);
+let loaded: Binding | undefined;
+
+/**
+ * The addon, loaded at first use, so that importing the package never fails and costs little.
+ *
+ * @throws BindingLoadError when there is none for this platform.
+ */
+export function binding(): Binding {
+  if (loaded === undefined) {
+    try {
+      loaded = load("#binding") as Binding;
+    } catch (error) {
+      throw new BindingLoadError(
+        `Cannot load ferrochrome's native addon for ${process.platform}-${process.arch}. npm sometimes leaves out optional dependencies: remove node_modules and package-lock.json, run "npm install" again, and see that optional dependencies are not omitted. In a source checkout, run "npm run build:native". ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
+    }
+  }
+  return loaded;
+}
+
+/** A failure as native code reports it; the cause of what {@link toError} returns. */
+class NativeError extends Error {
+  override name = "NativeError";
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * The error class for a failure of native code. Anything else is returned as it is.
+ *
+ * @param route - What was asked for, as it appears in messages, for example `collections/<id>/query`.
+ */
+export function toError(failure: unknown, route: string): unknown {
+  const cause = parseFailure(failure);
+  if (cause === undefined) return failure;
+  const { code, message } = cause;
+  switch (code) {
+    case "INVALID_ARGUMENT":
+    case "LIMIT_EXCEEDED":
+      return badRequest(route, message, cause);
+    case "UNPROCESSABLE":
+      return new ChromaClientError(message, cause);
+    case "NOT_FOUND":
+      return new ChromaNotFoundError("The requested resource could not be found", cause);
+    case "ALREADY_EXISTS":
+      return new ChromaUniqueError("The resource already exists", cause);
+    case "CORRUPTED":
+      return new DatabaseCorruptedError(message, { cause });
+    case "LOCKED":
+      return new DatabaseLockedError(message, { cause });
+    case "READ_ONLY":
+      return new ReadOnlyError(message, { cause });
+    case "CLOSED":
+      return new DatabaseClosedError(message, { cause });
+    case "CANCELLED":
+      return new DOMException(message, "AbortError");
+    default:
+      return new ChromaServerError(message, cause);
+  }
+}
+
+function parseFailure(failure: unknown): NativeError | undefined {
+  if (!(failure instanceof Error) || !failure.message.startsWith("!")) return undefined;
+  try {
+    const { code, message } = JSON.parse(failure.message.slice(1)) as { code: string; message: string };
+    return new NativeError(code, message);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Awaits a native call, turning its failure into an error class. */
+export async function unwrap<T>(route: string, call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (failure) {
+    throw toError(failure, route);
+  }
+}
+
+/** Version and target of the addon. */
+export function buildInfo(): { version: string; isa: string; target: string } {
+  return JSON.parse(binding().buildInfo());
+}
