@@ -1,0 +1,154 @@
+//! Recall against speed on WordNet, one thread, the index alone: `cargo bench -p ferrochrome-index --bench index`.
+//!
+//! `FERROCHROME_ISA` forces an instruction level; `EF_CONSTRUCTION` (default 100), `THREADS` (default 2) and `ROWS` change the build.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Instant;
+
+use ferrochrome_index::{BuildOptions, SearchOptions, VectorIndex, Walk, build, exact_search};
+use ferrochrome_types::{CancelToken, Metric, VectorRows};
+use roaring::RoaringBitmap;
+
+#[path = "../src/wordnet.rs"]
+mod wordnet;
+
+use wordnet::Vectors;
+
+const K: usize = 10;
+const PASSES: usize = 3;
+
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn main() {
+    let Some((rows, queries)) = wordnet::load(setting("ROWS", usize::MAX)) else {
+        println!("no WordNet vectors at {}: nothing to measure", wordnet::folder().display());
+        return;
+    };
+    println!(
+        "isa {}, {} x {}, {} queries",
+        ferrochrome_distance::isa(),
+        rows.len(),
+        rows.dim(),
+        queries.len()
+    );
+    let options = BuildOptions {
+        metric: Metric::Cosine,
+        ef_construction: setting("EF_CONSTRUCTION", 100),
+        threads: setting("THREADS", 2),
+        ..BuildOptions::default()
+    };
+    let start = Instant::now();
+    let index = build(&rows, &options, true).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    println!("built in {seconds:.1} s, {:.1} MB", index.memory_bytes() as f64 / 1e6);
+    println!("{}", index.parameters().to_json().unwrap());
+    let truth = truth(&rows, &queries);
+    unfiltered(&*index, &rows, &queries, &truth);
+    filtered(&*index, &rows, &queries);
+}
+
+/// The exact nearest of each query: those that came with the data where it is whole.
+fn truth(rows: &Vectors, queries: &Vectors) -> Vec<Vec<u32>> {
+    let path: &Path = &wordnet::folder().join("neighbors_cosine_100.u32");
+    if rows.len() == wordnet::ROWS
+        && let Ok(bytes) = std::fs::read(path)
+    {
+        let neighbours: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        return neighbours.chunks_exact(100).map(|row| row[..K].to_vec()).collect();
+    }
+    (0..queries.len() as u32).map(|query| exact(rows, queries.row(query).unwrap(), None)).collect()
+}
+
+fn exact(rows: &Vectors, query: &[f32], members: Option<&RoaringBitmap>) -> Vec<u32> {
+    let hits = exact_search(Metric::Cosine, query, rows, members, K, &CancelToken::default()).unwrap();
+    hits.into_iter().map(|hit| hit.label).collect()
+}
+
+/// Runs every query once. Returns each one's labels and microseconds.
+fn pass(queries: &Vectors, mut search: impl FnMut(&[f32]) -> Vec<u32>) -> (Vec<Vec<u32>>, Vec<f64>) {
+    let timed = |query| {
+        let start = Instant::now();
+        let labels = search(queries.row(query).unwrap());
+        (labels, start.elapsed().as_secs_f64() * 1e6)
+    };
+    (0..queries.len() as u32).map(timed).unzip()
+}
+
+/// Best of the passes: recall, queries per second, median and 99th percentile in microseconds.
+fn measure(
+    queries: &Vectors,
+    truth: &[Vec<u32>],
+    mut search: impl FnMut(&[f32]) -> Vec<u32>,
+) -> (f64, f64, f64, f64) {
+    let mut best: Option<Vec<f64>> = None;
+    let mut recall = 0.0;
+    for _ in 0..PASSES {
+        let (labels, times) = pass(queries, &mut search);
+        let found = labels
+            .iter()
+            .zip(truth)
+            .map(|(found, wanted)| wanted.iter().filter(|l| found.contains(l)).count());
+        recall = found.sum::<usize>() as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64;
+        if best.as_ref().is_none_or(|best| times.iter().sum::<f64>() < best.iter().sum()) {
+            best = Some(times);
+        }
+    }
+    let mut times = best.unwrap();
+    times.sort_by(f64::total_cmp);
+    let total: f64 = times.iter().sum();
+    (recall, times.len() as f64 / total * 1e6, times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+fn unfiltered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, truth: &[Vec<u32>]) {
+    println!("{:>6}{:>10}{:>10}{:>10}{:>10}", "ef", "recall", "QPS", "p50 us", "p99 us");
+    let cancel = CancelToken::default();
+    for ef in [20, 28, 36, 40, 48, 60, 80, 100, 120, 160, 240] {
+        let options = SearchOptions { k: K, ef, filter: None, visit_budget: None, cancel: &cancel };
+        let (recall, rate, median, slow) =
+            measure(queries, truth, |query| match index.search(query, rows, &options).unwrap() {
+                Walk::Done(hits) => hits.into_iter().map(|hit| hit.label).collect(),
+                Walk::BudgetExceeded => Vec::new(),
+            });
+        println!("{ef:>6}{recall:>10.4}{rate:>10.0}{median:>10.1}{slow:>10.1}");
+    }
+}
+
+fn filtered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors) {
+    println!(
+        "{:>10}{:>10}{:>6}{:>10}{:>10}{:>12}{:>10}",
+        "filter", "members", "ef", "recall", "walk us", "scan recall", "scan us"
+    );
+    let queries = &queries.first(200);
+    let cancel = CancelToken::default();
+    for percent in [99, 70, 30, 10, 3] {
+        let filter: RoaringBitmap = (0..rows.len() as u32)
+            .filter(|l| l.wrapping_mul(2_654_435_769) >> 16 < 65_536 * percent / 100)
+            .collect();
+        let truth: Vec<Vec<u32>> =
+            (0..queries.len() as u32).map(|q| exact(rows, queries.row(q).unwrap(), Some(&filter))).collect();
+        let (scan_recall, _, scan, _) = measure(queries, &truth, |query| {
+            index
+                .scan(query, rows, Some(&filter), K, &cancel)
+                .unwrap()
+                .into_iter()
+                .map(|hit| hit.label)
+                .collect()
+        });
+        for ef in [40, 100] {
+            let options =
+                SearchOptions { k: K, ef, filter: Some(&filter), visit_budget: None, cancel: &cancel };
+            let (recall, _, walk, _) =
+                measure(queries, &truth, |query| match index.search(query, rows, &options).unwrap() {
+                    Walk::Done(hits) => hits.into_iter().map(|hit| hit.label).collect(),
+                    Walk::BudgetExceeded => Vec::new(),
+                });
+            let members = filter.len();
+            println!(
+                "{percent:>9}%{members:>10}{ef:>6}{recall:>10.4}{walk:>10.1}{scan_recall:>12.4}{scan:>10.1}"
+            );
+        }
+    }
+}

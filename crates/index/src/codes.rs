@@ -1,0 +1,122 @@
+use ferrochrome_distance::{Kernels, kernels};
+use ferrochrome_types::{CancelToken, Result, VectorRows};
+
+use crate::aligned_buffer::AlignedBuffer;
+use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
+use crate::scorer::Scorer;
+
+/// Rows between two looks at the cancel token.
+const CANCEL_STRIDE: u32 = 1024;
+
+/// The codes of all rows.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    pub(crate) quantizer: Quantizer,
+    pub(crate) len: usize,
+    /// `len` rows of `quantizer.row_bytes()`.
+    pub(crate) rows: AlignedBuffer<u8>,
+    /// One entry a row where the quantizer has no common step; otherwise empty.
+    pub(crate) factors: AlignedBuffer<Factors>,
+    kernels: &'static Kernels,
+}
+
+impl Codes {
+    /// Puts together what was encoded before. The lengths fit one another.
+    pub(crate) fn from_parts(
+        quantizer: Quantizer,
+        len: usize,
+        rows: AlignedBuffer<u8>,
+        factors: AlignedBuffer<Factors>,
+    ) -> Self {
+        debug_assert_eq!(rows.len(), len * quantizer.row_bytes());
+        debug_assert_eq!(factors.len(), if quantizer.step.is_none() { len } else { 0 });
+        Codes { quantizer, len, rows, factors, kernels: kernels() }
+    }
+
+    /// Encodes `rows`, those from `begin` on; what lies before it is taken from `rows_before` and `factors_before`.
+    pub(crate) fn encode(
+        quantizer: Quantizer,
+        (rows_before, factors_before): (&[u8], &[Factors]),
+        begin: usize,
+        vectors: &dyn VectorRows,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
+        let len = vectors.len();
+        let row_bytes = quantizer.row_bytes();
+        let mut rows = AlignedBuffer::extended(rows_before, len * row_bytes)?;
+        let factor_count = if quantizer.step.is_none() { len } else { 0 };
+        let mut factors = AlignedBuffer::extended(factors_before, factor_count)?;
+        let mut rotated = vec![0.0; quantizer.frame.rotation.padded()];
+        for label in begin as u32..len as u32 {
+            if label.is_multiple_of(CANCEL_STRIDE) {
+                cancel.check()?;
+            }
+            let code = &mut rows[label as usize * row_bytes..][..row_bytes];
+            let row_factors = quantizer.encode(vectors.row(label)?, &mut rotated, code);
+            if let Some(factors) = factors.get_mut(label as usize) {
+                *factors = row_factors;
+            }
+        }
+        Ok(Codes::from_parts(quantizer, len, rows, factors))
+    }
+
+    /// Makes `query` ready from a vector of the index's dimension.
+    pub(crate) fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
+        self.quantizer.prepare(vector, query);
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.rows.len() + self.factors.as_bytes().len() + self.quantizer.frame.mean.as_bytes().len()
+    }
+
+    fn code(&self, label: u32) -> &[u8] {
+        let row_bytes = self.quantizer.row_bytes();
+        &self.rows[label as usize * row_bytes..][..row_bytes]
+    }
+}
+
+impl Scorer for Codes {
+    type Query = CodeQuery;
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn new_query(&self) -> Result<CodeQuery> {
+        CodeQuery::new(self.quantizer.frame.rotation.padded())
+    }
+
+    fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {
+        self.quantizer.decode(self.code(label), self.factors.get(label as usize), query);
+        Ok(())
+    }
+
+    #[inline]
+    unsafe fn score(&self, query: &CodeQuery, labels: &[u32], scores: &mut [f32]) -> Result<()> {
+        let scores = &mut scores[..labels.len()];
+        let sums: &mut [i32] = bytemuck::cast_slice_mut(scores);
+        // SAFETY: the caller vouches for the labels; every label below `len` has a row, the query has as many
+        // dimensions as the rows, padded to whole blocks, and there is a sum for each label.
+        unsafe {
+            match self.quantizer.bits {
+                Bits::Four => self.kernels.int4_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, sums),
+                Bits::Eight => {
+                    self.kernels.int8_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, sums)
+                }
+            }
+        }
+        if let Some(step) = self.quantizer.step {
+            let (scale, zero) = (-step * query.multiplier, query.zero);
+            for score in scores {
+                *score = (score.to_bits() as i32 as f32 - zero) * scale;
+            }
+        } else {
+            for (score, &label) in scores.iter_mut().zip(labels) {
+                let [step, bias] = self.factors[label as usize];
+                let sum = score.to_bits() as i32 as f32 - query.zero;
+                *score = bias * query.bias_weight - sum * query.multiplier * step;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use crate::codes::Codes;
+use crate::exact::{check_dimension, rescore};
+use crate::parameters::LAYOUT_VERSION;
+use crate::quantizer::Bits;
+use crate::scorer::Scorer;
+use crate::shortlist::Shortlist;
+use crate::{Hit, Parameters, exact_search};
+
+/// Rows scored by one call of a kernel in a scan.
+const SCAN_BATCH: usize = 512;
+
+/// The k that recall and depth are measured for.
+pub(crate) const CALIBRATED_K: usize = 10;
+
+/// How an index compares: codes, or none, and how many of the best by code are rescored.
+#[derive(Debug)]
+pub(crate) struct Coding {
+    pub(crate) metric: Metric,
+    pub(crate) dim: usize,
+    pub(crate) len: usize,
+    pub(crate) seed: u64,
+    /// `None`: the f32 rows themselves.
+    pub(crate) codes: Option<Codes>,
+    /// Rows rescored in a search for [`CALIBRATED_K`].
+    pub(crate) rescore_depth: usize,
+    /// recall@10 at that depth, on a sample.
+    pub(crate) recall: Option<f32>,
+}
+
+impl Coding {
+    /// Rows to be rescored in a search for `k`.
+    pub(crate) fn depth(&self, k: usize) -> usize {
+        self.rescore_depth.saturating_mul(k.max(CALIBRATED_K)).div_ceil(CALIBRATED_K)
+    }
+
+    pub(crate) fn check(&self, query: &[f32], rows: &dyn VectorRows) -> Result<()> {
+        check_dimension(query, self.dim)?;
+        if rows.dim() != self.dim || rows.len() < self.len {
+            return Err(Error::invalid(format!(
+                "the index is of {} vectors of {} components, the rows given with it are {} of {}",
+                self.len,
+                self.dim,
+                rows.len(),
+                rows.dim()
+            )));
+        }
+        Ok(())
+    }
+
+    /// See [`VectorIndex::scan`](crate::VectorIndex::scan).
+    pub(crate) fn scan(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        members: Option<&RoaringBitmap>,
+        k: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>> {
+        self.check(query, rows)?;
+        let k = k.min(self.len);
+        let end = self.len as u32;
+        let Some(codes) = &self.codes else {
+            let rows = FirstRows { rows, len: self.len };
+            return exact_search(self.metric, query, &rows, members, k, cancel);
+        };
+        let depth = self.depth(k);
+        match members {
+            None if depth >= self.len => rescore(self.metric, query, rows, 0..end, k),
+            None => self.scan_codes(codes, query, rows, 0..end, depth, k, cancel),
+            Some(members) if depth as u64 >= members.len() => {
+                rescore(self.metric, query, rows, members.range(..end), k)
+            }
+            Some(members) => self.scan_codes(codes, query, rows, members.range(..end), depth, k, cancel),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn scan_codes(
+        &self,
+        codes: &Codes,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        labels: impl Iterator<Item = u32>,
+        depth: usize,
+        k: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>> {
+        let mut code_query = codes.new_query()?;
+        codes.prepare(query, &mut code_query);
+        let shortlist = shortlist(codes, &code_query, labels, depth, cancel)?;
+        for candidate in &shortlist {
+            rows.prefetch(candidate.label);
+        }
+        rescore(self.metric, query, rows, shortlist.into_iter().map(|c| c.label), k)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.codes.as_ref().map_or(0, Codes::memory_bytes)
+    }
+
+    pub(crate) fn parameters(&self) -> Parameters {
+        let quantizer = self.codes.as_ref().map(|codes| &codes.quantizer);
+        let quantization = match quantizer.map(|q| q.bits) {
+            Some(Bits::Four) => "int4",
+            Some(Bits::Eight) => "int8",
+            None => "none",
+        };
+        Parameters {
+            version: LAYOUT_VERSION,
+            metric: self.metric.as_str().into(),
+            dim: self.dim,
+            len: self.len,
+            quantization: quantization.into(),
+            factors: quantizer.is_some_and(|q| q.step.is_none()),
+            step: quantizer.and_then(|q| q.step).unwrap_or(0.0),
+            scale: quantizer.map_or(1.0, |q| q.frame.scale),
+            seed: self.seed,
+            rescore_depth: self.rescore_depth,
+            recall: self.recall,
+            graph: None,
+        }
+    }
+
+    pub(crate) fn buffers(&self) -> Vec<(&'static str, &[u8])> {
+        let Some(codes) = &self.codes else { return Vec::new() };
+        let mut buffers =
+            vec![("mean", codes.quantizer.frame.mean.as_bytes()), ("codes", codes.rows.as_bytes())];
+        if codes.quantizer.step.is_none() {
+            buffers.push(("factors", codes.factors.as_bytes()));
+        }
+        buffers.retain(|(_, bytes)| !bytes.is_empty());
+        buffers
+    }
+}
+
+/// The `depth` best of `labels` by code, ascending. Labels are below the codes' length.
+pub(crate) fn shortlist(
+    codes: &Codes,
+    query: &<Codes as Scorer>::Query,
+    mut labels: impl Iterator<Item = u32>,
+    depth: usize,
+    cancel: &CancelToken,
+) -> Result<Vec<crate::shortlist::Candidate>> {
+    let mut shortlist = Shortlist::new(depth, codes.len);
+    let mut batch = [0_u32; SCAN_BATCH];
+    let mut scores = [0_f32; SCAN_BATCH];
+    loop {
+        cancel.check()?;
+        let mut count = 0;
+        for (slot, label) in batch.iter_mut().zip(&mut labels) {
+            assert!((label as usize) < codes.len, "labels lie in the index");
+            *slot = label;
+            count += 1;
+        }
+        // SAFETY: checked just above; as many scores as labels.
+        unsafe { codes.score(query, &batch[..count], &mut scores)? };
+        for (&label, &score) in batch[..count].iter().zip(&scores) {
+            shortlist.push(score, label);
+        }
+        if count < SCAN_BATCH {
+            return Ok(shortlist.into_sorted());
+        }
+    }
+}
+
+/// The rows that the index was built from, where the caller holds more.
+struct FirstRows<'a> {
+    rows: &'a dyn VectorRows,
+    len: usize,
+}
+
+impl VectorRows for FirstRows<'_> {
+    fn dim(&self) -> usize {
+        self.rows.dim()
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn row(&self, label: u32) -> Result<&[f32]> {
+        self.rows.row(label)
+    }
+
+    fn prefetch(&self, label: u32) {
+        self.rows.prefetch(label);
+    }
+}

@@ -1,0 +1,117 @@
+use ferrochrome_distance::{ExactDistance, prefetch_row};
+use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use crate::Hit;
+use crate::shortlist::Shortlist;
+
+/// Rows fetched together, so that their memory is on its way before the first is used.
+const GROUP: usize = 16;
+/// Groups between two looks at the cancel token.
+const CANCEL_STRIDE: usize = 64;
+
+/// The `k` nearest rows exactly, by comparing the query with every member (`None`: every row).
+///
+/// Hits ascend by (distance, label). There are `min(k, members)`; members beyond the rows are ignored.
+///
+/// # Errors
+/// `InvalidArgument` if the query has another dimension; `Cancelled`; whatever `rows` fails with.
+pub fn exact_search(
+    metric: Metric,
+    query: &[f32],
+    rows: &dyn VectorRows,
+    members: Option<&RoaringBitmap>,
+    k: usize,
+    cancel: &CancelToken,
+) -> Result<Vec<Hit>> {
+    check_dimension(query, rows.dim())?;
+    let mut nearest = Nearest::new(metric, query, rows, k);
+    match members {
+        None => nearest.offer_all(0..rows.len() as u32, cancel)?,
+        Some(members) => nearest.offer_all(members.range(..rows.len() as u32), cancel)?,
+    }
+    Ok(nearest.into_hits())
+}
+
+/// The `k` nearest of a few labels, exactly.
+pub(crate) fn rescore(
+    metric: Metric,
+    query: &[f32],
+    rows: &dyn VectorRows,
+    labels: impl Iterator<Item = u32>,
+    k: usize,
+) -> Result<Vec<Hit>> {
+    let mut nearest = Nearest::new(metric, query, rows, k);
+    nearest.offer_all(labels, &CancelToken::default())?;
+    Ok(nearest.into_hits())
+}
+
+pub(crate) fn check_dimension(query: &[f32], dim: usize) -> Result<()> {
+    if query.len() == dim {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "Query embedding has dimension {}, the indexed vectors have {dim}",
+        query.len()
+    )))
+}
+
+struct Nearest<'a> {
+    rows: &'a dyn VectorRows,
+    distance: ExactDistance<'a>,
+    shortlist: Shortlist,
+}
+
+impl<'a> Nearest<'a> {
+    fn new(metric: Metric, query: &'a [f32], rows: &'a dyn VectorRows, k: usize) -> Self {
+        let k = k.min(rows.len());
+        Nearest {
+            rows,
+            distance: ExactDistance::new(metric, query),
+            shortlist: Shortlist::new(k, rows.len()),
+        }
+    }
+
+    fn offer_all(&mut self, mut labels: impl Iterator<Item = u32>, cancel: &CancelToken) -> Result<()> {
+        let mut group = [0; GROUP];
+        for round in 0.. {
+            if round % CANCEL_STRIDE == 0 {
+                cancel.check()?;
+            }
+            let mut count = 0;
+            for (slot, label) in group.iter_mut().zip(&mut labels) {
+                *slot = label;
+                count += 1;
+            }
+            self.offer(&group[..count])?;
+            if count < GROUP {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, labels: &[u32]) -> Result<()> {
+        let mut vectors: [&[f32]; GROUP] = [&[]; GROUP];
+        for (vector, &label) in vectors.iter_mut().zip(labels) {
+            *vector = self.rows.row(label)?;
+            prefetch_row(vector);
+        }
+        let (fours, rest) = vectors[..labels.len()].as_chunks::<4>();
+        let (label_fours, label_rest) = labels.as_chunks::<4>();
+        for (four, labels) in fours.iter().zip(label_fours) {
+            for (distance, &label) in self.distance.to_4(*four).into_iter().zip(labels) {
+                self.shortlist.push(distance, label);
+            }
+        }
+        for (vector, &label) in rest.iter().zip(label_rest) {
+            self.shortlist.push(self.distance.to(vector), label);
+        }
+        Ok(())
+    }
+
+    fn into_hits(self) -> Vec<Hit> {
+        let sorted = self.shortlist.into_sorted();
+        sorted.into_iter().map(|c| Hit { distance: c.score, label: c.label }).collect()
+    }
+}

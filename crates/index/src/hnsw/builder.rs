@@ -1,0 +1,351 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use ferrochrome_types::{CancelToken, Result};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use super::graph::{EMPTY, Graph, Shape, UpperLevels};
+use super::walk::{Links, WalkScratch, descend, score_one, walk};
+use crate::aligned_buffer::AlignedBuffer;
+use crate::scorer::Scorer;
+use crate::shortlist::Candidate;
+
+/// Locks for writing rows; labels share them by their low bits.
+const STRIPES: usize = 1 << 12;
+
+/// What is beside the scorer needed to grow a graph.
+pub(crate) struct GrowOptions<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) ef_construction: usize,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
+    /// Nodes that new ones should not link to.
+    pub(crate) dead: &'a RoaringBitmap,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+/// A graph over all rows of `scorer`: a copy of `base`, whose nodes are the first rows, with the others inserted.
+pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOptions<'_>) -> Result<Graph> {
+    let (len, shape) = (scorer.len(), options.shape);
+    let base_len = base.map_or(0, |base| base.len);
+    let base_links: &[u32] = base.map_or(&[], |base| &base.links);
+    let mut links = AlignedBuffer::extended(base_links, len * shape.row_width())?;
+    links[base_links.len()..].fill(EMPTY);
+    let mut upper =
+        UpperLevels::with_levels(base.map(|base| &base.upper), base_len, len, shape, options.seed)?;
+    let mut upper_links = std::mem::replace(&mut upper.links, AlignedBuffer::zeroed(0)?);
+    let mut entry =
+        base.filter(|base| base.len > 0).map(|base| Entry { label: base.entry, level: base.top_level });
+    let mut next = base_len;
+    if entry.is_none() && len > 0 {
+        entry = Some(Entry { label: 0, level: upper.level(0) });
+        next = 1;
+    }
+    if let Some(entry) = &mut entry {
+        let builder = Builder {
+            scorer,
+            options,
+            ground: as_atomic(&mut links),
+            upper_links: as_atomic(&mut upper_links),
+            upper: &upper,
+            entry: Mutex::new(*entry),
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            next: AtomicUsize::new(next),
+            failed: AtomicBool::new(false),
+        };
+        builder.run()?;
+        *entry = builder.entry.into_inner();
+    }
+    upper.links = upper_links;
+    let entry = entry.unwrap_or(Entry { label: 0, level: 0 });
+    Ok(Graph { shape, len, links, upper, entry: entry.label, top_level: entry.level })
+}
+
+/// Shares a buffer among threads that read rows while others write them.
+fn as_atomic(values: &mut [u32]) -> &[AtomicU32] {
+    // SAFETY: `AtomicU32` has the layout of `u32`, and the exclusive borrow lasts as long as the result.
+    unsafe { &*(std::ptr::from_mut(values) as *const [AtomicU32]) }
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    label: u32,
+    level: u8,
+}
+
+/// Links are read without locks: every slot holds a label or `EMPTY` at any time, and a row seen half-way through a change
+/// is still a row of nodes. Rows are changed under the lock of their stripe.
+struct Builder<'a, S: Scorer> {
+    scorer: &'a S,
+    options: &'a GrowOptions<'a>,
+    ground: &'a [AtomicU32],
+    upper_links: &'a [AtomicU32],
+    /// Where rows lie; its own links are not used while building.
+    upper: &'a UpperLevels,
+    entry: Mutex<Entry>,
+    stripes: Box<[Mutex<()>]>,
+    next: AtomicUsize,
+    failed: AtomicBool,
+}
+
+/// One level of the growing graph.
+struct GrowingLinks<'a, S: Scorer> {
+    builder: &'a Builder<'a, S>,
+    level: u8,
+}
+
+impl<S: Scorer> Links for GrowingLinks<'_, S> {
+    #[inline(always)]
+    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) {
+        for slot in self.builder.row(label, self.level) {
+            let link = slot.load(Ordering::Relaxed);
+            if link == EMPTY {
+                break;
+            }
+            visit(link);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, label: u32) {
+        if self.level == 0 {
+            let row = self.builder.row(label, 0);
+            ferrochrome_distance::prefetch_bytes(row.as_ptr().cast(), size_of_val(row));
+        }
+    }
+}
+
+/// Memory of one thread.
+struct Workspace<Q> {
+    walk: WalkScratch,
+    query: Q,
+    /// Of the node whose row is full.
+    owner: Q,
+    selection: Selection<Q>,
+    candidates: Vec<Candidate>,
+    row: Vec<u32>,
+    scores: Vec<f32>,
+}
+
+/// Links being selected, each also as a query.
+struct Selection<Q> {
+    queries: Vec<Q>,
+    selected: Vec<Candidate>,
+}
+
+impl<S: Scorer> Builder<'_, S> {
+    fn run(&self) -> Result<()> {
+        let threads = self.options.threads;
+        if threads == 1 {
+            return self.insert_all();
+        }
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.insert_all())).collect();
+            let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            // The first error that is not the echo of another thread's.
+            workers.into_iter().map(join).fold(Ok(()), Result::and)
+        })
+    }
+
+    fn insert_all(&self) -> Result<()> {
+        let result = self.insert_until_done();
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn insert_until_done(&self) -> Result<()> {
+        let capacity = self.options.shape.ground_links() + 1;
+        let new_query = || self.scorer.new_query();
+        let mut workspace = Workspace {
+            walk: WalkScratch::default(),
+            query: new_query()?,
+            owner: new_query()?,
+            selection: Selection {
+                queries: (0..capacity).map(|_| new_query()).collect::<Result<_>>()?,
+                selected: Vec::with_capacity(capacity),
+            },
+            candidates: Vec::new(),
+            row: Vec::with_capacity(capacity),
+            scores: vec![0.0; capacity],
+        };
+        loop {
+            let label = self.next.fetch_add(1, Ordering::Relaxed);
+            if label >= self.scorer.len() || self.failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.options.cancel.check()?;
+            self.insert(label as u32, &mut workspace)?;
+        }
+    }
+
+    fn row(&self, label: u32, level: u8) -> &[AtomicU32] {
+        if level == 0 {
+            let width = self.options.shape.row_width();
+            &self.ground[label as usize * width..][..width]
+        } else {
+            &self.upper_links[self.upper.slots(label, level)]
+        }
+    }
+
+    /// Most links of a row.
+    fn capacity(&self, level: u8) -> usize {
+        let shape = self.options.shape;
+        if level == 0 { shape.ground_links() } else { shape.upper_width() }
+    }
+
+    fn insert(&self, label: u32, workspace: &mut Workspace<S::Query>) -> Result<()> {
+        let scorer = self.scorer;
+        scorer.load_row(label, &mut workspace.query)?;
+        let level = self.upper.level(label);
+        // A node that becomes the new entry keeps others from starting until it is linked.
+        let mut guard = self.entry.lock();
+        let entry = *guard;
+        let guard = if level > entry.level {
+            guard.label = label;
+            Some(guard)
+        } else {
+            drop(guard);
+            None
+        };
+        let inserted = self.insert_below(label, level, entry, workspace);
+        if let Some(mut guard) = guard {
+            *guard = if inserted.is_ok() { Entry { label, level } } else { entry };
+        }
+        inserted
+    }
+
+    fn insert_below(
+        &self,
+        label: u32,
+        level: u8,
+        entry: Entry,
+        workspace: &mut Workspace<S::Query>,
+    ) -> Result<()> {
+        let scorer = self.scorer;
+        let Workspace { walk: scratch, query, candidates, selection, .. } = workspace;
+        // SAFETY (here and below): labels in the graph are those of rows, all below the scorer's length.
+        let score = unsafe { score_one(scorer, query, entry.label)? };
+        let self_score = unsafe { score_one(scorer, query, label)? };
+        let mut nearest = Candidate { score, label: entry.label };
+        for level in (level + 1..=entry.level).rev() {
+            nearest =
+                unsafe { descend(scorer, query, &GrowingLinks { builder: self, level }, nearest, scratch)? };
+        }
+        let mut entries = vec![nearest];
+        let mut links = Vec::new();
+        for level in (0..=level.min(entry.level)).rev() {
+            let growing = GrowingLinks { builder: self, level };
+            let (ef, cancel) = (self.options.ef_construction, self.options.cancel);
+            unsafe { walk(scorer, query, &growing, &entries, ef, scratch, cancel)? };
+            candidates.clear();
+            candidates.extend(scratch.pool.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
+            if candidates.is_empty() {
+                candidates.extend(scratch.pool.iter().filter(|c| c.label != label));
+            }
+            std::mem::swap(&mut entries, &mut scratch.pool);
+            selection.select(scorer, candidates, self.capacity(level), self_score)?;
+            links.push((level, selection.selected.clone()));
+        }
+        for (level, links) in links {
+            self.write_row(label, level, &links);
+            for &link in &links {
+                self.link_back(link, label, level, workspace)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_dead(&self, label: u32) -> bool {
+        !self.options.dead.is_empty() && self.options.dead.contains(label)
+    }
+
+    fn stripe(&self, label: u32) -> &Mutex<()> {
+        &self.stripes[label as usize % STRIPES]
+    }
+
+    fn write_row(&self, label: u32, level: u8, links: &[Candidate]) {
+        let _lock = self.stripe(label).lock();
+        let links = links.iter().map(|c| c.label).chain(std::iter::repeat(EMPTY));
+        for (slot, link) in self.row(label, level).iter().zip(links) {
+            slot.store(link, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes `label` a neighbour of `owner.label`, if it is among the best when the row is full.
+    fn link_back(
+        &self,
+        owner: Candidate,
+        label: u32,
+        level: u8,
+        workspace: &mut Workspace<S::Query>,
+    ) -> Result<()> {
+        let Workspace { owner: query, selection, candidates, row, scores, .. } = workspace;
+        let capacity = self.capacity(level);
+        let slots = self.row(owner.label, level);
+        let lock = self.stripe(owner.label).lock();
+        row.clear();
+        row.extend(slots.iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&link| link != EMPTY));
+        if row.contains(&label) {
+            return Ok(());
+        }
+        if row.len() < capacity {
+            slots[row.len()].store(label, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.scorer.load_row(owner.label, query)?;
+        row.push(label);
+        // SAFETY: labels in the graph are those of rows; a row holds at most `capacity` links.
+        unsafe { self.scorer.score(query, row, scores)? };
+        let self_score = unsafe { score_one(self.scorer, query, owner.label)? };
+        candidates.clear();
+        candidates.extend(row.iter().zip(&*scores).map(|(&label, &score)| Candidate { score, label }));
+        candidates.sort_unstable_by(Candidate::order);
+        selection.select(self.scorer, candidates, capacity, self_score)?;
+        drop(lock);
+        self.write_row(owner.label, level, &selection.selected);
+        Ok(())
+    }
+}
+
+impl<Q> Selection<Q> {
+    /// Chooses up to `limit` of the ascending `candidates`: one is left out if it is nearer to one already chosen than to
+    /// the node itself, so that links lead in different directions.
+    fn select<S: Scorer<Query = Q>>(
+        &mut self,
+        scorer: &S,
+        candidates: &[Candidate],
+        limit: usize,
+        self_score: f32,
+    ) -> Result<()> {
+        self.selected.clear();
+        // Rows of one value have equal scores everywhere: if they took all slots they would be an island.
+        let mut twins = limit.div_ceil(4);
+        for candidate in candidates {
+            if self.selected.len() == limit {
+                break;
+            }
+            let twin = candidate.score == self_score;
+            if (twin && twins == 0) || self.covers(scorer, candidate)? {
+                continue;
+            }
+            twins -= usize::from(twin);
+            scorer.load_row(candidate.label, &mut self.queries[self.selected.len()])?;
+            self.selected.push(*candidate);
+        }
+        Ok(())
+    }
+
+    fn covers<S: Scorer<Query = Q>>(&self, scorer: &S, candidate: &Candidate) -> Result<bool> {
+        for query in &self.queries[..self.selected.len()] {
+            // SAFETY: candidates are rows.
+            if unsafe { score_one(scorer, query, candidate.label)? } < candidate.score {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,67 @@
+use ferrochrome_types::{CancelToken, Metric};
+use roaring::RoaringBitmap;
+
+/// How vectors are coded for the search before exact rescoring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Quantization {
+    /// The cheapest that reaches the recall floor on a sample of the rows.
+    #[default]
+    Auto,
+    /// 4 bits a dimension.
+    Int4,
+    /// 8 bits a dimension.
+    Int8,
+    /// None: the f32 rows themselves are compared.
+    None,
+}
+
+/// How an index is built. Values out of range are brought into it.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// How vectors are compared. Default `l2`.
+    pub metric: Metric,
+    /// Half the links of a node on the ground level, `2..=64`. Default 16.
+    pub m: usize,
+    /// Candidates considered for the links of a new node, `2 * m..=4096`. Default 100.
+    pub ef_construction: usize,
+    /// Seed of levels and rotation. With one thread, equal seeds give equal indices. Default 0.
+    pub seed: u64,
+    /// Threads that insert, `1..=64`. Default 1.
+    pub threads: usize,
+    /// The codes. Default [`Quantization::Auto`].
+    pub quantization: Quantization,
+    /// Least recall@10 that codes with rescoring must reach, against exact search on a sample, `0.0..=1.0`. Default 0.98.
+    pub recall_floor: f32,
+    /// Stops the build.
+    pub cancel: CancelToken,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        BuildOptions {
+            metric: Metric::default(),
+            m: 16,
+            ef_construction: 100,
+            seed: 0,
+            threads: 1,
+            quantization: Quantization::default(),
+            recall_floor: 0.98,
+            cancel: CancelToken::default(),
+        }
+    }
+}
+
+/// What one search wants.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchOptions<'a> {
+    /// Number of hits. Cut to the number of rows.
+    pub k: usize,
+    /// Width of the walk: more finds more and takes longer. Raised to `k`.
+    pub ef: usize,
+    /// The labels that may be returned. `None`: all.
+    pub filter: Option<&'a RoaringBitmap>,
+    /// Most rows that the walk may score before it gives up with [`Walk::BudgetExceeded`](crate::Walk::BudgetExceeded).
+    pub visit_budget: Option<usize>,
+    /// Stops the search.
+    pub cancel: &'a CancelToken,
+}

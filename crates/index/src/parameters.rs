@@ -1,0 +1,59 @@
+use ferrochrome_types::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Version of the buffers' layout that this crate writes.
+pub(crate) const LAYOUT_VERSION: u32 = 1;
+
+/// What describes an index beside its buffers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Layout of the buffers.
+    pub version: u32,
+    /// `l2`, `ip` or `cosine`.
+    pub metric: String,
+    /// Components of each vector.
+    pub dim: usize,
+    /// Number of vectors.
+    pub len: usize,
+    /// `int4`, `int8` or `none`.
+    pub quantization: String,
+    /// Whether each vector has its own step and bias (buffer `factors`) rather than one step for all.
+    pub factors: bool,
+    /// The one step, in units of the scaled vectors. 0 where `factors` says otherwise.
+    pub step: f32,
+    /// Vectors are multiplied by this power of two before coding (after normalisation, for cosine).
+    pub scale: f32,
+    /// Seed of the rotation and of the levels.
+    pub seed: u64,
+    /// Rows rescored exactly in a search for ten.
+    pub rescore_depth: usize,
+    /// recall@10 of the codes with that depth, measured on a sample of the rows. `None` if there was nothing to measure.
+    pub recall: Option<f32>,
+    /// The graph, if there is one.
+    pub graph: Option<GraphParameters>,
+}
+
+/// What describes a graph beside its buffers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphParameters {
+    /// Half the links of a node on the ground level.
+    pub m: usize,
+    /// Candidates that were considered for the links of a node.
+    pub ef_construction: usize,
+    /// Slots of a row of ground-level links (buffer `links`).
+    pub row_width: usize,
+    /// Slots of a row of links above (buffer `upper_links`).
+    pub upper_width: usize,
+    /// Label where a walk begins.
+    pub entry: u32,
+    /// Level of the entry.
+    pub top_level: u8,
+}
+
+impl Parameters {
+    /// As JSON, to be given back to [`load`](crate::load).
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|e| Error::internal("index parameters have no JSON form").with_source(e))
+    }
+}

@@ -1,0 +1,83 @@
+use std::any::Any;
+use std::fmt::Debug;
+
+use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use crate::{Parameters, SearchOptions};
+
+/// One result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Exact distance by the index's metric, from the f32 vectors. Never NaN.
+    pub distance: f32,
+    /// The row.
+    pub label: u32,
+}
+
+/// How a search ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Walk {
+    /// Up to `k` hits, ascending by (distance, label).
+    Done(Vec<Hit>),
+    /// The walk passed its budget, or found fewer than `min(k, members)` hits: [`VectorIndex::scan`] the members instead.
+    BudgetExceeded,
+}
+
+/// Nearest-neighbour search over the vectors of one segment. Immutable and shared.
+///
+/// Every method that takes `rows` wants the very vectors that the index was built from.
+pub trait VectorIndex: Send + Sync + Debug {
+    /// How vectors are compared.
+    fn metric(&self) -> Metric;
+
+    /// Components of each vector.
+    fn dim(&self) -> usize;
+
+    /// Number of vectors; labels are `0..len`.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Memory that the index itself takes, in bytes. The f32 vectors are not counted.
+    fn memory_bytes(&self) -> usize;
+
+    /// Whether [`search`](Self::search) walks a graph. Without one it scans.
+    fn has_graph(&self) -> bool;
+
+    /// The `k` nearest rows, approximately, among those that the filter allows.
+    ///
+    /// Without a filter there are always `min(k, len)` hits, and [`Walk::BudgetExceeded`] only comes back when a budget was
+    /// given.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the query has another dimension or `rows` is not what the index was built from; `Cancelled`; whatever
+    /// `rows` fails with.
+    fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
+
+    /// The `k` nearest among `members` (`None`: all rows) by the codes of each and every one of them, the best rescored exactly.
+    /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn scan(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        members: Option<&RoaringBitmap>,
+        k: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Hit>>;
+
+    /// What beside the buffers must be kept to [`load`](crate::load) the index again, and what may interest a person.
+    fn parameters(&self) -> Parameters;
+
+    /// The named little-endian buffers that make up the index. Names are unique; empty buffers are left out.
+    fn buffers(&self) -> Vec<(&'static str, &[u8])>;
+
+    /// The concrete index, for [`extend`](crate::extend).
+    fn as_any(&self) -> &dyn Any;
+}
