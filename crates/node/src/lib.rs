@@ -1,1 +1,25 @@
-//! The Node addon: conversions only
+//! The Node addon: conversions only.
+//!
+//! A failure that a caller may expect crosses as an `Error` whose message is `!` and the JSON
+//! `{"code", "message"}`; `src/native.ts` makes Chroma's error classes of it. Work that takes longer than a short query runs
+//! on threads of our own, never on libuv's; a panic becomes a rejected promise.
+
+mod background;
+mod collection;
+mod database;
+mod failure;
+
+pub use collection::{NativeCancel, NativeCollection, PackedReply};
+pub use database::NativeDatabase;
+
+/// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.
+#[napi_derive::napi(catch_unwind)]
+pub fn build_info() -> String {
+    serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        "isa": ferrochrome_engine::isa(),
+        "debug": cfg!(debug_assertions),
+    })
+    .to_string()
+}

@@ -1,0 +1,144 @@
+//! The head's building block: a few records in memory, immutable once published.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ferrochrome_metadata::Postings;
+use ferrochrome_types::{DocumentRows, Error, Record, Result, VectorRows};
+
+/// Records that were written together (or merged from such), with their vectors and posting lists.
+///
+/// Labels follow ordinals, so label order is insertion order.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    dim: usize,
+    records: Vec<Arc<Record>>,
+    vectors: Vec<f32>,
+    labels: HashMap<Box<str>, u32>,
+    postings: Postings,
+    bytes: usize,
+}
+
+/// A record on its way into a chunk, with its vector.
+#[derive(Clone, Debug)]
+pub(crate) struct Row<'a> {
+    pub record: Arc<Record>,
+    pub vector: &'a [f32],
+}
+
+impl Chunk {
+    /// Builds a chunk from rows in any order.
+    pub fn new(dim: usize, mut rows: Vec<Row<'_>>) -> Self {
+        rows.sort_by_key(|row| row.record.ordinal);
+        let mut chunk = Chunk {
+            dim,
+            records: Vec::with_capacity(rows.len()),
+            vectors: Vec::with_capacity(rows.len() * dim),
+            labels: HashMap::with_capacity(rows.len()),
+            postings: Postings::new(),
+            bytes: 0,
+        };
+        for (label, row) in (0_u32..).zip(rows) {
+            chunk.bytes += record_bytes(&row.record) + dim * size_of::<f32>();
+            chunk.labels.insert(row.record.id.as_str().into(), label);
+            chunk.postings.insert(label, row.record.metadata.as_ref());
+            chunk.vectors.extend_from_slice(row.vector);
+            chunk.records.push(row.record);
+        }
+        chunk
+    }
+
+    /// Bytes of user data held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn find(&self, id: &str) -> Option<u32> {
+        self.labels.get(id).copied()
+    }
+
+    pub fn record(&self, label: u32) -> Result<&Arc<Record>> {
+        self.records.get(label as usize).ok_or_else(|| Error::internal(format!("chunk has no label {label}")))
+    }
+
+    pub fn postings(&self) -> &Postings {
+        &self.postings
+    }
+}
+
+/// What a record takes beside its vector.
+fn record_bytes(record: &Record) -> usize {
+    let metadata = record
+        .metadata
+        .as_ref()
+        .map_or(0, |metadata| metadata.iter().map(|(key, value)| key.len() + value_bytes(value)).sum());
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    64 + record.id.len() + text(&record.document) + text(&record.uri) + metadata
+}
+
+fn value_bytes(value: &ferrochrome_types::Value) -> usize {
+    use ferrochrome_types::Value;
+    match value {
+        Value::Str(s) => s.len(),
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) => 8,
+        Value::StrArray(v) => v.iter().map(|s| s.len() + 24).sum(),
+        Value::IntArray(v) => v.len() * 8,
+        Value::FloatArray(v) => v.len() * 8,
+        Value::BoolArray(v) => v.len(),
+    }
+}
+
+impl VectorRows for Chunk {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn row(&self, label: u32) -> Result<&[f32]> {
+        let start = label as usize * self.dim;
+        self.vectors
+            .get(start..start + self.dim)
+            .ok_or_else(|| Error::internal(format!("chunk has no vector {label}")))
+    }
+}
+
+impl DocumentRows for Chunk {
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn document(&self, label: u32) -> Result<Option<&str>> {
+        Ok(self.record(label)?.document.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str, ordinal: u64) -> Arc<Record> {
+        Arc::new(Record { id: id.to_owned(), ordinal, ..Record::default() })
+    }
+
+    #[test]
+    fn labels_follow_ordinals() {
+        let rows = [("late", 9), ("early", 1), ("middle", 4)];
+        let vectors = [[9.0, 9.5], [1.0, 1.5], [4.0, 4.5]];
+        let rows = rows
+            .iter()
+            .zip(&vectors)
+            .map(|((id, ordinal), vector)| Row { record: row(id, *ordinal), vector });
+        let chunk = Chunk::new(2, rows.collect());
+        assert_eq!(
+            [chunk.find("early"), chunk.find("middle"), chunk.find("late")],
+            [Some(0), Some(1), Some(2)]
+        );
+        assert_eq!(chunk.find("absent"), None);
+        assert_eq!(chunk.row(2).unwrap(), [9.0, 9.5]);
+        assert!(chunk.row(3).is_err());
+        assert_eq!(chunk.record(0).unwrap().id, "early");
+    }
+}

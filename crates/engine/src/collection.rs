@@ -1,0 +1,414 @@
+//! A collection's state, and how one state becomes the next.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use ferrochrome_blockstore::{BlobStore, SegmentReader};
+use ferrochrome_index::Provider;
+use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
+use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use crate::chunk::{Chunk, Row};
+use crate::log_entry::LogEntry;
+use crate::maintenance::Signal;
+use crate::options::DatabaseOptions;
+use crate::part::Part;
+use crate::segment::Segment;
+use crate::settings::Settings;
+use crate::snapshot::{PartView, RowAddress, Snapshot};
+
+/// Neighbouring chunks are merged while the result stays below this, so that single-record writes do not leave a chunk each.
+const MERGED_CHUNK_ROWS: usize = 4_096;
+/// How long a writer waits for a seal before it looks again.
+const BACK_PRESSURE_POLL: Duration = Duration::from_millis(100);
+
+/// What all collections of a database share.
+pub(crate) struct Shared {
+    pub catalog: Catalog,
+    pub store: Arc<dyn BlobStore>,
+    pub provider: Arc<Provider>,
+    pub options: DatabaseOptions,
+    pub signal: Signal,
+    /// Cancelled when the database closes.
+    pub shutdown: CancelToken,
+    pub pool: rayon::ThreadPool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("store", &self.store)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub fn open_segment(&self, id: Uuid) -> Result<Segment> {
+        let reader = SegmentReader::open(self.store.clone(), id)?;
+        Ok(self.segment(id, reader))
+    }
+
+    pub fn segment(&self, id: Uuid, reader: SegmentReader) -> Segment {
+        Segment::new(
+            id,
+            reader,
+            self.store.clone(),
+            self.provider.clone(),
+            self.options.resident_vector_bytes,
+        )
+    }
+}
+
+/// An open collection. Reads take a [`Snapshot`] and never wait; writes take turns.
+#[derive(Debug)]
+pub struct Collection {
+    pub(crate) id: Uuid,
+    pub(crate) shared: Arc<Shared>,
+    settings: ArcSwap<Settings>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Taken for every change of `snapshot`. Lock order: `sealing`, `compacting`, then `write`.
+    write: Mutex<WriteState>,
+    head_sealed: Condvar,
+    /// Held while the head is being sealed.
+    pub(crate) sealing: Mutex<()>,
+    /// Held while segments are being merged.
+    pub(crate) compacting: Mutex<()>,
+    gone: AtomicBool,
+    opened: Instant,
+    last_write_ms: AtomicU64,
+}
+
+/// What only writers know.
+#[derive(Debug, Default)]
+pub(crate) struct WriteState {
+    pub last_seq: u64,
+    pub log_cut: u64,
+    pub next_ordinal: u64,
+    pub manifest_version: u64,
+    pub known_keys: HashSet<(String, ValueKind)>,
+    /// Chunks that a seal is copying; they must not be merged away under it.
+    pub being_sealed: Vec<Arc<Chunk>>,
+    /// Why the last seal failed, until one succeeds.
+    pub seal_error: Option<Error>,
+}
+
+impl Collection {
+    /// Opens a collection: its manifest's segments, then the log on top.
+    pub(crate) fn open(shared: Arc<Shared>, row: &CollectionRow) -> Result<Self> {
+        let (state, snapshot) = load(&shared, row)?;
+        Ok(Collection {
+            id: row.id,
+            settings: ArcSwap::from_pointee(Settings::parse(&row.configuration, row.schema.as_deref())?),
+            shared,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            write: Mutex::new(state),
+            head_sealed: Condvar::new(),
+            sealing: Mutex::new(()),
+            compacting: Mutex::new(()),
+            gone: AtomicBool::new(false),
+            opened: Instant::now(),
+            last_write_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// The collection's UUID.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The present state.
+    ///
+    /// # Errors
+    /// `NotFound` once the collection was deleted, `Closed` once the database was closed.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.check_usable()?;
+        Ok(self.snapshot.load_full())
+    }
+
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        if self.gone.load(Ordering::Acquire) {
+            return Err(Error::new(Code::NotFound, format!("Collection [{}] does not exist.", self.id)));
+        }
+        if self.shared.shutdown.is_cancelled() {
+            return Err(Error::new(Code::Closed, "The database was closed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Marks the collection as deleted and its files as garbage.
+    pub(crate) fn retire(&self) {
+        let _no_writer = self.write.lock();
+        self.gone.store(true, Ordering::Release);
+        for view in &self.snapshot.load().parts {
+            if let Part::Segment(segment) = &view.part {
+                segment.retire();
+            }
+        }
+        self.snapshot.store(Arc::default());
+        self.head_sealed.notify_all();
+    }
+
+    pub(crate) fn lock_write(&self) -> MutexGuard<'_, WriteState> {
+        self.write.lock()
+    }
+
+    /// Time since the last write (or since opening).
+    pub(crate) fn idle(&self) -> Duration {
+        let last = Duration::from_millis(self.last_write_ms.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(last)
+    }
+
+    /// Rows and bytes in the head.
+    pub(crate) fn head_size(&self) -> (usize, usize) {
+        let snapshot = self.snapshot.load();
+        snapshot.chunks().fold((0, 0), |(rows, bytes), (chunk, _)| {
+            (rows + VectorRows::len(chunk.as_ref()), bytes + chunk.bytes())
+        })
+    }
+
+    pub(crate) fn head_wants_sealing(&self, state: &WriteState) -> bool {
+        let options = &self.shared.options;
+        let (rows, bytes) = self.head_size();
+        // Deletes leave no rows, only log: the log must be cut for their sake too.
+        let log = state.last_seq - state.log_cut;
+        rows >= options.seal_rows || bytes >= options.seal_bytes || log >= options.seal_rows as u64
+    }
+
+    /// Makes the writer wait while the head is twice as large as it should be, so that memory stays bounded.
+    pub(crate) fn wait_for_room(&self, state: &mut MutexGuard<'_, WriteState>) -> Result<()> {
+        let options = &self.shared.options;
+        loop {
+            self.check_usable()?;
+            let (rows, bytes) = self.head_size();
+            if rows < 2 * options.seal_rows && bytes < 2 * options.seal_bytes {
+                return Ok(());
+            }
+            if let Some(error) = &state.seal_error {
+                return Err(error.clone());
+            }
+            self.shared.signal.raise();
+            self.head_sealed.wait_for(state, BACK_PRESSURE_POLL);
+        }
+    }
+
+    pub(crate) fn notify_sealed(&self) {
+        self.head_sealed.notify_all();
+    }
+
+    /// Appends an entry to the log and then makes its effect visible.
+    pub(crate) fn commit(
+        &self,
+        state: &mut WriteState,
+        before: &Snapshot,
+        entry: &LogEntry,
+        replaced: &[RowAddress],
+        dimension: Option<u32>,
+    ) -> Result<()> {
+        let new_keys = unknown_keys(state, entry);
+        let changes_records = !entry.puts.is_empty() || !replaced.is_empty();
+        let fixes_dimension = before.dimension.is_none() && dimension.is_some();
+        if !changes_records && !fixes_dimension {
+            return Ok(());
+        }
+        let seq = state.last_seq + 1;
+        let newly_fixed = dimension.filter(|_| fixes_dimension);
+        self.shared.catalog.append(self.id, seq, &entry.encode(), newly_fixed, &new_keys)?;
+        state.last_seq = seq;
+        state.known_keys.extend(new_keys);
+        if let Some(last) = entry.puts.last() {
+            state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
+        }
+        let mut after = apply(before, entry, replaced, &state.being_sealed)?;
+        after.dimension = before.dimension.or(dimension);
+        self.publish(after);
+        self.last_write_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+        if self.head_wants_sealing(state) {
+            self.shared.signal.raise();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Writes the segments of `snapshot` to the catalog and cuts the log. The caller holds the write lock.
+    pub(crate) fn publish_manifest(
+        &self,
+        state: &mut WriteState,
+        snapshot: &Snapshot,
+        log_cut: u64,
+    ) -> Result<()> {
+        let segments = snapshot.parts.iter().filter_map(|view| match &view.part {
+            Part::Segment(segment) => Some(ManifestSegment {
+                id: segment.id(),
+                rows: segment.rows(),
+                tombstones: view.tombstones.as_ref().clone(),
+            }),
+            Part::Chunk(_) => None,
+        });
+        let manifest = Manifest {
+            version: state.manifest_version + 1,
+            segments: segments.collect(),
+            log_cut,
+            next_ordinal: state.next_ordinal,
+        };
+        self.shared.catalog.publish(self.id, &manifest)?;
+        state.manifest_version = manifest.version;
+        state.log_cut = log_cut;
+        Ok(())
+    }
+}
+
+/// How often a reader beside a writing process looks again when segments vanish between manifest and opening.
+const OPENING_ATTEMPTS: usize = 5;
+
+fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> {
+    let mut attempt = 1;
+    loop {
+        let mut log = Vec::new();
+        let manifest = shared.catalog.manifest_and_log(row.id, &mut |seq, payload| {
+            log.push((seq, LogEntry::decode(payload)?));
+            Ok(())
+        })?;
+        let manifest = manifest.unwrap_or_default();
+        let parts = match open_parts(shared, &manifest) {
+            Err(_) if shared.options.read_only && attempt < OPENING_ATTEMPTS => {
+                attempt += 1;
+                continue;
+            }
+            parts => parts?,
+        };
+        let mut state = WriteState {
+            last_seq: manifest.log_cut,
+            log_cut: manifest.log_cut,
+            next_ordinal: manifest.next_ordinal,
+            manifest_version: manifest.version,
+            known_keys: shared.catalog.schema_keys(row.id)?.into_iter().collect(),
+            ..WriteState::default()
+        };
+        let mut snapshot = Snapshot { parts, dimension: row.dimension };
+        for (seq, entry) in log {
+            state.last_seq = seq;
+            if let Some(last) = entry.puts.last() {
+                state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
+            }
+            snapshot = replay(&snapshot, &entry)?;
+        }
+        return Ok((state, snapshot));
+    }
+}
+
+fn open_parts(shared: &Shared, manifest: &Manifest) -> Result<Vec<PartView>> {
+    let mut parts = Vec::with_capacity(manifest.segments.len());
+    for named in &manifest.segments {
+        let segment = shared.open_segment(named.id)?;
+        if segment.rows() != named.rows || named.tombstones.max().is_some_and(|label| label >= named.rows) {
+            return Err(Error::corrupted(
+                format!("{}/segment.json", named.id),
+                format!("it has {} rows where the manifest expects {}", segment.rows(), named.rows),
+            ));
+        }
+        if shared.options.read_only {
+            segment.pin()?;
+        }
+        parts.push(PartView::new(Part::Segment(Arc::new(segment)), Arc::new(named.tombstones.clone())));
+    }
+    Ok(parts)
+}
+
+fn unknown_keys(state: &WriteState, entry: &LogEntry) -> Vec<(String, ValueKind)> {
+    let mut unknown = HashSet::new();
+    for (key, value) in entry.puts.iter().filter_map(|record| record.metadata.as_ref()).flatten() {
+        let pair = (key.clone(), value.kind());
+        if !state.known_keys.contains(&pair) {
+            unknown.insert(pair);
+        }
+    }
+    unknown.into_iter().collect()
+}
+
+/// Applies an entry from the log: every id in it is replaced wherever it lives.
+fn replay(before: &Snapshot, entry: &LogEntry) -> Result<Snapshot> {
+    let ids = entry.puts.iter().map(|record| &record.id).chain(&entry.deletes);
+    let mut replaced = Vec::new();
+    for id in ids {
+        replaced.extend(before.find(id)?);
+    }
+    apply(before, entry, &replaced, &[])
+}
+
+/// The state after an entry: `replaced` rows are tombstoned, new versions go into a chunk at the end.
+fn apply(
+    before: &Snapshot,
+    entry: &LogEntry,
+    replaced: &[RowAddress],
+    being_sealed: &[Arc<Chunk>],
+) -> Result<Snapshot> {
+    let mut after = before.clone();
+    let mut by_part: HashMap<u32, RoaringBitmap> = HashMap::new();
+    for address in replaced {
+        by_part.entry(address.part).or_default().insert(address.label);
+    }
+    for (part, labels) in by_part {
+        let view = &mut after.parts[part as usize];
+        *view = PartView::new(view.part.clone(), Arc::new(view.tombstones.as_ref() | labels));
+    }
+    after.parts.retain(|view| !is_spent(view, being_sealed));
+    if !entry.puts.is_empty() {
+        let rows = entry.puts.iter().enumerate();
+        let rows = rows.map(|(i, record)| Row { record: record.clone(), vector: entry.vector(i) }).collect();
+        after.parts.push(PartView::new(Part::Chunk(Arc::new(Chunk::new(entry.dim, rows))), Arc::default()));
+        merge_last_chunks(&mut after, being_sealed)?;
+    }
+    Ok(after)
+}
+
+/// A chunk without live rows that no seal is looking at.
+fn is_spent(view: &PartView, being_sealed: &[Arc<Chunk>]) -> bool {
+    match &view.part {
+        Part::Chunk(chunk) => view.live_rows() == 0 && !contains(being_sealed, chunk),
+        Part::Segment(_) => false,
+    }
+}
+
+fn contains(chunks: &[Arc<Chunk>], chunk: &Arc<Chunk>) -> bool {
+    chunks.iter().any(|other| Arc::ptr_eq(other, chunk))
+}
+
+/// Keeps the number of chunks logarithmic, as a binary counter does: a chunk is merged with one before it of no more rows.
+fn merge_last_chunks(snapshot: &mut Snapshot, being_sealed: &[Arc<Chunk>]) -> Result<()> {
+    while let [.., a, b] = snapshot.parts.as_slice() {
+        let (Part::Chunk(first), Part::Chunk(second)) = (&a.part, &b.part) else { return Ok(()) };
+        let (before, after) = (a.part.rows() as usize, b.part.rows() as usize);
+        if before > after || before + after > MERGED_CHUNK_ROWS || contains(being_sealed, first) {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(before + after);
+        for (chunk, view) in [(first, a), (second, b)] {
+            for label in view.live().iter() {
+                rows.push(Row { record: chunk.record(label)?.clone(), vector: chunk.row(label)? });
+            }
+        }
+        let merged = PartView::new(Part::Chunk(Arc::new(Chunk::new(first.dim(), rows))), Arc::default());
+        snapshot.parts.truncate(snapshot.parts.len() - 2);
+        snapshot.parts.push(merged);
+    }
+    Ok(())
+}

@@ -1,0 +1,432 @@
+//! A database: a folder (or memory) with its catalog, its open collections and its background work.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+use std::thread::JoinHandle;
+
+use ferrochrome_blockstore::{BlobStore, LocalStore, MemoryStore};
+use ferrochrome_index::Provider;
+use ferrochrome_metadata::{Catalog, CollectionRow, Location};
+use ferrochrome_types::{CancelToken, Code, Error, Metadata, Result};
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use crate::collection::{Collection, Shared};
+use crate::lock::DatabaseLock;
+use crate::maintenance::{self, Signal};
+use crate::options::DatabaseOptions;
+use crate::settings::Settings;
+
+const CATALOG_FILE: &str = "catalog.sqlite";
+const SEGMENTS_FOLDER: &str = "segments";
+
+/// Databases open in this process, so that all who open one path share it. A key is a path and whether it was opened
+/// read-only.
+static OPEN: LazyLock<Mutex<HashMap<(PathBuf, bool), Weak<Database>>>> = LazyLock::new(Mutex::default);
+
+/// An open database.
+///
+/// All who [`open`](Self::open) the same path in one process get the same one. It ends with the last [`Handle`].
+#[derive(Debug)]
+pub struct Database {
+    shared: Arc<Shared>,
+    collections: RwLock<HashMap<Uuid, Arc<Collection>>>,
+    /// Serialises opening a collection with deleting it.
+    opening: Mutex<()>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<DatabaseLock>>,
+    handles: Mutex<usize>,
+    key: Option<(PathBuf, bool)>,
+}
+
+/// One user's hold on a [`Database`]. Dropping it without [`close`](Self::close) loses nothing: what was acknowledged is in
+/// the log.
+#[derive(Debug)]
+pub struct Handle {
+    database: Arc<Database>,
+    closed: AtomicBool,
+}
+
+impl Handle {
+    /// The database, until [`close`](Self::close).
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn database(&self) -> Result<&Arc<Database>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::Closed, "The database was closed"));
+        }
+        Ok(&self.database)
+    }
+
+    /// Gives the hold up. With the last one a large head is sealed, background work ends and the lock is released.
+    /// A second call does nothing.
+    ///
+    /// # Errors
+    /// `Io` when the last seal or checkpoint failed; the database is closed all the same, and the log still holds the rows.
+    pub fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let mut open = OPEN.lock();
+        let last = {
+            let mut handles = self.database.handles.lock();
+            *handles -= 1;
+            *handles == 0
+        };
+        if !last {
+            return Ok(());
+        }
+        // Whoever opens the path meanwhile waits at `OPEN` until the files are free.
+        if let Some(key) = &self.database.key {
+            open.remove(key);
+        }
+        self.database.shut_down()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.closed.load(Ordering::Acquire) {
+            *self.database.handles.lock() -= 1;
+        }
+    }
+}
+
+impl Database {
+    /// Opens the database in `path`, creating it if the folder is empty or missing; `None` opens an empty one in memory.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the path is a file or a folder with other content, `Locked` where another process writes,
+    /// `Io` where the system refuses, `Corrupted` where the catalog is damaged, `NotFound` for a read-only opening of nothing.
+    pub fn open(path: Option<&Path>, options: DatabaseOptions) -> Result<Handle> {
+        let Some(path) = path else {
+            let catalog = Catalog::open(Location::Memory, options.durability, false)?;
+            return Self::start(catalog, Arc::new(MemoryStore::default()), options, None, None)
+                .map(Handle::new);
+        };
+        prepare_folder(path, options.read_only)?;
+        let canonical = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
+        let key = (canonical, options.read_only);
+        let mut open = OPEN.lock();
+        if let Some(database) = open.get(&key).and_then(Weak::upgrade)
+            && !database.shared.shutdown.is_cancelled()
+        {
+            return Ok(Handle::new(database));
+        }
+        let database = Self::open_folder(&key.0, options, key.clone())?;
+        open.insert(key, Arc::downgrade(&database));
+        Ok(Handle::new(database))
+    }
+
+    fn open_folder(folder: &Path, options: DatabaseOptions, key: (PathBuf, bool)) -> Result<Arc<Self>> {
+        let lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
+        let location = Location::File(folder.join(CATALOG_FILE));
+        let catalog = Catalog::open(location, options.durability, options.read_only)?;
+        let store = LocalStore::open(&folder.join(SEGMENTS_FOLDER), options.read_only)?;
+        if !options.read_only {
+            remove_garbage(&catalog, &store)?;
+        }
+        Self::start(catalog, Arc::new(store), options, lock, Some(key))
+    }
+
+    fn start(
+        catalog: Catalog,
+        store: Arc<dyn BlobStore>,
+        options: DatabaseOptions,
+        lock: Option<DatabaseLock>,
+        key: Option<(PathBuf, bool)>,
+    ) -> Result<Arc<Self>> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads.max(1))
+            .thread_name(|i| format!("ferrochrome-query-{i}"))
+            .build()
+            .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
+        let read_only = options.read_only;
+        let shared = Arc::new(Shared {
+            catalog,
+            store,
+            provider: Arc::new(Provider::new(options.index_cache_bytes)),
+            options,
+            signal: Signal::default(),
+            shutdown: CancelToken::default(),
+            pool,
+        });
+        let database = Arc::new(Database {
+            shared,
+            collections: RwLock::default(),
+            opening: Mutex::new(()),
+            threads: Mutex::default(),
+            lock: Mutex::new(lock),
+            handles: Mutex::new(0),
+            key,
+        });
+        if !read_only {
+            *database.threads.lock() = maintenance::start(&database)?;
+        }
+        Ok(database)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn open_collections(&self) -> Vec<Arc<Collection>> {
+        self.collections.read().values().cloned().collect()
+    }
+
+    /// The database's own threads, for work that must not run on the caller's.
+    pub fn pool(&self) -> &rayon::ThreadPool {
+        &self.shared.pool
+    }
+
+    /// The catalog of tenants, databases and collections.
+    pub fn catalog(&self) -> &Catalog {
+        &self.shared.catalog
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.shared.options.read_only {
+            return Err(Error::new(
+                Code::ReadOnly,
+                "The database was opened read-only; open it without readOnly to write",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `ReadOnly`, `Io`.
+    pub fn create_tenant(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        self.shared.catalog.create_tenant(name)
+    }
+
+    /// Creates a database in a tenant, which need not exist.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `ReadOnly`, `Io`.
+    pub fn create_database(&self, tenant: &str, name: &str) -> Result<()> {
+        self.check_writable()?;
+        self.shared.catalog.create_database(tenant, name).map(|_| ())
+    }
+
+    /// Deletes a database and its collections.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `Io`.
+    pub fn delete_database(&self, tenant: &str, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let _no_opening = self.opening.lock();
+        let deleted = self.shared.catalog.delete_database(tenant, name)?;
+        deleted.iter().for_each(|id| self.forget(*id));
+        Ok(())
+    }
+
+    /// Creates a collection; with `get_or_create` returns the existing one of that name unchanged.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `InvalidArgument` for a missing database or unreadable configuration, `ReadOnly`, `Io`.
+    pub fn create_collection(&self, row: &CollectionRow, get_or_create: bool) -> Result<CollectionRow> {
+        Settings::parse(&row.configuration, row.schema.as_deref())?;
+        if get_or_create {
+            match self.shared.catalog.collection_by_name(&row.tenant, &row.database, &row.name) {
+                Err(e) if e.code() == Code::NotFound => {}
+                found => return found,
+            }
+        }
+        self.check_writable()?;
+        match self.shared.catalog.create_collection(row) {
+            // Another client of this process was faster.
+            Err(e) if get_or_create && e.code() == Code::AlreadyExists => {
+                self.shared.catalog.collection_by_name(&row.tenant, &row.database, &row.name)
+            }
+            Err(e) => Err(e),
+            Ok(()) => Ok(row.clone()),
+        }
+    }
+
+    /// Changes a collection's name, metadata or configuration; what is `None` stays.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` for a taken name, `InvalidArgument` for an unreadable configuration, `ReadOnly`, `Io`.
+    pub fn update_collection(
+        &self,
+        id: Uuid,
+        name: Option<&str>,
+        metadata: Option<Option<&Metadata>>,
+        configuration: Option<&str>,
+    ) -> Result<()> {
+        self.check_writable()?;
+        let row = self.shared.catalog.collection_by_id(id)?;
+        let settings = Settings::parse(configuration.unwrap_or(&row.configuration), row.schema.as_deref())?;
+        self.shared.catalog.update_collection(id, name, metadata, configuration)?;
+        if let Some(collection) = self.collections.read().get(&id) {
+            collection.set_settings(settings);
+        }
+        Ok(())
+    }
+
+    /// Deletes a collection.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `Io`.
+    pub fn delete_collection(&self, tenant: &str, database: &str, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let _no_opening = self.opening.lock();
+        let id = self.shared.catalog.collection_by_name(tenant, database, name)?.id;
+        // Opened, so that its segments are known and their files removed.
+        let opened = self.open_locked(id);
+        self.shared.catalog.delete_collection(tenant, database, name)?;
+        self.forget(id);
+        drop(opened);
+        Ok(())
+    }
+
+    /// Drops everything and creates the default tenant and database anew.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `Io`.
+    pub fn reset(&self) -> Result<()> {
+        self.check_writable()?;
+        let _no_opening = self.opening.lock();
+        self.shared.catalog.reset()?;
+        let ids: Vec<Uuid> = self.collections.read().keys().copied().collect();
+        ids.into_iter().for_each(|id| self.forget(id));
+        remove_garbage(&self.shared.catalog, self.shared.store.as_ref())
+    }
+
+    fn forget(&self, id: Uuid) {
+        let collection = self.collections.write().remove(&id);
+        if let Some(collection) = collection {
+            collection.retire();
+        }
+    }
+
+    /// Opens a collection; later calls return the same one.
+    ///
+    /// # Errors
+    /// `NotFound`, `Corrupted`, `Io`.
+    pub fn collection(&self, id: Uuid) -> Result<Arc<Collection>> {
+        if let Some(collection) = self.collections.read().get(&id) {
+            return Ok(collection.clone());
+        }
+        let _one_opener = self.opening.lock();
+        self.open_locked(id)
+    }
+
+    fn open_locked(&self, id: Uuid) -> Result<Arc<Collection>> {
+        if let Some(collection) = self.collections.read().get(&id) {
+            return Ok(collection.clone());
+        }
+        let row = self.shared.catalog.collection_by_id(id)?;
+        let collection = Arc::new(Collection::open(self.shared.clone(), &row)?);
+        self.collections.write().insert(id, collection.clone());
+        Ok(collection)
+    }
+
+    fn shut_down(&self) -> Result<()> {
+        let collections = self.open_collections();
+        let mut outcome = Ok(());
+        if !self.shared.options.read_only {
+            for collection in &collections {
+                outcome = outcome.and(maintenance::seal_if_large(collection));
+            }
+        }
+        self.stop();
+        // Work that began before the flag was seen must be over before the files are free.
+        for collection in &collections {
+            drop(collection.sealing.lock());
+            drop(collection.compacting.lock());
+            drop(collection.lock_write());
+        }
+        outcome = outcome.and(self.shared.catalog.close());
+        self.lock.lock().take();
+        outcome
+    }
+
+    /// Ends the background threads.
+    fn stop(&self) {
+        self.shared.shutdown.cancel();
+        self.shared.signal.raise();
+        let me = std::thread::current().id();
+        for thread in self.threads.lock().drain(..) {
+            // The last hold may have been a background thread's own.
+            if thread.thread().id() != me {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Handle {
+    fn new(database: Arc<Database>) -> Self {
+        *database.handles.lock() += 1;
+        Handle { database, closed: AtomicBool::new(false) }
+    }
+}
+
+/// Makes sure that `path` is a folder that holds a database or nothing.
+fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
+    let shown = path.display();
+    let has_catalog = path.join(CATALOG_FILE).is_file();
+    if has_catalog {
+        return Ok(());
+    }
+    if path.exists() && !path.is_dir() {
+        return Err(Error::invalid(format!("{shown} is a file; a database needs a folder")));
+    }
+    if read_only {
+        return Err(Error::new(Code::NotFound, format!("{shown} holds no database to open read-only")));
+    }
+    std::fs::create_dir_all(path).map_err(|e| Error::io(&shown, e))?;
+    for entry in std::fs::read_dir(path).map_err(|e| Error::io(&shown, e))? {
+        let name = entry.map_err(|e| Error::io(&shown, e))?.file_name();
+        let name = name.to_string_lossy();
+        if name == "chroma.sqlite3" {
+            return Err(Error::invalid(format!(
+                "{shown} is a database of Chroma's own server; open another folder and add the records there"
+            )));
+        }
+        // A first opening that was killed leaves a lock, an empty folder or a journal.
+        let ours =
+            name == crate::lock::LOCK_FILE || name == SEGMENTS_FOLDER || name.starts_with(CATALOG_FILE);
+        if !ours && !name.starts_with('.') {
+            return Err(Error::invalid(format!(
+                "{shown} holds other files ({name}) and no Ferrochrome database; choose an empty or a new folder"
+            )));
+        }
+    }
+    let segments = path.join(SEGMENTS_FOLDER);
+    let orphaned = std::fs::read_dir(&segments).is_ok_and(|mut entries| entries.next().is_some());
+    if orphaned {
+        return Err(Error::corrupted(
+            path.join(CATALOG_FILE).display(),
+            "it is missing, but there are segments beside it",
+        ));
+    }
+    Ok(())
+}
+
+/// Removes segments that no manifest names: of interrupted seals, and of collections that are gone.
+fn remove_garbage(catalog: &Catalog, store: &dyn BlobStore) -> Result<()> {
+    store.clear_staging()?;
+    let named = catalog.all_segment_ids()?;
+    for folder in store.folders()? {
+        let is_named = Uuid::parse_str(&folder).is_ok_and(|id| named.contains(&id));
+        if !is_named {
+            store.discard_folder(&folder)?;
+        }
+    }
+    Ok(())
+}

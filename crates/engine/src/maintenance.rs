@@ -1,0 +1,102 @@
+//! Background work: one thread seals, another merges, so that a long merge never keeps the head from being sealed.
+
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ferrochrome_types::{CancelToken, Error, Result};
+use parking_lot::{Condvar, Mutex};
+
+use crate::collection::Collection;
+use crate::database::Database;
+
+/// How often background threads look round without being asked, for what only time makes due.
+const ROUND: Duration = Duration::from_millis(250);
+/// Rest after a failure, so that a full disk is not hammered.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// A head of fewer rows stays in the log: writing a segment for it would cost more than replaying it.
+const MIN_ROWS_TO_SEAL_WHEN_IDLE: usize = 2_048;
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Wakes the background threads.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    raised: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Signal {
+    pub fn raise(&self) {
+        *self.raised.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until raised since `seen`, or for `timeout`.
+    fn wait(&self, seen: &mut u64, timeout: Duration) {
+        let mut raised = self.raised.lock();
+        if *raised == *seen {
+            self.changed.wait_for(&mut raised, timeout);
+        }
+        *seen = *raised;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Seal,
+    Compact,
+}
+
+/// Starts both threads. They end when the database is dropped or shut down.
+pub(crate) fn start(database: &Arc<Database>) -> Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, task: Task| {
+        let database = Arc::downgrade(database);
+        std::thread::Builder::new()
+            .name(format!("ferrochrome-{name}"))
+            .spawn(move || run(&database, task))
+            .map_err(|e| Error::io("background thread", e))
+    };
+    Ok(vec![spawn("seal", Task::Seal)?, spawn("compact", Task::Compact)?])
+}
+
+fn run(database: &Weak<Database>, task: Task) {
+    let mut seen = 0;
+    let mut pause = ROUND;
+    loop {
+        let Some(shared) = database.upgrade().map(|database| database.shared().clone()) else { return };
+        shared.signal.wait(&mut seen, pause);
+        if shared.shutdown.is_cancelled() {
+            return;
+        }
+        let Some(collections) = database.upgrade().map(|database| database.open_collections()) else {
+            return;
+        };
+        pause = ROUND;
+        for collection in collections {
+            let outcome = match task {
+                Task::Seal => seal_if_due(&collection),
+                Task::Compact => collection.compact_if_due(&shared.shutdown).map(|_| ()),
+            };
+            if outcome.is_err() && collection.check_usable().is_ok() {
+                pause = REST_AFTER_FAILURE;
+            }
+        }
+    }
+}
+
+fn seal_if_due(collection: &Collection) -> Result<()> {
+    let due = {
+        let state = collection.lock_write();
+        let idle = collection.idle() >= IDLE && collection.head_size().0 >= MIN_ROWS_TO_SEAL_WHEN_IDLE;
+        collection.head_wants_sealing(&state) || idle
+    };
+    if due { collection.seal(&collection.shared.shutdown) } else { Ok(()) }
+}
+
+/// At closing: a head worth a segment is sealed, a smaller one stays in the log.
+pub(crate) fn seal_if_large(collection: &Collection) -> Result<()> {
+    if collection.head_size().0 < MIN_ROWS_TO_SEAL_WHEN_IDLE {
+        return Ok(());
+    }
+    collection.seal(&CancelToken::default())
+}

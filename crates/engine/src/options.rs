@@ -1,0 +1,41 @@
+use std::thread::available_parallelism;
+
+use ferrochrome_blockstore::Compression;
+use ferrochrome_metadata::Durability;
+
+/// How a database is opened. Nothing here is stored: the next opening may choose otherwise.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DatabaseOptions {
+    /// Open beside a writing process and see the state it last published. Default: false.
+    pub read_only: bool,
+    /// What an acknowledged write survives. Default: [`Durability::Normal`], the death of the process.
+    pub durability: Durability,
+    /// Compression of documents and metadata in new segments. Default: none.
+    pub compression: Compression,
+    /// Threads for building indices and for batches of queries. Default: the number of cores.
+    pub threads: usize,
+    /// Rows in the head that start a seal. Default: 16,384. Twice as many make writers wait for it.
+    pub seal_rows: usize,
+    /// Bytes in the head that start a seal. Default: 64 MiB.
+    pub seal_bytes: usize,
+    /// Bytes of open indices that the shared cache may hold. Default: 2 GiB.
+    pub index_cache_bytes: u64,
+    /// Bytes of mapped vectors of one segment that may become resident before they are given back to the system. Default: 64 MiB.
+    pub resident_vector_bytes: u64,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        DatabaseOptions {
+            read_only: false,
+            durability: Durability::Normal,
+            compression: Compression::None,
+            threads: available_parallelism().map_or(2, usize::from),
+            seal_rows: 16_384,
+            seal_bytes: 64 << 20,
+            index_cache_bytes: 2 << 30,
+            resident_vector_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One interface to rows in memory and rows in a file.
+
+use std::sync::Arc;
+
+use ferrochrome_metadata::evaluate;
+use ferrochrome_types::{CancelToken, Filter, Metadata, Record, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use crate::chunk::Chunk;
+use crate::segment::Segment;
+
+/// A chunk of the head or a sealed segment.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Chunk(Arc<Chunk>),
+    Segment(Arc<Segment>),
+}
+
+impl Part {
+    pub fn rows(&self) -> u32 {
+        match self {
+            Part::Chunk(chunk) => VectorRows::len(chunk.as_ref()) as u32,
+            Part::Segment(segment) => segment.rows(),
+        }
+    }
+
+    pub fn find(&self, id: &str) -> Result<Option<u32>> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.find(id)),
+            Part::Segment(segment) => segment.reader().find(id),
+        }
+    }
+
+    pub fn ordinal(&self, label: u32) -> Result<u64> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.record(label)?.ordinal),
+            Part::Segment(segment) => segment.reader().ordinal(label),
+        }
+    }
+
+    pub fn id(&self, label: u32) -> Result<&str> {
+        match self {
+            Part::Chunk(chunk) => Ok(&chunk.record(label)?.id),
+            Part::Segment(segment) => segment.reader().id(label),
+        }
+    }
+
+    pub fn document(&self, label: u32) -> Result<Option<&str>> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.record(label)?.document.as_deref()),
+            Part::Segment(segment) => segment.reader().document(label),
+        }
+    }
+
+    pub fn metadata(&self, label: u32) -> Result<Option<Metadata>> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.record(label)?.metadata.clone()),
+            Part::Segment(segment) => segment.reader().metadata(label),
+        }
+    }
+
+    pub fn uri(&self, label: u32) -> Result<Option<&str>> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.record(label)?.uri.as_deref()),
+            Part::Segment(segment) => segment.reader().uri(label),
+        }
+    }
+
+    pub fn vector(&self, label: u32) -> Result<&[f32]> {
+        self.vectors().row(label)
+    }
+
+    pub fn record(&self, label: u32) -> Result<Arc<Record>> {
+        match self {
+            Part::Chunk(chunk) => chunk.record(label).cloned(),
+            Part::Segment(segment) => segment.reader().record(label).map(Arc::new),
+        }
+    }
+
+    pub fn vectors(&self) -> &dyn VectorRows {
+        match self {
+            Part::Chunk(chunk) => chunk.as_ref(),
+            Part::Segment(segment) => segment.reader(),
+        }
+    }
+
+    /// Labels for which `filter` holds, tombstoned ones among them.
+    pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
+        match self {
+            Part::Chunk(chunk) => {
+                evaluate(filter, chunk.postings(), chunk.as_ref(), self.rows(), cancel).map(Arc::new)
+            }
+            Part::Segment(segment) => segment.matching(filter, cancel),
+        }
+    }
+
+    /// Labels in insertion order; `None` where label order already is that.
+    pub fn insertion_order(&self) -> Result<Option<&[u32]>> {
+        match self {
+            Part::Chunk(_) => Ok(None),
+            Part::Segment(segment) => segment.insertion_order(),
+        }
+    }
+}

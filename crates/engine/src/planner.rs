@@ -1,0 +1,79 @@
+//! How to search one part: exactly, over codes, or through the graph.
+//!
+//! Costs are in nanoseconds, measured on WordNet (117,659 x 384) and scaled by what grows with the dimension. They need to be
+//! right only about the order of the alternatives.
+
+use ferrochrome_index::VectorIndex;
+
+/// Below this many members a scan wins whatever the graph could do, and is exact.
+const ALWAYS_SCAN: u64 = 12_000;
+const SCAN_PER_MEMBER: f64 = 14.0;
+const WALK_PER_VISIT: f64 = 50.0;
+/// A row compared in full precision, per 384 components.
+const EXACT_PER_ROW: f64 = 45.0;
+/// Visits of an unfiltered walk at ef 40, and how they grow with ef.
+const VISITS_AT_EF_40: f64 = 1_000.0;
+const VISITS_PER_EF: f64 = 20.0;
+/// Visits grow with the inverse share of allowed rows to this power.
+const SELECTIVITY_EXPONENT: f64 = 0.8;
+
+/// How to search a part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// Every allowed row in full precision.
+    Exact,
+    /// Every allowed row over codes, the best rescored.
+    Scan,
+    /// The graph; where it takes more visits than this, a scan after all.
+    Walk { visit_budget: Option<usize> },
+}
+
+/// What the planner knows of a part and a query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub rows: u64,
+    pub allowed: u64,
+    pub k: usize,
+    pub ef: usize,
+    pub exact: bool,
+}
+
+impl Plan {
+    pub fn choose(index: Option<&dyn VectorIndex>, q: Question) -> Plan {
+        let Some(index) = index.filter(|_| !q.exact) else { return Plan::Exact };
+        let filtered = q.allowed < q.rows;
+        // A result that is a large part of the collection is found faster by looking at all of it.
+        let greedy = q.k as u64 * 8 > q.allowed;
+        if !index.has_graph() || greedy || (filtered && q.allowed <= ALWAYS_SCAN) {
+            return Plan::Scan;
+        }
+        if !filtered {
+            return Plan::Walk { visit_budget: None };
+        }
+        let scan = scan_cost(q.allowed);
+        if walk_cost(q) >= scan {
+            return Plan::Scan;
+        }
+        Plan::Walk { visit_budget: Some((scan / WALK_PER_VISIT) as usize) }
+    }
+
+    /// Predicted nanoseconds, to decide where the query runs.
+    pub fn cost(self, q: Question, dim: usize) -> f64 {
+        match self {
+            Plan::Exact => q.allowed as f64 * EXACT_PER_ROW * dim as f64 / 384.0,
+            Plan::Scan => scan_cost(q.allowed) * dim as f64 / 384.0,
+            Plan::Walk { .. } => walk_cost(q) * (1.0 + dim as f64 / 384.0) / 2.0,
+        }
+    }
+}
+
+fn scan_cost(members: u64) -> f64 {
+    members as f64 * SCAN_PER_MEMBER
+}
+
+fn walk_cost(q: Question) -> f64 {
+    let ef = q.ef.max(q.k) as f64;
+    let visits = VISITS_AT_EF_40 + (ef - 40.0).max(0.0) * VISITS_PER_EF;
+    let share = q.allowed as f64 / q.rows.max(1) as f64;
+    visits * share.max(1e-9).powf(-SELECTIVITY_EXPONENT) * WALK_PER_VISIT
+}

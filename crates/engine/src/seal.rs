@@ -1,0 +1,62 @@
+//! Seal: the head becomes a segment, and the log is cut.
+
+use std::sync::Arc;
+
+use ferrochrome_types::{CancelToken, Result};
+
+use crate::collection::Collection;
+use crate::part::Part;
+use crate::replacement::Replacement;
+use crate::segment::Segment;
+use crate::segment_builder::{IndexSource, SegmentBuilder};
+use crate::snapshot::{RowAddress, Snapshot};
+
+impl Collection {
+    /// Writes what is in the head to a segment. Readers and writers go on meanwhile.
+    ///
+    /// # Errors
+    /// `Io`, `Cancelled`; the head and the log are then as before.
+    pub(crate) fn seal(&self, cancel: &CancelToken) -> Result<()> {
+        let _one_seal = self.sealing.lock();
+        let outcome = self.seal_head(cancel);
+        let mut state = self.lock_write();
+        state.being_sealed.clear();
+        state.seal_error = outcome.as_ref().err().cloned();
+        drop(state);
+        self.notify_sealed();
+        outcome
+    }
+
+    fn seal_head(&self, cancel: &CancelToken) -> Result<()> {
+        let mut state = self.lock_write();
+        let snapshot = self.snapshot()?;
+        let log_cut = state.last_seq;
+        if log_cut == state.log_cut {
+            return Ok(());
+        }
+        let chunks = snapshot.parts.iter().filter(|view| matches!(view.part, Part::Chunk(_)));
+        let sources = Snapshot { parts: chunks.cloned().collect(), dimension: snapshot.dimension };
+        state.being_sealed = sources.chunks().map(|(chunk, _)| chunk.clone()).collect();
+        drop(state);
+
+        let rows = sources.select(None, None, 0, usize::MAX, cancel)?;
+        let segment =
+            if rows.is_empty() { None } else { Some(Arc::new(self.write_head(&sources, &rows, cancel)?)) };
+        let mut state = self.lock_write();
+        if let Err(gone) = self.check_usable() {
+            segment.iter().for_each(|segment| segment.retire());
+            return Err(gone);
+        }
+        let replacement = Replacement { sources, rows, base: None, first: 0, segment };
+        replacement.publish(self, &mut state, log_cut)
+    }
+
+    fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {
+        let mut builder = SegmentBuilder::new(&self.shared, sources.dimension.unwrap_or(0) as usize)?;
+        for row in rows {
+            let part = &sources.parts[row.part as usize].part;
+            builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
+        }
+        builder.finish(&self.settings(), &IndexSource::Codes, self.shared.options.threads, cancel)
+    }
+}

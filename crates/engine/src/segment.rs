@@ -1,0 +1,205 @@
+//! A sealed segment that is open: its files, its index, its look-ups, and answers worth keeping.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use ferrochrome_blockstore::{BlobStore, Lookup as LookupFile, SegmentReader};
+use ferrochrome_index::{Parameters, Provider, VectorIndex};
+use ferrochrome_metadata::{Lookup, evaluate};
+use ferrochrome_types::{CancelToken, Error, Filter, Result};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+/// Name of the file with posting lists and full text.
+pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
+/// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
+const REMEMBERED_FILTERS: usize = 64;
+const REMEMBERED_BYTES: usize = 8 << 20;
+
+/// An open segment. Its files never change; they are removed with the last holder once [`retire`](Self::retire) was called.
+pub(crate) struct Segment {
+    id: Uuid,
+    reader: SegmentReader,
+    store: Arc<dyn BlobStore>,
+    provider: Arc<Provider>,
+    lookup: OnceLock<Lookup>,
+    opening: Mutex<()>,
+    remembered: Mutex<VecDeque<(String, Arc<RoaringBitmap>)>>,
+    order: OnceLock<Option<Vec<u32>>>,
+    retired: AtomicBool,
+    resident_vector_bytes: u64,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("id", &self.id).field("rows", &self.rows()).finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    pub fn new(
+        id: Uuid,
+        reader: SegmentReader,
+        store: Arc<dyn BlobStore>,
+        provider: Arc<Provider>,
+        resident_vector_bytes: u64,
+    ) -> Self {
+        Segment {
+            id,
+            reader,
+            store,
+            provider,
+            lookup: OnceLock::new(),
+            opening: Mutex::new(()),
+            remembered: Mutex::default(),
+            order: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            resident_vector_bytes,
+        }
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub fn rows(&self) -> u32 {
+        self.reader.rows()
+    }
+
+    pub fn reader(&self) -> &SegmentReader {
+        &self.reader
+    }
+
+    /// The search index; `None` for a segment too small to have one.
+    pub fn index(&self) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let Some(parameters) = self.reader.index_parameters()? else { return Ok(None) };
+        let load = || {
+            let index = ferrochrome_index::load(&parameters, &|name| self.reader.index_buffer(name))?;
+            if index.len() == self.rows() as usize && index.dim() == self.reader.dim() {
+                return Ok(index);
+            }
+            let found = format!("it indexes {} rows of {} components", index.len(), index.dim());
+            Err(self.damaged_index(found))
+        };
+        self.provider.get_or_load(self.id, load).map(Some)
+    }
+
+    /// Whether the index has a graph. No buffer is read for it.
+    pub fn has_graph(&self) -> Result<bool> {
+        let Some(parameters) = self.reader.index_parameters()? else { return Ok(false) };
+        let parameters: Parameters = serde_json::from_str(&parameters).map_err(|e| self.damaged_index(e))?;
+        Ok(parameters.graph.is_some())
+    }
+
+    fn damaged_index(&self, what: impl fmt::Display) -> Error {
+        Error::corrupted(format!("{}/index.arrow", self.id), what)
+    }
+
+    fn lookup(&self) -> Result<&Lookup> {
+        if let Some(lookup) = self.lookup.get() {
+            return Ok(lookup);
+        }
+        let _one_opener = self.opening.lock();
+        if self.lookup.get().is_none() {
+            let opened = match self.reader.lookup()? {
+                Some(LookupFile::Path(path)) => Lookup::open_file(&path)?,
+                Some(LookupFile::Bytes(blob)) => Lookup::open_bytes(blob.bytes(0..blob.len())?.to_vec())?,
+                None => return Err(Error::corrupted(format!("{}/{LOOKUP_FILE}", self.id), "it is missing")),
+            };
+            let _ = self.lookup.set(opened);
+        }
+        self.lookup.get().ok_or_else(|| Error::internal("the look-up file was opened and is gone"))
+    }
+
+    /// Labels for which `filter` holds. Segments never change, so an answer stays right for ever.
+    pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
+        let key = format!("{filter:?}");
+        if let Some(found) = self.recall(&key) {
+            return Ok(found);
+        }
+        let bitmap = evaluate(filter, self.lookup()?, &self.reader, self.rows(), cancel)?;
+        let bitmap = Arc::new(bitmap);
+        self.remember(key, bitmap.clone());
+        Ok(bitmap)
+    }
+
+    /// Whether [`matching`](Self::matching) would answer from memory.
+    pub fn remembers(&self, filter: &Filter) -> bool {
+        let key = format!("{filter:?}");
+        self.remembered.lock().iter().any(|(k, _)| *k == key)
+    }
+
+    fn recall(&self, key: &str) -> Option<Arc<RoaringBitmap>> {
+        let mut remembered = self.remembered.lock();
+        let at = remembered.iter().position(|(k, _)| k == key)?;
+        let entry = remembered.remove(at)?;
+        let bitmap = entry.1.clone();
+        remembered.push_front(entry);
+        Some(bitmap)
+    }
+
+    fn remember(&self, key: String, bitmap: Arc<RoaringBitmap>) {
+        let mut remembered = self.remembered.lock();
+        remembered.push_front((key, bitmap));
+        let cost = |(key, bitmap): &(String, Arc<RoaringBitmap>)| key.len() + bitmap.serialized_size();
+        let mut bytes: usize = remembered.iter().map(cost).sum();
+        while remembered.len() > REMEMBERED_FILTERS || bytes > REMEMBERED_BYTES {
+            let Some(oldest) = remembered.pop_back() else { break };
+            bytes -= cost(&oldest);
+        }
+    }
+
+    /// Labels in insertion order, or `None` where labels already are.
+    pub fn insertion_order(&self) -> Result<Option<&[u32]>> {
+        if let Some(order) = self.order.get() {
+            return Ok(order.as_deref());
+        }
+        let mut ordinals = Vec::with_capacity(self.rows() as usize);
+        for label in 0..self.rows() {
+            ordinals.push(self.reader.ordinal(label)?);
+        }
+        let order = (!ordinals.is_sorted()).then(|| {
+            let mut labels: Vec<u32> = (0..self.rows()).collect();
+            labels.sort_by_key(|label| ordinals[*label as usize]);
+            labels
+        });
+        Ok(self.order.get_or_init(|| order).as_deref())
+    }
+
+    /// Gives mapped vectors back to the system once more of them are resident than the budget allows.
+    pub fn bound_resident_vectors(&self) {
+        if self.reader.touched_bytes() > self.resident_vector_bytes {
+            self.reader.release_pages();
+        }
+    }
+
+    /// Opens every file, so that the segment stays readable after another process has removed it.
+    pub fn pin(&self) -> Result<()> {
+        if self.rows() > 0 {
+            self.reader.id(0)?;
+            self.reader.vector(0)?;
+        }
+        self.reader.find("")?;
+        self.index()?;
+        self.lookup()?;
+        Ok(())
+    }
+
+    /// Marks the files as garbage: no manifest names them any more.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire) {
+            self.provider.remove(self.id);
+            // What cannot be removed now is removed as garbage at the next opening.
+            let _ = self.store.discard_folder(&self.id.to_string());
+        }
+    }
+}

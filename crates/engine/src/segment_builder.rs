@@ -1,0 +1,98 @@
+//! Writes a new segment: rows, then what is derived from them.
+
+use std::sync::Arc;
+
+use ferrochrome_blockstore::{SegmentOptions, SegmentWriter};
+use ferrochrome_index::{BuildOptions, VectorIndex};
+use ferrochrome_metadata::{Postings, write_lookup};
+use ferrochrome_types::{CancelToken, Record, Result};
+use roaring::RoaringBitmap;
+use uuid::Uuid;
+
+use crate::collection::Shared;
+use crate::segment::{LOOKUP_FILE, Segment};
+use crate::settings::Settings;
+
+/// Below this many rows a segment has no index: comparing all vectors in full precision is as fast.
+const MIN_ROWS_FOR_CODES: u32 = 2_048;
+/// Below this many rows a scan over codes is as fast as a graph.
+pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
+const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
+
+/// How the index of a new segment comes to be.
+pub(crate) enum IndexSource<'a> {
+    /// Codes to scan over; for segments that will soon be merged.
+    Codes,
+    /// A new graph.
+    Graph,
+    /// The graph of the segment whose rows are the first of the new one, grown by the rest.
+    Extend { base: Arc<dyn VectorIndex>, dead: &'a RoaringBitmap },
+}
+
+pub(crate) struct SegmentBuilder<'a> {
+    shared: &'a Shared,
+    id: Uuid,
+    writer: SegmentWriter,
+    postings: Postings,
+    rows: u32,
+}
+
+impl<'a> SegmentBuilder<'a> {
+    pub fn new(shared: &'a Shared, dim: usize) -> Result<Self> {
+        let id = Uuid::new_v4();
+        let options = SegmentOptions { dim, compression: shared.options.compression };
+        let writer = SegmentWriter::create(shared.store.clone(), id, options)?;
+        Ok(SegmentBuilder { shared, id, writer, postings: Postings::new(), rows: 0 })
+    }
+
+    pub fn push(&mut self, record: &Record, vector: &[f32]) -> Result<()> {
+        let label = self.writer.push(record, vector)?;
+        self.postings.insert(label, record.metadata.as_ref());
+        self.rows = label + 1;
+        Ok(())
+    }
+
+    /// Builds index and look-ups, and publishes the files.
+    pub fn finish(
+        mut self,
+        settings: &Settings,
+        source: &IndexSource<'_>,
+        threads: usize,
+        cancel: &CancelToken,
+    ) -> Result<Segment> {
+        let rows = self.writer.finish_rows()?;
+        if self.rows >= MIN_ROWS_FOR_CODES {
+            let options = BuildOptions {
+                metric: settings.metric,
+                m: settings.m,
+                ef_construction: settings.ef_construction,
+                seed: LEVEL_SEED,
+                threads,
+                quantization: settings.quantization,
+                cancel: cancel.clone(),
+                ..BuildOptions::default()
+            };
+            let index = match source {
+                IndexSource::Codes => ferrochrome_index::build(&rows, &options, false)?,
+                IndexSource::Graph => {
+                    ferrochrome_index::build(&rows, &options, u64::from(self.rows) >= MIN_ROWS_FOR_GRAPH)?
+                }
+                IndexSource::Extend { base, dead } => {
+                    ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
+                }
+            };
+            let parameters = index.parameters().to_json()?;
+            self.writer.write_index(&parameters, &index.buffers())?;
+        }
+        let name = format!("{}/{LOOKUP_FILE}", self.id);
+        let path = self.shared.store.staging_path(&name);
+        let full_text = settings.indexed.full_text();
+        match write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel)? {
+            None => self.writer.add_file(LOOKUP_FILE)?,
+            Some(bytes) => self.writer.add_bytes(LOOKUP_FILE, &bytes)?,
+        }
+        drop(rows);
+        let reader = self.writer.publish()?;
+        Ok(self.shared.segment(self.id, reader))
+    }
+}

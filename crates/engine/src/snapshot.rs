@@ -1,0 +1,114 @@
+//! What a reader sees: a list of parts, none of which ever changes.
+
+use std::sync::{Arc, OnceLock};
+
+use ferrochrome_types::{Metadata, Result};
+use roaring::RoaringBitmap;
+
+use crate::chunk::Chunk;
+use crate::part::Part;
+
+/// A part as one snapshot sees it: its rows less its tombstones.
+#[derive(Clone, Debug)]
+pub(crate) struct PartView {
+    pub part: Part,
+    pub tombstones: Arc<RoaringBitmap>,
+    live: OnceLock<Arc<RoaringBitmap>>,
+}
+
+impl PartView {
+    pub fn new(part: Part, tombstones: Arc<RoaringBitmap>) -> Self {
+        PartView { part, tombstones, live: OnceLock::new() }
+    }
+
+    pub fn live_rows(&self) -> u64 {
+        self.part.rows() as u64 - self.tombstones.len()
+    }
+
+    /// Labels that are not tombstoned.
+    pub fn live(&self) -> &Arc<RoaringBitmap> {
+        self.live.get_or_init(|| {
+            let mut live = RoaringBitmap::new();
+            live.insert_range(0..self.part.rows());
+            live -= self.tombstones.as_ref();
+            Arc::new(live)
+        })
+    }
+
+    /// The label of a live record.
+    pub fn find(&self, id: &str) -> Result<Option<u32>> {
+        Ok(self.part.find(id)?.filter(|label| !self.tombstones.contains(*label)))
+    }
+}
+
+/// Where a record lies in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowAddress {
+    pub(crate) part: u32,
+    pub(crate) label: u32,
+}
+
+/// One state of a collection. An id is live in at most one part.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) parts: Vec<PartView>,
+    pub(crate) dimension: Option<u32>,
+}
+
+impl Snapshot {
+    /// Number of records.
+    pub fn count(&self) -> u64 {
+        self.parts.iter().map(PartView::live_rows).sum()
+    }
+
+    /// Components of every vector; `None` before the first.
+    pub fn dimension(&self) -> Option<u32> {
+        self.dimension
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Result<Option<RowAddress>> {
+        // Newest first: what is written again was mostly written lately.
+        for (part, view) in self.parts.iter().enumerate().rev() {
+            if let Some(label) = view.find(id)? {
+                return Ok(Some(RowAddress { part: part as u32, label }));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Arc<Chunk>, &PartView)> {
+        self.parts.iter().filter_map(|view| match &view.part {
+            Part::Chunk(chunk) => Some((chunk, view)),
+            Part::Segment(_) => None,
+        })
+    }
+
+    fn part(&self, address: RowAddress) -> &Part {
+        &self.parts[address.part as usize].part
+    }
+
+    /// The id of a row of this snapshot.
+    pub fn id(&self, address: RowAddress) -> Result<&str> {
+        self.part(address).id(address.label)
+    }
+
+    /// The document of a row of this snapshot.
+    pub fn document(&self, address: RowAddress) -> Result<Option<&str>> {
+        self.part(address).document(address.label)
+    }
+
+    /// The metadata of a row of this snapshot.
+    pub fn metadata(&self, address: RowAddress) -> Result<Option<Metadata>> {
+        self.part(address).metadata(address.label)
+    }
+
+    /// The URI of a row of this snapshot.
+    pub fn uri(&self, address: RowAddress) -> Result<Option<&str>> {
+        self.part(address).uri(address.label)
+    }
+
+    /// The vector of a row of this snapshot.
+    pub fn vector(&self, address: RowAddress) -> Result<&[f32]> {
+        self.part(address).vector(address.label)
+    }
+}

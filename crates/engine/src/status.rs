@@ -1,0 +1,56 @@
+//! Figures about a collection and a database.
+
+use ferrochrome_index::ProviderStats;
+use ferrochrome_types::Result;
+
+use crate::collection::Collection;
+use crate::database::Database;
+use crate::part::Part;
+
+/// How far background work has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexingStatus {
+    /// Records in sealed segments.
+    pub indexed: u64,
+    /// Records in the head, which are compared one by one.
+    pub unindexed: u64,
+}
+
+impl IndexingStatus {
+    /// Share of indexed records, `0.0..=1.0`; 1 for an empty collection.
+    pub fn progress(&self) -> f64 {
+        match self.indexed + self.unindexed {
+            0 => 1.0,
+            total => self.indexed as f64 / total as f64,
+        }
+    }
+}
+
+impl Collection {
+    /// How many records are sealed and how many are in the head.
+    ///
+    /// # Errors
+    /// `Closed`, `NotFound`.
+    pub fn indexing_status(&self) -> Result<IndexingStatus> {
+        let mut status = IndexingStatus::default();
+        for view in &self.snapshot()?.parts {
+            match view.part {
+                Part::Segment(_) => status.indexed += view.live_rows(),
+                Part::Chunk(_) => status.unindexed += view.live_rows(),
+            }
+        }
+        Ok(status)
+    }
+}
+
+impl Database {
+    /// Counters of the cache of open indices.
+    pub fn index_stats(&self) -> ProviderStats {
+        self.shared().provider.stats()
+    }
+}
+
+/// The instruction set that the distance kernels use here: `scalar`, `avx2`, `avx512` or `neon`.
+pub fn isa() -> &'static str {
+    ferrochrome_distance::isa()
+}

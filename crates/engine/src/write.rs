@@ -1,0 +1,302 @@
+//! add, update, upsert and delete: from a request to the entry that the log keeps.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use ferrochrome_types::{
+    CancelToken, Code, DocumentFilter, Error, Filter, Metadata, Record, Result, Value, limits,
+};
+
+use crate::collection::Collection;
+use crate::log_entry::LogEntry;
+use crate::snapshot::{RowAddress, Snapshot};
+
+/// Which of Chroma's three writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    /// New ids are inserted, known ones ignored.
+    Add,
+    /// Known ids are changed, new ones ignored. What is absent stays.
+    Update,
+    /// Known ids are changed, new ones inserted.
+    Upsert,
+}
+
+/// Metadata to merge into a record's: `None` deletes the key.
+pub type MetadataPatch = BTreeMap<String, Option<Value>>;
+
+/// A batch of records. Columns that are present have one entry per id.
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    /// Ids, at least one character each. In one add the first of equal ids wins; updates of equal ids apply in order.
+    pub ids: Vec<String>,
+    /// Vectors, row-major `[ids.len(), dim]`. Only an update may go without.
+    pub embeddings: Option<Vec<f32>>,
+    /// Components of each vector; ignored without `embeddings`.
+    pub dim: usize,
+    /// Documents; `None` leaves the record's as it is.
+    pub documents: Option<Vec<Option<String>>>,
+    /// Metadata; `None` leaves the record's as it is.
+    pub metadatas: Option<Vec<Option<MetadataPatch>>>,
+    /// URIs; `None` leaves the record's as it is.
+    pub uris: Option<Vec<Option<String>>>,
+}
+
+/// Which records to delete.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteRequest {
+    /// These ids.
+    pub ids: Option<Vec<String>>,
+    /// Those for which this holds (of the ids, if both are given).
+    pub filter: Option<Filter>,
+    /// Those whose document passes (in conjunction with the rest).
+    pub document_filter: Option<DocumentFilter>,
+    /// No more than this many, in insertion order. Only with a filter.
+    pub limit: Option<usize>,
+}
+
+impl WriteBatch {
+    fn validate(&self, kind: WriteKind) -> Result<()> {
+        let n = self.ids.len();
+        let lengths = [
+            self.documents.as_ref().map(Vec::len),
+            self.metadatas.as_ref().map(Vec::len),
+            self.uris.as_ref().map(Vec::len),
+            self.embeddings.as_ref().map(|e| if self.dim == 0 { 0 } else { e.len() / self.dim }),
+        ];
+        if self.embeddings.is_some() && self.dim == 0 && n > 0 {
+            return Err(Error::invalid("Each embedding must have at least 1 dimension"));
+        }
+        let whole = self.embeddings.as_ref().is_none_or(|e| e.len() == n * self.dim);
+        if lengths.iter().flatten().any(|length| *length != n) || !whole {
+            return Err(Error::invalid(
+                "Inconsistent number of IDs, embeddings, documents, URIs and metadatas",
+            ));
+        }
+        if self.ids.iter().any(String::is_empty) {
+            return Err(Error::invalid("Empty ID, ID must have at least one character"));
+        }
+        if self.embeddings.is_none() && kind != WriteKind::Update {
+            return Err(Error::new(Code::Unprocessable, "add and upsert need an embedding for every record"));
+        }
+        if self.dim > limits::MAX_DIMENSION {
+            return Err(Error::invalid(format!(
+                "An embedding has {} dimensions, at most {} are possible",
+                self.dim,
+                limits::MAX_DIMENSION
+            )));
+        }
+        self.validate_values()
+    }
+
+    fn validate_values(&self) -> Result<()> {
+        if self.embeddings.iter().flatten().any(|component| !component.is_finite()) {
+            return Err(Error::invalid("Embeddings must not contain NaN or Infinity values"));
+        }
+        for (i, patch) in self.metadatas.iter().flatten().enumerate() {
+            let mut keys = patch.iter().flat_map(BTreeMap::keys);
+            if keys.any(|key| key.is_empty() || key.starts_with(['#', '$'])) {
+                return Err(Error::invalid(format!(
+                    "Validation error: metadatas: Invalid metadata at index {i}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn vector(&self, i: usize) -> Option<&[f32]> {
+        self.embeddings.as_ref().map(|all| &all[i * self.dim..(i + 1) * self.dim])
+    }
+}
+
+/// Where a new version's vector comes from: the batch is large and must not be copied per record.
+enum Vector {
+    OfBatch(usize),
+    Kept(Vec<f32>),
+}
+
+/// New versions under construction.
+struct Pending<'a> {
+    snapshot: &'a Snapshot,
+    batch: &'a mut WriteBatch,
+    puts: Vec<(Record, Vector)>,
+    place: HashMap<String, usize>,
+    replaced: Vec<RowAddress>,
+    next_ordinal: u64,
+}
+
+impl Pending<'_> {
+    fn resolve(&mut self, kind: WriteKind, i: usize) -> Result<()> {
+        let id = std::mem::take(&mut self.batch.ids[i]);
+        if let Some(place) = self.place.get(&id).copied() {
+            if kind != WriteKind::Add {
+                self.change(place, i);
+            }
+            return Ok(());
+        }
+        match (self.snapshot.find(&id)?, kind) {
+            (Some(_), WriteKind::Add) | (None, WriteKind::Update) => {}
+            (None, _) => {
+                let record = Record { id: id.clone(), ordinal: self.next_ordinal, ..Record::default() };
+                self.next_ordinal += 1;
+                self.push(id, record, Vector::OfBatch(i), i);
+            }
+            (Some(address), _) => {
+                let record = Record {
+                    ordinal: self.snapshot.parts[address.part as usize].part.ordinal(address.label)?,
+                    document: self.snapshot.document(address)?.map(str::to_owned),
+                    metadata: self.snapshot.metadata(address)?,
+                    uri: self.snapshot.uri(address)?.map(str::to_owned),
+                    id: id.clone(),
+                };
+                let vector = Vector::Kept(self.snapshot.vector(address)?.to_vec());
+                self.replaced.push(address);
+                self.push(id, record, vector, i);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, id: String, record: Record, vector: Vector, i: usize) {
+        let place = self.puts.len();
+        self.puts.push((record, vector));
+        self.place.insert(id, place);
+        self.change(place, i);
+    }
+
+    /// Lays entry `i` of the batch over a new version.
+    fn change(&mut self, place: usize, i: usize) {
+        let (record, vector) = &mut self.puts[place];
+        if self.batch.embeddings.is_some() {
+            *vector = Vector::OfBatch(i);
+        }
+        let taken = |column: &mut Option<Vec<Option<String>>>| column.as_mut().and_then(|c| c[i].take());
+        if let Some(document) = taken(&mut self.batch.documents) {
+            record.document = Some(document);
+        }
+        if let Some(uri) = taken(&mut self.batch.uris) {
+            record.uri = Some(uri);
+        }
+        if let Some(patch) = self.batch.metadatas.as_mut().and_then(|c| c[i].take()) {
+            record.metadata = merge(record.metadata.take(), patch);
+        }
+    }
+}
+
+fn merge(metadata: Option<Metadata>, patch: MetadataPatch) -> Option<Metadata> {
+    let mut merged = metadata.unwrap_or_default();
+    for (key, value) in patch {
+        match value {
+            Some(value) => merged.insert(key, value),
+            None => merged.remove(&key),
+        };
+    }
+    (!merged.is_empty()).then_some(merged)
+}
+
+impl Collection {
+    /// Applies a batch whole or not at all. What it wrote is visible to the next read and, once this returns, survives as
+    /// the database's durability promises.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `Unprocessable` for bad input, before anything changes; `ReadOnly`, `Closed`, `NotFound`, `Io`.
+    pub fn write(&self, kind: WriteKind, mut batch: WriteBatch) -> Result<()> {
+        self.check_writable()?;
+        batch.validate(kind)?;
+        let mut state = self.lock_write();
+        self.wait_for_room(&mut state)?;
+        let before = self.snapshot()?;
+        let dimension = batch.embeddings.as_ref().filter(|_| batch.dim > 0).map(|_| batch.dim as u32);
+        check_dimension(&before, dimension)?;
+        let mut pending = Pending {
+            snapshot: &before,
+            puts: Vec::with_capacity(batch.ids.len()),
+            place: HashMap::with_capacity(batch.ids.len()),
+            replaced: Vec::new(),
+            next_ordinal: state.next_ordinal,
+            batch: &mut batch,
+        };
+        for i in 0..pending.batch.ids.len() {
+            pending.resolve(kind, i)?;
+        }
+        let Pending { mut puts, replaced, .. } = pending;
+        puts.sort_by_key(|(record, _)| record.ordinal);
+        let dim = before.dimension.or(dimension).unwrap_or(0) as usize;
+        let mut entry =
+            LogEntry { dim, vectors: Vec::with_capacity(puts.len() * dim), ..LogEntry::default() };
+        for (record, vector) in puts {
+            match vector {
+                Vector::Kept(vector) => entry.vectors.extend_from_slice(&vector),
+                Vector::OfBatch(i) => entry.vectors.extend_from_slice(batch.vector(i).unwrap_or_default()),
+            }
+            entry.puts.push(Arc::new(record));
+        }
+        self.commit(&mut state, &before, &entry, &replaced, dimension)
+    }
+
+    /// Deletes records and says how many. With ids and no filter that is the number of ids asked for, as Chroma has it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a limit without a filter, for empty ids without a filter, and for a filter on a disabled index.
+    pub fn delete(&self, request: &DeleteRequest) -> Result<u64> {
+        self.check_writable()?;
+        let filtered = request.filter.is_some() || request.document_filter.is_some();
+        if request.limit.is_some() && !filtered {
+            return Err(Error::invalid(
+                "Validation error: limit, where: limit can only be specified when a where clause is provided",
+            ));
+        }
+        match &request.ids {
+            None if !filtered => return Ok(0),
+            Some(ids) if ids.is_empty() && !filtered => {
+                return Err(Error::invalid(
+                    "Validation error: ids, where: Either ids or where must be specified",
+                ));
+            }
+            _ => {}
+        }
+        let mut state = self.lock_write();
+        let before = self.snapshot()?;
+        let rows = self.select(&before, request)?;
+        let mut entry = LogEntry::default();
+        for row in &rows {
+            entry.deletes.push(before.id(*row)?.to_owned());
+        }
+        self.commit(&mut state, &before, &entry, &rows, None)?;
+        let asked = request.ids.as_ref().filter(|_| !filtered).map(Vec::len);
+        Ok(asked.unwrap_or(rows.len()) as u64)
+    }
+
+    fn select(&self, snapshot: &Snapshot, request: &DeleteRequest) -> Result<Vec<RowAddress>> {
+        let filter = self.combined_filter(request.filter.as_ref(), request.document_filter.as_ref())?;
+        let unique: Option<Vec<String>> = request.ids.as_ref().map(|ids| {
+            let mut seen = HashSet::new();
+            ids.iter().filter(|id| seen.insert(id.as_str())).cloned().collect()
+        });
+        let limit = request.limit.unwrap_or(usize::MAX);
+        snapshot.select(unique.as_deref(), filter.as_ref(), 0, limit, &CancelToken::default())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_usable()?;
+        if self.shared.options.read_only {
+            return Err(Error::new(
+                Code::ReadOnly,
+                "The database was opened read-only; open it without readOnly to write",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_dimension(snapshot: &Snapshot, dimension: Option<u32>) -> Result<()> {
+    match (snapshot.dimension, dimension) {
+        (Some(expected), Some(got)) if expected != got => Err(dimension_mismatch(expected, got)),
+        _ => Ok(()),
+    }
+}
+
+/// Chroma's words: clients look for them.
+pub(crate) fn dimension_mismatch(expected: u32, got: u32) -> Error {
+    Error::invalid(format!("Collection expecting embedding with dimension of {expected}, got {got}"))
+}
