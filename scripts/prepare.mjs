@@ -18,7 +18,13 @@ function newest(paths, accept = () => true) {
     if (!existsSync(full)) continue;
     const stat = statSync(full);
     if (stat.isDirectory()) {
-      time = Math.max(time, newest(readdirSync(full).map((name) => join(path, name)), accept));
+      time = Math.max(
+        time,
+        newest(
+          readdirSync(full).map((name) => join(path, name)),
+          accept,
+        ),
+      );
     } else if (accept(path)) {
       time = Math.max(time, stat.mtimeMs);
     }

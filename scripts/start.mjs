@@ -76,7 +76,11 @@ async function openLoaded(client) {
   if (count >= total) {
     console.log(`Opened ${shownPath} with ${count} entries in ${milliseconds(started).toFixed(0)} ms.`);
   } else {
-    console.log(count === 0 ? `Loading WordNet into ${shownPath}` : `${shownPath} holds ${count} of ${total} entries: completing it`);
+    console.log(
+      count === 0
+        ? `Loading WordNet into ${shownPath}`
+        : `${shownPath} holds ${count} of ${total} entries: completing it`,
+    );
     await load(collection);
   }
   return collection;
@@ -109,7 +113,11 @@ async function main() {
     const collection = await openLoaded(client);
     const sentences = readSentences();
     for (const { sentence: beginning, ...filters } of QUESTIONS) {
-      await ask(collection, sentences.find(({ text }) => text.startsWith(beginning)), filters);
+      await ask(
+        collection,
+        sentences.find(({ text }) => text.startsWith(beginning)),
+        filters,
+      );
     }
   } finally {
     await client.close();
