@@ -1,5 +1,6 @@
 export * from "./src/admin.js";
 export {
+  type CallableClient,
   ChromaClient,
   type ChromaClientArgs,
   type CreateCollectionArgs,
@@ -19,6 +20,7 @@ export {
   type CreateCollectionConfiguration,
   type CreateConfigArgs,
   type HNSWConfiguration,
+  type ProcessedUpdate,
   processCreateCollectionConfig,
   processUpdateCollectionConfig,
   type Quantization,
@@ -39,8 +41,10 @@ export {
   getDefaultEFConfig,
   getEmbeddingFunction,
   getSparseEmbeddingFunction,
+  type KnownEmbeddingFunction,
   knownEmbeddingFunctions,
   knownSparseEmbeddingFunctions,
+  type NamelessEmbeddingFunction,
   registerEmbeddingFunction,
   registerSparseEmbeddingFunction,
   type SparseEmbeddingFunction,
@@ -72,9 +76,16 @@ export * from "./src/index-config.js";
 export * from "./src/results.js";
 export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
 export type {
+  BoolIndexesJson,
+  ConfiguredIndexJson,
+  FloatIndexesJson,
+  FloatListIndexesJson,
   IndexJson,
+  IntIndexesJson,
   SchemaJson,
   SparseVectorConfigJson,
+  SparseVectorIndexesJson,
+  StringIndexesJson,
   ValueTypesJson,
   VectorConfigJson,
 } from "./src/schema-json.js";

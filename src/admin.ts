@@ -2,6 +2,7 @@ import { ChromaClient } from "./client.js";
 import { DatabaseHandle, type DatabaseOptions } from "./database.js";
 import { ChromaValueError } from "./errors.js";
 import { validateName, validateTenantName } from "./names.js";
+import { toU32 } from "./native.js";
 import type { Database } from "./types.js";
 import { validateCount } from "./validate.js";
 
@@ -93,7 +94,9 @@ export class AdminClient {
     validateCount("limit", limit);
     validateCount("offset", offset);
     const route = `tenants/${tenant}/databases`;
-    return JSON.parse(await this.handle.call(route, (native) => native.listDatabases(tenant, limit, offset)));
+    return JSON.parse(
+      await this.handle.call(route, (native) => native.listDatabases(tenant, toU32(limit), toU32(offset))),
+    );
   }
 
   /**

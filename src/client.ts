@@ -11,7 +11,7 @@ import type { EmbeddingFunction } from "./embedding-function.js";
 import { ChromaClientError, ChromaValueError } from "./errors.js";
 import { type CollectionJson, encodableMetadata, LocalCollection, MAX_BATCH_SIZE } from "./local-collection.js";
 import { validateName } from "./names.js";
-import { buildInfo } from "./native.js";
+import { buildInfo, toU32 } from "./native.js";
 import type { Schema } from "./schema.js";
 import type { CollectionMetadata, PreflightChecks, UserIdentity } from "./types.js";
 import { validateCount, validateMetadata } from "./validate.js";
@@ -222,7 +222,7 @@ export class ChromaClient {
     validateCount("limit", limit);
     validateCount("offset", offset);
     const text = await this.handle.call("collections", (native) =>
-      native.listCollections(this.currentTenant, this.currentDatabase, limit, offset),
+      native.listCollections(this.currentTenant, this.currentDatabase, toU32(limit), toU32(offset)),
     );
     return (JSON.parse(text) as CollectionJson[]).map((json) => this.collectionOf(json));
   }
@@ -390,10 +390,13 @@ function validateCollectionMetadata(metadata: CollectionMetadata): void {
   if (Object.keys(metadata).length > 0) validateMetadata(metadata);
 }
 
-/** A class that also works without `new`, as Chroma's Python clients do. */
-interface CallableClient<Args> {
+/** A client class that also works without `new`, as Chroma's Python clients do. */
+export interface CallableClient<Args> {
+  /** Makes a client. */
   new (args?: Args): ChromaClient;
+  /** Makes a client. */
   (args?: Args): ChromaClient;
+  /** For `instanceof`. */
   readonly prototype: ChromaClient;
 }
 
@@ -413,11 +416,7 @@ function callable<Args>(clientClass: new (args?: Args) => ChromaClient): Callabl
  * await client.close();
  * ```
  */
-export const PersistentClient: {
-  new (args?: PersistentClientArgs): ChromaClient;
-  (args?: PersistentClientArgs): ChromaClient;
-  readonly prototype: ChromaClient;
-} = callable<PersistentClientArgs>(
+export const PersistentClient: CallableClient<PersistentClientArgs> = callable(
   class PersistentClient extends ChromaClient {
     constructor(args: PersistentClientArgs = {}) {
       super({ ...args, path: args.path ?? "./chroma" });
@@ -436,11 +435,7 @@ export type PersistentClient = ChromaClient;
  * const client = EphemeralClient();
  * ```
  */
-export const EphemeralClient: {
-  new (args?: EphemeralClientArgs): ChromaClient;
-  (args?: EphemeralClientArgs): ChromaClient;
-  readonly prototype: ChromaClient;
-} = callable<EphemeralClientArgs>(
+export const EphemeralClient: CallableClient<EphemeralClientArgs> = callable(
   class EphemeralClient extends ChromaClient {
     constructor(args: EphemeralClientArgs = {}) {
       super({ ...args, path: null });

@@ -33,21 +33,25 @@ export class CollectionHandle extends LocalCollection {
     });
   }
 
+  /** As {@link Collection.add}; vectors must be given. */
   override async add(args: WriteArgs): Promise<void> {
     if (!args.embeddings) throw new ChromaValueError(NEEDS_EMBEDDING_FUNCTION);
     return super.add(args);
   }
 
+  /** As {@link Collection.update}; vectors must be given with documents. */
   override async update(args: WriteArgs): Promise<void> {
     if (!args.embeddings && args.documents) throw new ChromaValueError(NEEDS_EMBEDDING_FUNCTION);
     return super.update(args);
   }
 
+  /** As {@link Collection.upsert}; vectors must be given. */
   override async upsert(args: WriteArgs): Promise<void> {
     if (!args.embeddings) throw new ChromaValueError(NEEDS_EMBEDDING_FUNCTION);
     return super.upsert(args);
   }
 
+  /** As {@link Collection.query}; query vectors must be given. */
   override async query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>> {
     if (!args.queryEmbeddings) throw new ChromaValueError(NEEDS_EMBEDDING_FUNCTION);
     return super.query(args);

@@ -107,6 +107,14 @@ export interface StoredConfigurationUpdate {
   embedding_function?: EmbeddingFunctionConfiguration | undefined;
 }
 
+/** Checked changes to a configuration. */
+export interface ProcessedUpdate {
+  /** The changes in their stored form. */
+  updateConfiguration: StoredConfigurationUpdate;
+  /** The new embedding function, if there is one. */
+  updateEmbeddingFunction: EmbeddingFunction | undefined;
+}
+
 /** What creates a collection's configuration. */
 export interface CreateConfigArgs {
   /** The configuration asked for. */
@@ -166,10 +174,7 @@ export async function processUpdateCollectionConfig(args: {
   currentEmbeddingFunction?: EmbeddingFunction | undefined;
   newConfiguration: UpdateCollectionConfiguration;
   client?: ChromaClient | undefined;
-}): Promise<{
-  updateConfiguration: StoredConfigurationUpdate;
-  updateEmbeddingFunction: EmbeddingFunction | undefined;
-}> {
+}): Promise<ProcessedUpdate> {
   const { currentConfiguration, currentEmbeddingFunction, newConfiguration, client } = args;
   const { hnsw, spann, embeddingFunction } = newConfiguration;
   if (hnsw && typeof hnsw !== "object") {

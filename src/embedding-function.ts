@@ -11,11 +11,24 @@ export type EmbeddingFunctionSpace = "cosine" | "l2" | "ip";
 // biome-ignore lint/suspicious/noExplicitAny: each function defines its own configuration, as in Chroma's interface.
 export type EmbeddingFunctionConfig = Record<string, any>;
 
+/** An embedding function that can be built again. */
+export interface KnownEmbeddingFunction {
+  /** Always `known`. */
+  type: "known";
+  /** Name under which the class is registered. */
+  name: string;
+  /** What its class builds it from. */
+  config: EmbeddingFunctionConfig;
+}
+
+/** An embedding function that must be given again with each client. */
+export interface NamelessEmbeddingFunction {
+  /** `legacy`, or `unknown` where Python wrote it. */
+  type: "legacy" | "unknown";
+}
+
 /** How a collection remembers its embedding function. Opaque data: reading it loads nothing. */
-export type EmbeddingFunctionConfiguration =
-  | { type: "known"; name: string; config: EmbeddingFunctionConfig }
-  | { type: "legacy" }
-  | { type: "unknown" };
+export type EmbeddingFunctionConfiguration = KnownEmbeddingFunction | NamelessEmbeddingFunction;
 
 /** Turns texts into vectors. */
 export interface EmbeddingFunction {

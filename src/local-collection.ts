@@ -220,7 +220,7 @@ export class LocalCollection implements Collection {
     try {
       if (signal === undefined) {
         const answer = native.query(queries, dimension, request);
-        reply = answer instanceof Promise ? await answer : answer;
+        reply = typeof answer === "string" ? answer : await answer;
       } else reply = await cancellable(native, queries, dimension, request, signal);
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;

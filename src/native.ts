@@ -138,25 +138,23 @@ export function toError(failure: unknown, route: string): unknown {
 }
 
 function parseFailure(failure: unknown): NativeError | undefined {
-  if (!(failure instanceof Error) || !failure.message.startsWith("!")) return undefined;
+  // No instanceof: under some test runners, errors of native code come from another realm.
+  const text = (failure as { message?: unknown } | undefined)?.message;
+  if (typeof text !== "string" || !text.startsWith("!")) return undefined;
   try {
-    const { code, message } = JSON.parse(failure.message.slice(1)) as { code: string; message: string };
+    const { code, message } = JSON.parse(text.slice(1)) as { code: string; message: string };
     return new NativeError(code, message);
   } catch {
     return undefined;
   }
 }
 
-/** Awaits a native call, turning its failure into an error class. */
-export async function unwrap<T>(route: string, call: () => T | Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (failure) {
-    throw toError(failure, route);
-  }
-}
-
 /** Version and target of the addon. */
 export function buildInfo(): { version: string; isa: string; target: string } {
   return JSON.parse(binding().buildInfo());
+}
+
+/** A count as native code takes it; more cannot be there anyway. */
+export function toU32(count: number): number {
+  return Math.min(count, 0xffff_ffff);
 }

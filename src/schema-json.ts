@@ -35,20 +35,66 @@ export interface SparseVectorConfigJson {
   bm25?: boolean | null;
 }
 
+/** An index with parameters, on or off. */
+export interface ConfiguredIndexJson<Config> {
+  /** Whether the index is on. */
+  enabled: boolean;
+  /** Its parameters. */
+  config: Config;
+}
+
+/** Indexes over strings. */
+export interface StringIndexesJson {
+  /** Full-text index. */
+  fts_index?: IndexJson | null;
+  /** Inverted index. */
+  string_inverted_index?: IndexJson | null;
+}
+
+/** Indexes over vectors. */
+export interface FloatListIndexesJson {
+  /** Vector index. */
+  vector_index?: ConfiguredIndexJson<VectorConfigJson> | null;
+}
+
+/** Indexes over sparse vectors. */
+export interface SparseVectorIndexesJson {
+  /** Sparse vector index. */
+  sparse_vector_index?: ConfiguredIndexJson<SparseVectorConfigJson> | null;
+}
+
+/** Indexes over integers. */
+export interface IntIndexesJson {
+  /** Inverted index. */
+  int_inverted_index?: IndexJson | null;
+}
+
+/** Indexes over floats. */
+export interface FloatIndexesJson {
+  /** Inverted index. */
+  float_inverted_index?: IndexJson | null;
+}
+
+/** Indexes over booleans. */
+export interface BoolIndexesJson {
+  /** Inverted index. */
+  bool_inverted_index?: IndexJson | null;
+}
+
 /** The indexes of a key, by type of value. */
 export interface ValueTypesJson {
   /** Indexes over strings. */
-  string?: { fts_index?: IndexJson | null; string_inverted_index?: IndexJson | null } | null;
+  string?: StringIndexesJson | null;
   /** Indexes over vectors. */
-  float_list?: { vector_index?: { enabled: boolean; config: VectorConfigJson } | null } | null;
+  float_list?: FloatListIndexesJson | null;
   /** Indexes over sparse vectors. */
-  sparse_vector?: { sparse_vector_index?: { enabled: boolean; config: SparseVectorConfigJson } | null } | null;
+  sparse_vector?: SparseVectorIndexesJson | null;
   /** Indexes over integers. */
-  int?: { int_inverted_index?: IndexJson | null } | null;
+  int?: IntIndexesJson | null;
   /** Indexes over floats. */
-  float?: { float_inverted_index?: IndexJson | null } | null;
+  float?: FloatIndexesJson | null;
   /** Indexes over booleans. */
-  bool?: { bool_inverted_index?: IndexJson | null } | null;
+  bool?: BoolIndexesJson | null;
 }
 
 /** A schema as Chroma's JSON. */

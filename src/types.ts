@@ -77,18 +77,54 @@ export type LiteralValue = string | number | boolean;
 
 /** One operator of a filter with its operand. */
 export type OperatorExpression =
-  | { $gt: LiteralValue }
-  | { $gte: LiteralValue }
-  | { $lt: LiteralValue }
-  | { $lte: LiteralValue }
-  | { $ne: LiteralValue }
-  | { $eq: LiteralValue }
-  | { $and: LiteralValue }
-  | { $or: LiteralValue }
-  | { $in: LiteralValue[] }
-  | { $nin: LiteralValue[] }
-  | { $contains: LiteralValue }
-  | { $not_contains: LiteralValue };
+  | {
+      /** Greater than this number. */
+      $gt: LiteralValue;
+    }
+  | {
+      /** This number or greater. */
+      $gte: LiteralValue;
+    }
+  | {
+      /** Less than this number. */
+      $lt: LiteralValue;
+    }
+  | {
+      /** This number or less. */
+      $lte: LiteralValue;
+    }
+  | {
+      /** Anything but this value, also no value. */
+      $ne: LiteralValue;
+    }
+  | {
+      /** This value. */
+      $eq: LiteralValue;
+    }
+  | {
+      /** In Chroma's type, but no server accepts it. */
+      $and: LiteralValue;
+    }
+  | {
+      /** In Chroma's type, but no server accepts it. */
+      $or: LiteralValue;
+    }
+  | {
+      /** One of these values. */
+      $in: LiteralValue[];
+    }
+  | {
+      /** None of these values, also no value. */
+      $nin: LiteralValue[];
+    }
+  | {
+      /** An array with this element. */
+      $contains: LiteralValue;
+    }
+  | {
+      /** Anything but an array with this element. */
+      $not_contains: LiteralValue;
+    };
 
 /**
  * A filter on metadata: exactly one key.
@@ -100,21 +136,57 @@ export type OperatorExpression =
  * const where: Where = { $and: [{ year: { $gte: 2020 } }, { lang: "en" }] };
  * ```
  */
-export type Where = { [key: string]: LiteralValue | OperatorExpression } | { $and: Where[] } | { $or: Where[] };
+export type Where =
+  | {
+      /** A metadata key, and what it must hold. */
+      [key: string]: LiteralValue | OperatorExpression;
+    }
+  | {
+      /** All of these, at least two. */
+      $and: Where[];
+    }
+  | {
+      /** Any of these, at least two. */
+      $or: Where[];
+    };
 
 /**
  * A filter on documents: exactly one operator. `$regex` is in the syntax of Rust's `regex` crate (linear time; no
  * look-around, no back-references). The negated operators also hold for records without a document.
  */
 export type WhereDocument =
-  | { $contains: string }
-  | { $not_contains: string }
-  | { $matches: string }
-  | { $not_matches: string }
-  | { $regex: string }
-  | { $not_regex: string }
-  | { $and: WhereDocument[] }
-  | { $or: WhereDocument[] };
+  | {
+      /** Documents with this substring, case-sensitive. */
+      $contains: string;
+    }
+  | {
+      /** All others. */
+      $not_contains: string;
+    }
+  | {
+      /** In Chroma's type, but no server accepts it. */
+      $matches: string;
+    }
+  | {
+      /** In Chroma's type, but no server accepts it. */
+      $not_matches: string;
+    }
+  | {
+      /** Documents in which this regular expression is found. */
+      $regex: string;
+    }
+  | {
+      /** All others. */
+      $not_regex: string;
+    }
+  | {
+      /** All of these, at least two. */
+      $and: WhereDocument[];
+    }
+  | {
+      /** Any of these, at least two. */
+      $or: WhereDocument[];
+    };
 
 /** Columns that a result may carry. */
 export type Include = "distances" | "documents" | "embeddings" | "metadatas" | "uris";
