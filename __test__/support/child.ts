@@ -1,0 +1,40 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const INDEX = new URL("../../dist/index.js", import.meta.url).href;
+
+/** Starts a Node process that runs `script`, in which `ferrochrome` is the package and `args` are the arguments. */
+export function startNode(script: string, args: unknown[]): ChildProcess {
+  const source = `import * as ferrochrome from ${JSON.stringify(INDEX)};\nconst args = ${JSON.stringify(args)};\n${script}`;
+  return spawn(process.execPath, ["--input-type=module", "--eval", source], {
+    cwd: fileURLToPath(new URL("../../", import.meta.url)),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+/** What a process printed, and how it ended. */
+export interface Finished {
+  stdout: string;
+  stderr: string;
+  code: number | null;
+}
+
+/** Waits for the end of a process. */
+export async function finish(child: ChildProcess): Promise<Finished> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (data) => {
+    stdout += data;
+  });
+  child.stderr?.on("data", (data) => {
+    stderr += data;
+  });
+  const [code] = await once(child, "close");
+  return { stdout, stderr, code };
+}
+
+/** Runs `script` to its end; see {@link startNode}. */
+export function runNode(script: string, args: unknown[]): Promise<Finished> {
+  return finish(startNode(script, args));
+}
