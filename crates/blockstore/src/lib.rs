@@ -16,6 +16,8 @@ mod arrow_file;
 mod blob;
 mod checksum;
 mod column;
+#[cfg(test)]
+mod hostile_files;
 mod ids;
 mod index_file;
 mod local_store;

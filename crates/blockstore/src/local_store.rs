@@ -13,6 +13,10 @@ use crate::{Blob, BlobStore, BlobWriter};
 /// What is appended to a folder's name until it is published.
 const STAGING_SUFFIX: &str = ".staging";
 
+/// Most bytes handed to the kernel at once. Linux caches what one call writes in folios of up to that size, and maps a whole
+/// folio when a page of it is touched: a small bound keeps scattered reads of a fresh file from making most of it resident.
+const WRITE_BYTES: usize = 64 << 10;
+
 /// Files in a folder, mapped when read.
 #[derive(Debug)]
 pub struct LocalStore {
@@ -63,7 +67,7 @@ impl BlobStore for LocalStore {
         let sidecar = sidecar_path(&path);
         remove_if_there(&sidecar)?;
         let handle = File::create(&path).map_err(|e| Error::io(path.display(), e))?;
-        let writer = ChecksumWriter::new(BufWriter::with_capacity(256 << 10, handle));
+        let writer = ChecksumWriter::new(BufWriter::with_capacity(WRITE_BYTES, handle));
         let sidecar = (file != SEGMENT_JSON).then_some(sidecar);
         Ok(Box::new(LocalWriter { writer, path, sidecar }))
     }
@@ -174,7 +178,7 @@ struct LocalWriter {
 
 impl Write for LocalWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        self.writer.write(&bytes[..bytes.len().min(WRITE_BYTES)])
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -159,7 +159,7 @@ impl VectorsFile {
         if label >= self.rows {
             return None;
         }
-        let batch = self.batch_offsets.get((label >> self.shift) as usize)?;
+        let batch = self.batch_offsets.get(label as usize >> self.shift)?;
         let row = label as usize & ((1 << self.shift) - 1);
         Some(batch + row * self.dim * 4)
     }
