@@ -9,9 +9,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { DIMENSION, ENTRIES } from "./sample.mjs";
 
-const ENTRIES = 10_000;
-const DIMENSION = 384;
 const NEIGHBORS_STORED = 100;
 const NEIGHBORS_TAKEN = 40;
 const ROW_BYTES = DIMENSION * 2;

@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 
+/** Entries in the sample. */
+export const ENTRIES = 10_000;
 /** Floats in one embedding. */
 export const DIMENSION = 384;
 
@@ -22,7 +24,7 @@ function widenHalves(bytes) {
 const read = (name) => readFileSync(new URL(`sample/${name}`, import.meta.url));
 const parseLines = (bytes) => bytes.toString("utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
 
-/** The 10,000 entries: their records, and their embeddings as one row-major Float32Array. */
+/** The entries: their records, and their embeddings as one row-major Float32Array. */
 export function readEntries() {
   return { records: parseLines(gunzipSync(read("records.jsonl.gz"))), embeddings: widenHalves(read("vectors.f16")) };
 }

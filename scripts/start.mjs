@@ -2,7 +2,7 @@
 // questions. Progress goes to stderr, results to stdout.
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DIMENSION, readEntries, readSentences } from "../demo/sample.mjs";
+import { DIMENSION, ENTRIES, readEntries, readSentences } from "../demo/sample.mjs";
 import { PreparationError, prepare } from "./prepare.mjs";
 
 const path = fileURLToPath(new URL("../demo-db", import.meta.url));
@@ -72,14 +72,13 @@ async function openLoaded(client) {
     embeddingFunction: null,
   });
   const count = await collection.count();
-  const total = 10_000;
-  if (count >= total) {
+  if (count >= ENTRIES) {
     console.log(`Opened ${shownPath} with ${count} entries in ${milliseconds(started).toFixed(0)} ms.`);
   } else {
     console.log(
       count === 0
         ? `Loading WordNet into ${shownPath}`
-        : `${shownPath} holds ${count} of ${total} entries: completing it`,
+        : `${shownPath} holds ${count} of ${ENTRIES} entries: completing it`,
     );
     await load(collection);
   }
@@ -139,7 +138,8 @@ process.stdout.on("error", (error) => {
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof PreparationError)) throw error;
+  const expected = error instanceof PreparationError || error.name === "DatabaseLockedError";
+  if (!expected) throw error;
   process.stderr.write(`\n${error.message}\n`);
   process.exitCode = 1;
 }
