@@ -33,6 +33,8 @@ const CHECKPOINT_BYTES: i64 = 16 << 20;
 const JOURNAL_LIMIT_BYTES: i64 = 32 << 20;
 /// How long to wait for another process that is in the middle of a commit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of the smallest SQLite page.
+const HEADER_BYTES: u64 = 512;
 /// Prepared statements kept; every statement of this crate's catalog fits.
 const STATEMENTS: usize = 64;
 
@@ -187,6 +189,10 @@ fn closed() -> Error {
 
 fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
     let at_path = |error| sqlite_error(&path.display().to_string(), error);
+    // SQLite takes a file without a whole header for an empty one, and would write over it.
+    if std::fs::metadata(path).is_ok_and(|file| (1..HEADER_BYTES).contains(&file.len())) {
+        return Err(Error::corrupted(CATALOG, format!("it is shorter than {HEADER_BYTES} bytes")));
+    }
     if !read_only {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE

@@ -1,7 +1,7 @@
 //! Filters: from Chroma's JSON, and to bitmaps of labels.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod evaluate;
 mod parse;
 mod pattern;

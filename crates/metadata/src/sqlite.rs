@@ -34,6 +34,8 @@ fn failure_code(failure: &ffi::Error) -> Code {
     }
     match failure.code {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Code::Corrupted,
+        // SQLITE_ERROR. Our statements are constant and fit our tables: SQLite objects if the file has others.
+        ErrorCode::Unknown if failure.extended_code == ffi::SQLITE_ERROR => Code::Corrupted,
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             Code::Locked
         }

@@ -158,12 +158,7 @@ pub(super) fn fill_defaults(connection: &Connection) -> Result<()> {
 }
 
 fn format_row(connection: &Connection) -> Result<i64> {
-    // A file without this table, or with a damaged row, is damaged: no version of the format lacks it.
-    match read_digest(connection, FORMAT, &[]) {
-        Ok(digest) => Ok(digest.rows),
-        Err(error) if error.code() == Code::Internal => Err(Error::corrupted(CATALOG, error.message())),
-        Err(error) => Err(error),
-    }
+    read_digest(connection, FORMAT, &[]).map(|digest| digest.rows)
 }
 
 /// The digest of `table` (and `collection`, empty for a whole table).

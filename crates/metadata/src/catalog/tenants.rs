@@ -164,7 +164,7 @@ fn insert_tenant(connection: &Connection, name: &str) -> Result<()> {
     change_digest(connection, "tenants", Digest::default(), Digest::row(crc))
 }
 
-fn insert_database(connection: &Connection, row: &DatabaseRow) -> Result<()> {
+pub(super) fn insert_database(connection: &Connection, row: &DatabaseRow) -> Result<()> {
     if find_database(connection, &row.tenant, &row.name)?.is_some() {
         return Err(Error::new(Code::AlreadyExists, format!("Database [{}] already exists", row.name)));
     }

@@ -1,1 +1,133 @@
+use std::collections::BTreeMap;
 
+use ferrochrome_types::{Code, DocumentFilter, Filter, Test, Value};
+use tempfile::TempDir;
+
+use super::*;
+use crate::filter::conformance::Documents;
+use crate::{Postings, evaluate};
+
+fn small() -> (Postings, Documents) {
+    let mut postings = Postings::new();
+    let mut documents = Vec::new();
+    for label in 0..60_u32 {
+        let metadata = BTreeMap::from([
+            ("word".to_owned(), Value::Str(format!("w{}", label % 7))),
+            ("int".to_owned(), Value::Int(i64::from(label))),
+            ("float".to_owned(), Value::Float(f64::from(label) / 2.0)),
+            ("even".to_owned(), Value::Bool(label % 2 == 0)),
+            ("tags".to_owned(), Value::StrArray(vec![format!("t{}", label % 3), "all".into()])),
+        ]);
+        postings.insert(label, Some(&metadata));
+        documents.push((label % 5 != 0).then(|| format!("document number {label}")));
+    }
+    (postings, Documents(documents))
+}
+
+fn bytes() -> Vec<u8> {
+    let (postings, documents) = small();
+    write_lookup(None, &postings, &documents, true, &CancelToken::default()).unwrap().unwrap()
+}
+
+fn filters() -> Vec<Filter> {
+    let key = |key: &str, test| Filter::Key(key.into(), test);
+    vec![
+        key("word", Test::Equal(Scalar::Str("w3".into()))),
+        key("int", Test::Compare(Comparison::Greater, Scalar::Int(30))),
+        key("float", Test::Compare(Comparison::LessOrEqual, Scalar::Float(7.5))),
+        key("even", Test::NotEqual(Scalar::Bool(true))),
+        key("tags", Test::Contains(Scalar::Str("t1".into()))),
+        Filter::Document(DocumentFilter::NotContains("number 1".into())),
+    ]
+}
+
+fn answers(source: &dyn FilterSource) -> Result<Vec<RoaringBitmap>> {
+    let (_, documents) = small();
+    filters().iter().map(|filter| evaluate(filter, source, &documents, 60, &CancelToken::default())).collect()
+}
+
+#[test]
+fn a_file_answers_like_bytes_and_is_not_overwritten() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("with space, %41 and ?.sqlite");
+    let (postings, documents) = small();
+    let cancel = CancelToken::default();
+    assert!(write_lookup(Some(&path), &postings, &documents, true, &cancel).unwrap().is_none());
+    let file = Lookup::open_file(&path).unwrap();
+    assert_eq!(answers(&file).unwrap(), answers(&postings).unwrap());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let again = write_lookup(Some(&path), &postings, &documents, true, &cancel).unwrap_err();
+    assert_eq!(again.code(), Code::Io);
+    assert_eq!(answers(&file).unwrap(), answers(&postings).unwrap());
+    assert_eq!(Lookup::open_file(&dir.path().join("none")).map(drop).unwrap_err().code(), Code::Io);
+}
+
+#[test]
+fn a_cancelled_file_is_gone() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("lookup.sqlite");
+    let (postings, documents) = small();
+    let cancel = CancelToken::default();
+    cancel.cancel();
+    let error = write_lookup(Some(&path), &postings, &documents, true, &cancel).unwrap_err();
+    assert_eq!(error.code(), Code::Cancelled);
+    assert!(!path.exists());
+}
+
+#[test]
+fn threads_read_side_by_side() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("lookup.sqlite");
+    let (postings, documents) = small();
+    write_lookup(Some(&path), &postings, &documents, true, &CancelToken::default()).unwrap();
+    let lookup = Lookup::open_file(&path).unwrap();
+    let expected = answers(&postings).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS + 2 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(answers(&lookup).unwrap(), expected);
+                }
+            });
+        }
+    });
+}
+
+/// What a damaged file may do: say so, or miss rows (which the checksum of the whole file in `segment.json` guards against),
+/// but not name a row that does not match.
+fn assert_no_wrong_row(bytes: Vec<u8>, sound: &[RoaringBitmap], what: &str) {
+    match Lookup::open_bytes(bytes).and_then(|lookup| answers(&lookup)) {
+        Ok(found) => {
+            for ((filter, found), sound) in filters().iter().zip(&found).zip(sound) {
+                let negated = matches!(
+                    filter,
+                    Filter::Key(_, Test::NotEqual(_)) | Filter::Document(DocumentFilter::NotContains(_))
+                );
+                assert!(negated || found.is_subset(sound), "{what}: {filter:?}");
+            }
+        }
+        Err(error) => {
+            let typed = matches!(error.code(), Code::Corrupted | Code::Unsupported);
+            assert!(typed && error.message().contains(LOOKUP), "{what}: {:?} {error}", error.code());
+        }
+    }
+}
+
+#[test]
+fn damaged_postings_are_noticed() {
+    // The same index with the smallest pages, so that there are few bytes to flip.
+    let mut connection = Connection::open_in_memory().unwrap();
+    let bytes = bytes();
+    connection.deserialize_read_exact(MAIN_DB, bytes.as_slice(), bytes.len(), false).unwrap();
+    connection.execute_batch("PRAGMA page_size = 512; VACUUM").unwrap();
+    let bytes = connection.serialize(MAIN_DB).unwrap().to_vec();
+    let sound = answers(&Lookup::open_bytes(bytes.clone()).unwrap()).unwrap();
+    for place in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        assert_no_wrong_row(damaged, &sound, &format!("byte {place}"));
+    }
+    for len in (0..bytes.len()).step_by(97) {
+        assert_no_wrong_row(bytes[..len].to_vec(), &sound, &format!("cut to {len} bytes"));
+    }
+}
