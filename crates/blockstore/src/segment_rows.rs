@@ -13,7 +13,7 @@ use crate::store::{IDS, RECORDS, VECTORS};
 use crate::vectors::VectorsFile;
 use crate::{Blob, BlobStore, RecordRef};
 
-/// The rows of a segment, staged or published. Each file is opened when it is first needed.
+/// The rows of a segment, staged or published. A published file is opened when it is first needed.
 ///
 /// A label that is not below the number of rows yields `Corrupted`, as labels come from indices, which are files too.
 #[derive(Debug)]
@@ -37,8 +37,13 @@ enum Origin {
 }
 
 impl SegmentRows {
-    pub(crate) fn staged(store: Arc<dyn BlobStore>, folder: Uuid, rows: u32, dim: usize) -> Self {
-        Self::new(store, folder, Origin::Staged, rows, dim)
+    /// Opens all files, since the staging folder is gone once the segment is published.
+    pub(crate) fn staged(store: Arc<dyn BlobStore>, folder: Uuid, rows: u32, dim: usize) -> Result<Self> {
+        let staged = Self::new(store, folder, Origin::Staged, rows, dim);
+        staged.records_file()?;
+        staged.vectors_file()?;
+        staged.ids_file()?;
+        Ok(staged)
     }
 
     pub(crate) fn published(store: Arc<dyn BlobStore>, description: SegmentDescription) -> Self {

@@ -97,7 +97,8 @@ impl SegmentWriter {
         Ok(label)
     }
 
-    /// Ends the rows and lets them be read, so that the index and the lookup database can be built from them.
+    /// Ends the rows and lets them be read, so that the index and the lookup database can be built from them. What is
+    /// returned stays readable after [`publish`](Self::publish); but Windows publishes only when it was dropped.
     ///
     /// # Errors
     /// `InvalidArgument` if the rows were finished before, `Io`.
@@ -107,7 +108,7 @@ impl SegmentWriter {
         files.vectors.finish()?;
         write_ids(&*self.store, self.name(IDS), &files.id_hashes)?;
         self.files.extend([RECORDS, VECTORS, IDS]);
-        Ok(SegmentRows::staged(Arc::clone(&self.store), self.folder, self.rows, self.options.dim))
+        SegmentRows::staged(Arc::clone(&self.store), self.folder, self.rows, self.options.dim)
     }
 
     /// Writes the vector index: `parameters` as one string, and named buffers.

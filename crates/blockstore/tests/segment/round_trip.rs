@@ -206,6 +206,21 @@ fn the_index_and_the_lookup_are_built_from_staged_rows() {
 }
 
 #[test]
+fn staged_rows_that_were_not_read_before_are_readable_after_publishing() {
+    let expected = rows(10, 4);
+    let (_dir, stores) = stores();
+    for store in &stores {
+        let (_, mut writer) = writer(store, 4, Compression::Lz4);
+        for (record, vector) in &expected {
+            writer.push(record, vector).unwrap();
+        }
+        let staged = writer.finish_rows().unwrap();
+        writer.publish().unwrap();
+        assert_holds(&staged, &expected);
+    }
+}
+
+#[test]
 fn rows_are_copied_from_segment_to_segment_without_decoding() {
     let expected = rows(100, 2);
     let (_dir, stores) = stores();
