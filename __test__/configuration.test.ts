@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import type { CollectionConfiguration, CollectionMetadata } from "../index.js";
+import { applyUpdate, settle } from "../src/configuration.js";
+
+const settled = (configuration: object, metadata?: CollectionMetadata): CollectionConfiguration =>
+  settle(configuration as CollectionConfiguration, metadata, undefined, "collections").configuration;
+
+const DEFAULTS = {
+  space: "l2",
+  ef_construction: 100,
+  ef_search: 100,
+  max_neighbors: 16,
+  resize_factor: 1.2,
+  sync_threshold: 1000,
+};
+
+describe("the stored configuration", () => {
+  test("is complete", () => {
+    expect(settled({})).toEqual({ hnsw: DEFAULTS, spann: null, embedding_function: null });
+    expect(settled({ hnsw: { space: "ip", ef_search: null } }).hnsw).toEqual({ ...DEFAULTS, space: "ip" });
+  });
+
+  test("reports odd values as they were given", () => {
+    expect(settled({ hnsw: { max_neighbors: 0, ef_search: 0 } }).hnsw).toMatchObject({
+      max_neighbors: 0,
+      ef_search: 0,
+    });
+  });
+
+  test("keeps of SPANN only the space", () => {
+    expect(settled({ spann: { space: "cosine", search_nprobe: 7 } })).toMatchObject({
+      hnsw: { ...DEFAULTS, space: "cosine" },
+      spann: null,
+    });
+  });
+
+  test.each([
+    [{ hnsw: { M: 7 } }, "unknown field `M`"],
+    [{ hnsw: { space: "manhattan" } }, "configuration.hnsw.space: expected one of l2, cosine, ip"],
+    [{ hnsw: { ef_search: 1.5 } }, "configuration.hnsw.ef_search: expected a non-negative number, but got 1.5"],
+    [{ hnsw: { ef_search: -1 } }, "configuration.hnsw.ef_search"],
+    [{ hnsw: 7 }, "configuration.hnsw: expected an object"],
+  ])("refuses %j", (configuration, message) => {
+    expect(() => settled(configuration)).toThrow(message);
+    expect(() => settled(configuration)).toThrow("Failed to deserialize the JSON body into the target type");
+  });
+
+  test("takes what collection metadata say, unless a parameter is given", () => {
+    const metadata = { "hnsw:space": "cosine", "hnsw:M": 32, "hnsw:search_ef": 50, topic: "x" };
+    expect(settled({}, metadata).hnsw).toEqual({ ...DEFAULTS, space: "cosine", max_neighbors: 32, ef_search: 50 });
+    expect(settled({ hnsw: { ef_search: 9 } }, metadata).hnsw).toEqual({ ...DEFAULTS, ef_search: 9 });
+  });
+
+  test.each([{ "hnsw:nonsense": 1 }, { "hnsw:M": "x" }, { "hnsw:space": "x" }, { "hnsw:batch_size": 1 }])(
+    "refuses metadata %j",
+    (metadata) => {
+      expect(() => settled({}, metadata as CollectionMetadata)).toThrow(
+        "Bad request to collections with status: Failed to parse hnsw parameters from segment metadata",
+      );
+    },
+  );
+});
+
+describe("a change of the configuration", () => {
+  const current = settled({ hnsw: { space: "ip" } });
+
+  test("sets what may change", () => {
+    expect(applyUpdate(current, { hnsw: { ef_search: 7, num_threads: 2 } }).hnsw).toEqual({
+      ...DEFAULTS,
+      space: "ip",
+      ef_search: 7,
+    });
+    expect(applyUpdate(current, { spann: { ef_search: 7 } })).toEqual(current);
+  });
+
+  test.each(["space", "ef_construction", "nonsense"])("refuses %s", (field) => {
+    expect(() => applyUpdate(current, { hnsw: { [field]: 7 } })).toThrow(`unknown field \`${field}\``);
+  });
+});
