@@ -92,11 +92,14 @@ impl Scorer for Codes {
     }
 
     #[inline]
-    unsafe fn score(&self, query: &CodeQuery, labels: &[u32], scores: &mut [f32]) -> Result<()> {
+    fn score(&self, query: &CodeQuery, labels: &[u32], scores: &mut [f32]) -> Result<()> {
         let scores = &mut scores[..labels.len()];
         let sums: &mut [i32] = bytemuck::cast_slice_mut(scores);
-        // SAFETY: the caller vouches for the labels; every label below `len` has a row, the query has as many
-        // dimensions as the rows, padded to whole blocks, and there is a sum for each label.
+        let highest = labels.iter().fold(0, |highest, &label| highest.max(label));
+        assert!(labels.is_empty() || (highest as usize) < self.len, "label {highest} of {} rows", self.len);
+        assert_eq!(query.codes.len(), self.quantizer.frame.rotation.padded(), "a query of another index");
+        // SAFETY: the rows hold a code for every label below `len`, the query has their number of dimensions, whole blocks,
+        // and there is a sum for each label.
         unsafe {
             match self.quantizer.bits {
                 Bits::Four => self.kernels.int4_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, sums),
@@ -114,7 +117,7 @@ impl Scorer for Codes {
             for (score, &label) in scores.iter_mut().zip(labels) {
                 let [step, bias] = self.factors[label as usize];
                 let sum = score.to_bits() as i32 as f32 - query.zero;
-                *score = bias * query.bias_weight - sum * query.multiplier * step;
+                *score = query.offset + bias * query.bias_weight - sum * query.multiplier * step;
             }
         }
         Ok(())

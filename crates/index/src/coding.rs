@@ -151,12 +151,10 @@ pub(crate) fn shortlist(
         cancel.check()?;
         let mut count = 0;
         for (slot, label) in batch.iter_mut().zip(&mut labels) {
-            assert!((label as usize) < codes.len, "labels lie in the index");
             *slot = label;
             count += 1;
         }
-        // SAFETY: checked just above; as many scores as labels.
-        unsafe { codes.score(query, &batch[..count], &mut scores)? };
+        codes.score(query, &batch[..count], &mut scores)?;
         for (&label, &score) in batch[..count].iter().zip(&scores) {
             shortlist.push(score, label);
         }

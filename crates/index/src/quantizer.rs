@@ -14,6 +14,8 @@ const INT8_MAX: f32 = 127.0;
 const FIT_ROWS: usize = 65_536;
 /// Beyond this a query is scaled down: products with rows, which lie near one, must stay finite.
 const QUERY_MAX: f32 = 1e12;
+/// Smaller vectors count as zero: their inverse would not be finite.
+const SMALLEST: f32 = 1e-30;
 
 /// Bits of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,29 @@ impl Frame {
         }
     }
 
+    /// As [`place`](Self::place) for a query. Returns what a row's bias is worth to it, and the multiple of the mean to subtract.
+    fn place_query(&self, vector: &[f32], placed: &mut [f32]) -> (f32, f32) {
+        if self.metric == Metric::L2 {
+            self.place(vector, placed);
+            let largest = largest(placed);
+            // Only the order counts: a query so far away may be brought nearer along with what it is compared with.
+            let weight = if largest > QUERY_MAX { 1.0 / largest } else { 1.0 };
+            if weight != 1.0 {
+                placed.iter_mut().for_each(|v| *v *= weight);
+            }
+            return (weight, weight);
+        }
+        // The length of the query does not change the order.
+        let largest = f64::from(largest(vector).max(f32::from_bits(1)));
+        for (placed, &value) in placed.iter_mut().zip(vector) {
+            let value = (f64::from(value) / largest) as f32;
+            *placed = if value.is_finite() { value } else { 0.0 };
+        }
+        let square = kernels().dot(&self.mean, &self.mean);
+        let along = if square > f32::MIN_POSITIVE { kernels().dot(placed, &self.mean) / square } else { 0.0 };
+        (along, along)
+    }
+
     /// Fills `rotated` (padded dimensions) from `vector`. Returns the bias of a row there.
     fn rotate_row(&self, vector: &[f32], rotated: &mut [f32]) -> f32 {
         let (centred, padding) = rotated.split_at_mut(self.dim);
@@ -130,6 +155,11 @@ impl Frame {
         self.rotation.apply(rotated);
         bias
     }
+}
+
+/// The largest magnitude; NaN is passed over.
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0_f32, |largest, value| largest.max(value.abs()))
 }
 
 /// `1 / (|x| + 1e-30)`, by f64 where f32 would overflow or lose digits.
@@ -157,10 +187,14 @@ fn fit_scale(rows: &dyn VectorRows, labels: impl Iterator<Item = u32>) -> Result
 
 /// Turns vectors into codes, and queries into what codes are scored against.
 ///
-/// The score of a row is `bias - step * (query . code)`, which orders rows as the metric does: with `c` the mean and `v` the row
-/// less the mean, `l2` has bias `|v|^2 / 2` and query `q - c`, and `ip` and `cosine` have bias `-c . v` and query `q - c`.
-/// Without factors the bias is left out and the step is one for all: right for `ip` and `cosine` with query `q`, and for `l2` where
-/// all vectors are of one length.
+/// With `c` the mean, `v` a row less the mean and `q` the query, rows are ordered as the metric does
+/// - for `l2` by `|v|^2 / 2 - (q - c) . v`,
+/// - for `ip` and `cosine` by `-q . v`, which is `-a (c . v) - (q - a c) . v` for any number `a`. With `a c` the part of `q` along `c`, the
+///   error of the code of `v` meets only what sets the query apart from the mean.
+///
+/// So a score is `weight * bias - step * (query . code)`, where the bias of a row (`|v|^2 / 2` or `-c . v`) is kept exactly. Without
+/// factors the bias is left out and the step is one for all: right for `ip` and `cosine`, and for `l2` where all vectors are
+/// of one length.
 #[derive(Debug)]
 pub(crate) struct Quantizer {
     pub(crate) frame: Frame,
@@ -177,8 +211,10 @@ pub(crate) struct CodeQuery {
     pub(crate) multiplier: f32,
     /// What a row's code of all zeros would sum to.
     pub(crate) zero: f32,
-    /// What a row's bias is worth: one, less for a query so large that it had to be scaled down.
+    /// What a row's bias is worth.
     pub(crate) bias_weight: f32,
+    /// What makes scores comparable between queries that are rows: the bias of the row. 0 for others.
+    pub(crate) offset: f32,
     rotated: Vec<f32>,
 }
 
@@ -189,6 +225,7 @@ impl CodeQuery {
             multiplier: 0.0,
             zero: 0.0,
             bias_weight: 1.0,
+            offset: 0.0,
             rotated: vec![0.0; padded],
         })
     }
@@ -218,20 +255,16 @@ impl Quantizer {
     pub(crate) fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
         let (centred, padding) = query.rotated.split_at_mut(self.frame.dim);
         padding.fill(0.0);
-        self.frame.place(vector, centred);
-        let largest = centred.iter().fold(0_f32, |m, v| m.max(v.abs()));
-        query.bias_weight = 1.0;
-        if largest > QUERY_MAX {
-            query.bias_weight = 1.0 / largest;
-            centred.iter_mut().for_each(|v| *v /= largest);
-        }
+        let (bias_weight, mean_weight) = self.frame.place_query(vector, centred);
+        query.bias_weight = bias_weight;
+        query.offset = 0.0;
         if self.step.is_none() {
             for (value, mean) in centred.iter_mut().zip(self.frame.mean.iter()) {
-                *value -= mean * query.bias_weight;
+                *value -= mean * mean_weight;
             }
         }
         self.frame.rotation.apply(&mut query.rotated);
-        let largest = query.rotated.iter().fold(0_f32, |m, v| m.max(v.abs())).max(f32::MIN_POSITIVE * 1e6);
+        let largest = largest(&query.rotated).max(SMALLEST);
         let sum = kernels().quantize(&query.rotated, INT8_MAX / largest, &mut query.codes);
         query.multiplier = largest / INT8_MAX;
         query.zero = self.zero(sum);
@@ -253,6 +286,7 @@ impl Quantizer {
         };
         query.zero = self.zero(sum);
         query.bias_weight = 1.0;
+        query.offset = factors.map_or(0.0, |f| f[1]);
     }
 
     fn zero(&self, query_sum: i32) -> f32 {
@@ -283,8 +317,8 @@ fn encode_int4(rotated: &[f32], step: Option<f32>, code: &mut [u8]) -> f32 {
 }
 
 fn encode_int8(rotated: &[f32], code: &mut [i8]) -> f32 {
-    let largest = rotated.iter().fold(0_f32, |m, v| m.max(v.abs()));
-    let inverse = if largest > f32::MIN_POSITIVE * 1e6 { INT8_MAX / largest } else { 0.0 };
+    let largest = largest(rotated);
+    let inverse = if largest > SMALLEST { INT8_MAX / largest } else { 0.0 };
     kernels().quantize(rotated, inverse, code);
     largest / INT8_MAX
 }

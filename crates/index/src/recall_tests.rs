@@ -1,1 +1,28 @@
+//! Recall on real embeddings.
 
+use ferrochrome_types::{Metric, VectorRows};
+
+use crate::conformance::recall;
+use crate::{BuildOptions, build, wordnet};
+
+#[test]
+fn wordnet_is_found_by_every_metric() {
+    let Some((rows, queries)) = wordnet::load(20_000) else {
+        // Announced rather than failed: the data set does not travel with the sources.
+        use std::io::Write;
+        let folder = wordnet::folder();
+        writeln!(std::io::stderr(), "skipped: no WordNet vectors at {}", folder.display()).unwrap();
+        return;
+    };
+    for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+        let options = BuildOptions { metric, threads: 2, ..BuildOptions::default() };
+        let index = build(&rows, &options, true).unwrap();
+        let (searched, scanned) = recall(&*index, &rows, &queries.first(100), None);
+        assert!(
+            searched >= 0.95 && scanned >= 0.98,
+            "{metric}: {searched} of {} rows, scan {scanned}",
+            rows.len()
+        );
+        assert_eq!(index.parameters().quantization, "int4");
+    }
+}

@@ -17,11 +17,11 @@ pub(crate) trait Scorer: Sync {
     /// Makes the row `label` the query. Scores between rows are comparable whichever of them is the query.
     fn load_row(&self, label: u32, query: &mut Self::Query) -> Result<()>;
 
-    /// `scores[i]` of row `labels[i]`.
+    /// `scores[i]` of row `labels[i]`, for as many as there are labels.
     ///
-    /// # Safety
-    /// Every label is below [`len`](Self::len), and there are at least as many scores as labels.
-    unsafe fn score(&self, query: &Self::Query, labels: &[u32], scores: &mut [f32]) -> Result<()>;
+    /// # Panics
+    /// If a label is not below [`len`](Self::len), or there are fewer scores than labels.
+    fn score(&self, query: &Self::Query, labels: &[u32], scores: &mut [f32]) -> Result<()>;
 }
 
 /// Infinite distances would tie with "not yet seen": they are scored as this.
@@ -56,7 +56,7 @@ impl Scorer for RowScorer<'_> {
         Ok(())
     }
 
-    unsafe fn score(&self, query: &Vec<f32>, labels: &[u32], scores: &mut [f32]) -> Result<()> {
+    fn score(&self, query: &Vec<f32>, labels: &[u32], scores: &mut [f32]) -> Result<()> {
         let exact = ExactDistance::new(self.metric, query);
         for (i, (&label, score)) in labels.iter().zip(scores).enumerate() {
             if let Some(&ahead) = labels.get(i + 4) {

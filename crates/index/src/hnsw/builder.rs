@@ -202,10 +202,9 @@ impl<S: Scorer> Builder<'_, S> {
         scorer.load_row(label, &mut workspace.query)?;
         let level = self.upper.level(label);
         // A node that becomes the new entry keeps others from starting until it is linked.
-        let mut guard = self.entry.lock();
+        let guard = self.entry.lock();
         let entry = *guard;
         let guard = if level > entry.level {
-            guard.label = label;
             Some(guard)
         } else {
             drop(guard);
@@ -227,20 +226,18 @@ impl<S: Scorer> Builder<'_, S> {
     ) -> Result<()> {
         let scorer = self.scorer;
         let Workspace { walk: scratch, query, candidates, selection, .. } = workspace;
-        // SAFETY (here and below): labels in the graph are those of rows, all below the scorer's length.
-        let score = unsafe { score_one(scorer, query, entry.label)? };
-        let self_score = unsafe { score_one(scorer, query, label)? };
+        let score = score_one(scorer, query, entry.label)?;
+        let self_score = score_one(scorer, query, label)?;
         let mut nearest = Candidate { score, label: entry.label };
         for level in (level + 1..=entry.level).rev() {
-            nearest =
-                unsafe { descend(scorer, query, &GrowingLinks { builder: self, level }, nearest, scratch)? };
+            nearest = descend(scorer, query, &GrowingLinks { builder: self, level }, nearest, scratch)?;
         }
         let mut entries = vec![nearest];
         let mut links = Vec::new();
         for level in (0..=level.min(entry.level)).rev() {
             let growing = GrowingLinks { builder: self, level };
             let (ef, cancel) = (self.options.ef_construction, self.options.cancel);
-            unsafe { walk(scorer, query, &growing, &entries, ef, scratch, cancel)? };
+            walk(scorer, query, &growing, &entries, ef, scratch, cancel)?;
             candidates.clear();
             candidates.extend(scratch.pool.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
             if candidates.is_empty() {
@@ -251,7 +248,9 @@ impl<S: Scorer> Builder<'_, S> {
             links.push((level, selection.selected.clone()));
         }
         for (level, links) in links {
+            let lock = self.stripe(label).lock();
             self.write_row(label, level, &links);
+            drop(lock);
             for &link in &links {
                 self.link_back(link, label, level, workspace)?;
             }
@@ -267,8 +266,8 @@ impl<S: Scorer> Builder<'_, S> {
         &self.stripes[label as usize % STRIPES]
     }
 
+    /// Replaces a row. The caller holds the stripe's lock.
     fn write_row(&self, label: u32, level: u8, links: &[Candidate]) {
-        let _lock = self.stripe(label).lock();
         let links = links.iter().map(|c| c.label).chain(std::iter::repeat(EMPTY));
         for (slot, link) in self.row(label, level).iter().zip(links) {
             slot.store(link, Ordering::Relaxed);
@@ -286,7 +285,7 @@ impl<S: Scorer> Builder<'_, S> {
         let Workspace { owner: query, selection, candidates, row, scores, .. } = workspace;
         let capacity = self.capacity(level);
         let slots = self.row(owner.label, level);
-        let lock = self.stripe(owner.label).lock();
+        let _lock = self.stripe(owner.label).lock();
         row.clear();
         row.extend(slots.iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&link| link != EMPTY));
         if row.contains(&label) {
@@ -298,14 +297,12 @@ impl<S: Scorer> Builder<'_, S> {
         }
         self.scorer.load_row(owner.label, query)?;
         row.push(label);
-        // SAFETY: labels in the graph are those of rows; a row holds at most `capacity` links.
-        unsafe { self.scorer.score(query, row, scores)? };
-        let self_score = unsafe { score_one(self.scorer, query, owner.label)? };
+        self.scorer.score(query, row, scores)?;
+        let self_score = score_one(self.scorer, query, owner.label)?;
         candidates.clear();
         candidates.extend(row.iter().zip(&*scores).map(|(&label, &score)| Candidate { score, label }));
         candidates.sort_unstable_by(Candidate::order);
         selection.select(self.scorer, candidates, capacity, self_score)?;
-        drop(lock);
         self.write_row(owner.label, level, &selection.selected);
         Ok(())
     }
@@ -341,8 +338,7 @@ impl<Q> Selection<Q> {
 
     fn covers<S: Scorer<Query = Q>>(&self, scorer: &S, candidate: &Candidate) -> Result<bool> {
         for query in &self.queries[..self.selected.len()] {
-            // SAFETY: candidates are rows.
-            if unsafe { score_one(scorer, query, candidate.label)? } < candidate.score {
+            if score_one(scorer, query, candidate.label)? < candidate.score {
                 return Ok(true);
             }
         }

@@ -104,44 +104,17 @@ impl Hnsw {
     ) -> Result<End> {
         let ef = self.ef(options);
         let ground = self.graph.ground();
-        // SAFETY (of every call here): links and entry were made by `grow` or checked by `load`, and lie below the length of the graph,
-        // which is that of the codes and not more than that of the rows.
-        let score = unsafe { score_one(scorer, query, self.graph.entry)? };
+        let score = score_one(scorer, query, self.graph.entry)?;
         let mut nearest = Candidate { score, label: self.graph.entry };
         for level in (1..=self.graph.top_level).rev() {
-            nearest = unsafe { descend(scorer, query, &self.graph.upper(level), nearest, scratch)? };
+            nearest = descend(scorer, query, &self.graph.upper(level), nearest, scratch)?;
         }
-        match (options.filter, options.visit_budget) {
-            (None, None) => {
-                unsafe { walk(scorer, query, &ground, &[nearest], ef, scratch, options.cancel)? };
-                Ok(End::Finished)
-            }
-            (filter, budget) => {
-                let everything;
-                let filter = match filter {
-                    Some(filter) => filter,
-                    None => {
-                        everything =
-                            RoaringBitmap::from_sorted_iter(0..self.graph.len as u32).unwrap_or_default();
-                        &everything
-                    }
-                };
-                let budget = budget.unwrap_or(usize::MAX);
-                unsafe {
-                    filtered_walk(
-                        scorer,
-                        query,
-                        &ground,
-                        nearest,
-                        ef,
-                        filter,
-                        budget,
-                        scratch,
-                        options.cancel,
-                    )
-                }
-            }
+        if options.filter.is_none() && options.visit_budget.is_none() {
+            walk(scorer, query, &ground, &[nearest], ef, scratch, options.cancel)?;
+            return Ok(End::Finished);
         }
+        let budget = options.visit_budget.unwrap_or(usize::MAX);
+        filtered_walk(scorer, query, &ground, nearest, ef, options.filter, budget, scratch, options.cancel)
     }
 
     /// Width of a walk: what was asked for, but room for as many candidates as rescoring needs to sort `k` out.

@@ -68,11 +68,8 @@ impl Batch {
         });
     }
 
-    /// # Safety
-    /// The labels gathered lie below the scorer's length.
-    unsafe fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
-        // SAFETY: passed on; scores and labels have equal capacity.
-        unsafe { scorer.score(query, &self.labels[..self.len], &mut self.scores[..]) }
+    fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
+        scorer.score(query, &self.labels[..self.len], &mut self.scores[..])
     }
 
     fn scored(&self) -> impl Iterator<Item = Candidate> {
@@ -106,21 +103,14 @@ impl Ord for ByScore {
 }
 
 /// Scores one row.
-///
-/// # Safety
-/// `label` lies below the scorer's length.
-pub(crate) unsafe fn score_one<S: Scorer>(scorer: &S, query: &S::Query, label: u32) -> Result<f32> {
+pub(crate) fn score_one<S: Scorer>(scorer: &S, query: &S::Query, label: u32) -> Result<f32> {
     let mut score = [0.0];
-    // SAFETY: passed on.
-    unsafe { scorer.score(query, &[label], &mut score)? };
+    scorer.score(query, &[label], &mut score)?;
     Ok(score[0])
 }
 
 /// Moves from `from` to a neighbour as long as one is nearer. Returns where it ends.
-///
-/// # Safety
-/// Every link lies below the scorer's length.
-pub(crate) unsafe fn descend<S: Scorer, L: Links>(
+pub(crate) fn descend<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
     links: &L,
@@ -134,8 +124,7 @@ pub(crate) unsafe fn descend<S: Scorer, L: Links>(
             batch.labels[batch.len] = neighbour;
             batch.len += 1;
         });
-        // SAFETY: passed on.
-        unsafe { batch.score(scorer, query)? };
+        batch.score(scorer, query)?;
         let nearest = batch.scored().min_by(Candidate::order);
         match nearest {
             Some(nearest) if nearest.score < from.score => from = nearest,
@@ -145,10 +134,7 @@ pub(crate) unsafe fn descend<S: Scorer, L: Links>(
 }
 
 /// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.pool`, ascending.
-///
-/// # Safety
-/// Every entry and every link lies below the scorer's length.
-pub(crate) unsafe fn walk<S: Scorer, L: Links>(
+pub(crate) fn walk<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
     links: &L,
@@ -188,8 +174,7 @@ pub(crate) unsafe fn walk<S: Scorer, L: Links>(
             break;
         }
         prefetch_next(links, &pool[position..]);
-        // SAFETY: passed on.
-        unsafe { batch.score(scorer, query)? };
+        batch.score(scorer, query)?;
         first = position;
         let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].score };
         for candidate in batch.scored() {
@@ -237,19 +222,16 @@ pub(crate) enum End {
     BudgetExceeded,
 }
 
-/// As [`walk`], but only rows in `filter` are kept: the walk leads through all of them, and goes on until nothing nearer than the
+/// As [`walk`], but only rows in `filter` (`None`: all) are kept: the walk leads through all of them, and goes on until nothing nearer than the
 /// worst of `ef` kept rows is in sight. Scores at most about `budget` rows.
-///
-/// # Safety
-/// As [`walk`].
 #[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn filtered_walk<S: Scorer, L: Links>(
+pub(crate) fn filtered_walk<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
     links: &L,
     entry: Candidate,
     ef: usize,
-    filter: &RoaringBitmap,
+    filter: Option<&RoaringBitmap>,
     budget: usize,
     scratch: &mut WalkScratch,
     cancel: &CancelToken,
@@ -261,7 +243,8 @@ pub(crate) unsafe fn filtered_walk<S: Scorer, L: Links>(
     pool.reserve(ef + 1);
     frontier.clear();
     frontier.push(Reverse(ByScore(entry)));
-    if filter.contains(entry.label) {
+    let kept = |label| filter.is_none_or(|filter| filter.contains(label));
+    if kept(entry.label) {
         pool.push(entry);
     }
     let mut scored = 0;
@@ -290,12 +273,11 @@ pub(crate) unsafe fn filtered_walk<S: Scorer, L: Links>(
         if let Some(Reverse(ByScore(next))) = frontier.peek() {
             links.prefetch(next.label);
         }
-        // SAFETY: passed on.
-        unsafe { batch.score(scorer, query)? };
+        batch.score(scorer, query)?;
         for candidate in batch.scored() {
             if candidate.score < worst {
                 frontier.push(Reverse(ByScore(candidate)));
-                if filter.contains(candidate.label) {
+                if kept(candidate.label) {
                     insert(pool, ef, candidate);
                     if pool.len() == ef {
                         worst = pool[ef - 1].score;
