@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ChromaValueError, DatabaseClosedError } from "./errors.js";
-import { binding, type NativeDatabase, toError } from "./native.js";
+import { binding, type NativeDatabase, toError, toOpenError } from "./native.js";
 
 /** How a database is opened. */
 export interface DatabaseOptions {
@@ -107,7 +107,7 @@ export class DatabaseHandle {
     try {
       return await binding().NativeDatabase.open(this.path, this.options);
     } catch (failure) {
-      throw toError(failure, "open");
+      throw toOpenError(failure);
     }
   }
 

@@ -16,7 +16,7 @@ export class ChromaError extends Error {
   }
 }
 
-/** The database cannot be reached: here, its folder or its native addon cannot. */
+/** The database cannot be opened: its folder cannot be made, read or written. The message names it. */
 export class ChromaConnectionError extends Error {
   /** Name of the class. */
   override name = "ChromaConnectionError";

@@ -4,6 +4,7 @@ import {
   BindingLoadError,
   badRequest,
   ChromaClientError,
+  ChromaConnectionError,
   ChromaNotFoundError,
   ChromaServerError,
   ChromaUniqueError,
@@ -135,6 +136,17 @@ export function toError(failure: unknown, route: string): unknown {
     default:
       return new ChromaServerError(message, cause);
   }
+}
+
+/**
+ * The error class for a failure to open a database. Chroma has no word for a folder that cannot be opened; the nearest is a
+ * server that cannot be reached.
+ */
+export function toOpenError(failure: unknown): unknown {
+  const error = toError(failure, "open");
+  const typed = error instanceof DatabaseCorruptedError || error instanceof DatabaseLockedError;
+  const cause = parseFailure(failure);
+  return typed || cause === undefined ? error : new ChromaConnectionError(cause.message, cause);
 }
 
 function parseFailure(failure: unknown): NativeError | undefined {
