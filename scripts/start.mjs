@@ -126,7 +126,7 @@ Next:
   npm start                  opens ${shownPath} again instead of loading it
   README.md                  fifteen lines that do the same in your own program
   npm run bench -- search    recall against speed, beside other stores (needs the full data set)
-  rm -r ${shownPath}           starts afresh`);
+  rm -r ${shownPath}            starts afresh`);
 }
 
 // A reader that closes the pipe early (`npm start | head`) has seen enough.
