@@ -33,8 +33,10 @@ struct Row {
     document: Option<String>,
 }
 
+type Source = (&'static str, Box<dyn FilterSource>);
+
 /// Every source over the same rows, by name.
-fn sources(rows: &[Row]) -> (Documents, Vec<(&'static str, Box<dyn FilterSource>)>) {
+fn sources(rows: &[Row]) -> (Documents, Vec<Source>) {
     let documents = Documents(rows.iter().map(|row| row.document.clone()).collect());
     let mut postings = Postings::new();
     for (label, row) in (0..).zip(rows) {
@@ -45,7 +47,7 @@ fn sources(rows: &[Row]) -> (Documents, Vec<(&'static str, Box<dyn FilterSource>
         let bytes = write_lookup(None, &postings, &documents, full_text, &cancel).unwrap().unwrap();
         Box::new(Lookup::open_bytes(bytes).unwrap())
     };
-    let sources: Vec<(&'static str, Box<dyn FilterSource>)> = vec![
+    let sources: Vec<Source> = vec![
         ("lookup without full text", lookup(false)),
         ("lookup", lookup(true)),
         ("postings", Box::new(postings.clone())),
@@ -285,7 +287,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
     #[test]
     fn sources_agree_with_the_rows(
         rows in prop::collection::vec(row(), 0..30),
@@ -296,7 +298,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4))]
+    #![proptest_config(ProptestConfig::with_cases(2))]
     /// Enough documents that the full-text index is asked.
     #[test]
     fn full_text_agrees_with_the_documents(
@@ -304,9 +306,9 @@ proptest! {
         filters in prop::collection::vec(document_test(), 1..24)
     ) {
         let mut rows: Vec<Row> =
-            (0..1_500).map(|i| Row { document: Some(documents[i * i % documents.len()].clone()), metadata: None }).collect();
+            (0..800).map(|i| Row { document: Some(documents[i * i % documents.len()].clone()), metadata: None }).collect();
         // Ballast makes the trigrams of the others rare.
-        for i in 0..8_000 {
+        for i in 0..6_000 {
             rows.push(Row { document: Some(format!("{i:08} ballast without any of it {i}")), metadata: None });
         }
         let filters: Vec<Filter> = filters.into_iter().map(Filter::Document).collect();

@@ -14,7 +14,9 @@ pub(super) const COMMON_SHARE: u64 = 64;
 /// Cost of a query without results, in nanoseconds.
 pub(super) const QUERY_NANOS: u64 = 40_000;
 /// Cost of one proposed document, in nanoseconds.
-const PROPOSAL_NANOS: u64 = 250;
+const PROPOSAL_NANOS: u64 = 150;
+/// Cost of one entry of a trigram's list, in nanoseconds.
+const ENTRY_NANOS: u64 = 50;
 /// Cost of reading one document, besides its length, in nanoseconds.
 const DOCUMENT_NANOS: u64 = 30;
 /// Bytes of documents searched in a nanosecond.
@@ -23,6 +25,8 @@ const BYTES_PER_NANO: u64 = 8;
 const CONSIDERED: usize = 64;
 /// Trigrams of a needle that are asked for.
 const ASKED: usize = 8;
+/// Trigrams that are asked for if all are common: each has a long list to read.
+const ASKED_COMMON: usize = 2;
 /// Proposals between two looks at the cancel token.
 const CANCEL_EVERY: usize = 4096;
 /// What stands for NUL, which ends a text for FTS5. The documents themselves tell the two apart.
@@ -47,9 +51,13 @@ impl Costs {
         within.min(self.documents).saturating_mul(self.document_nanos)
     }
 
-    /// Nanoseconds to have `proposals` proposed and to read those of `within`.
-    fn query(self, proposals: u64, within: u64) -> u64 {
-        QUERY_NANOS + proposals.saturating_mul(PROPOSAL_NANOS) + self.scan(proposals.min(within))
+    /// Nanoseconds to ask and to read those of `within` that are proposed.
+    fn query(self, query: &Expression, within: u64) -> u64 {
+        let proposing = query.proposals.saturating_mul(PROPOSAL_NANOS);
+        let reading = self.scan(query.proposals.min(within));
+        [query.entries.saturating_mul(ENTRY_NANOS), proposing, reading]
+            .into_iter()
+            .fold(QUERY_NANOS, u64::saturating_add)
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) fn candidates(
     cancel: &CancelToken,
 ) -> Result<Option<RoaringBitmap>> {
     let query = expression(connection, required, costs)?;
-    if costs.query(query.proposals, within) >= costs.scan(within) {
+    if costs.query(&query, within) >= costs.scan(within) {
         return Ok(None);
     }
     let mut statement =
@@ -84,7 +92,10 @@ pub(super) fn candidates(
             cancel.check()?;
         }
         let rowid: i64 = row.get(0).map_err(sql)?;
-        let label = u32::try_from(rowid - 1).ok().filter(|label| documents.contains(*label));
+        let label = rowid
+            .checked_sub(1)
+            .and_then(|label| u32::try_from(label).ok())
+            .filter(|label| documents.contains(*label));
         labels
             .push(label.ok_or_else(|| Error::corrupted(LOOKUP, format!("full text proposes row {rowid}")))?);
     }
@@ -92,50 +103,69 @@ pub(super) fn candidates(
     Ok(Some(labels.into_iter().collect()))
 }
 
-/// A query in FTS5's language and how many documents it is expected to propose, at most.
+/// A query in FTS5's language.
 struct Expression {
     text: String,
+    /// How many documents it is expected to propose, at most.
     proposals: u64,
+    /// How many entries of lists it is expected to read, at most.
+    entries: u64,
+}
+
+impl Expression {
+    /// Joins the parts; `proposals` says how many documents all of them propose.
+    fn join(parts: &[Expression], operator: &str, proposals: u64) -> Expression {
+        let text = parts.iter().map(|part| format!("({})", part.text)).collect::<Vec<_>>().join(operator);
+        let entries = parts.iter().map(|part| part.entries).fold(0, u64::saturating_add);
+        Expression { text, proposals, entries }
+    }
 }
 
 fn expression(connection: &Connection, required: &RequiredText, costs: Costs) -> Result<Expression> {
-    let join = |parts: &[RequiredText], operator: &str| -> Result<(String, Vec<u64>)> {
-        let parts =
-            parts.iter().map(|part| expression(connection, part, costs)).collect::<Result<Vec<_>>>()?;
-        let text = parts.iter().map(|part| format!("({})", part.text)).collect::<Vec<_>>().join(operator);
-        Ok((text, parts.iter().map(|part| part.proposals).collect()))
+    let each = |parts: &[RequiredText]| -> Result<Vec<Expression>> {
+        parts.iter().map(|part| expression(connection, part, costs)).collect()
     };
     match required {
         RequiredText::Text(text) => text_expression(connection, text, costs),
         RequiredText::All(parts) => {
-            let (text, proposals) = join(parts, " AND ")?;
-            Ok(Expression { text, proposals: proposals.into_iter().min().unwrap_or(costs.documents) })
+            let parts = each(parts)?;
+            let proposals = parts.iter().map(|part| part.proposals).min().unwrap_or(costs.documents);
+            Ok(Expression::join(&parts, " AND ", proposals))
         }
         RequiredText::Any(parts) => {
-            let (text, proposals) = join(parts, " OR ")?;
-            Ok(Expression { text, proposals: proposals.into_iter().fold(0, u64::saturating_add) })
+            let parts = each(parts)?;
+            let proposals = parts.iter().map(|part| part.proposals).fold(0, u64::saturating_add);
+            Ok(Expression::join(&parts, " OR ", proposals))
         }
     }
 }
 
 fn text_expression(connection: &Connection, text: &str, costs: Costs) -> Result<Expression> {
-    let mut trigrams = Vec::new();
+    let mut common_ones = Vec::new();
+    let mut rare = Vec::new();
     for trigram in spread(&distinct_trigrams(&indexed_text(text)), CONSIDERED) {
-        let documents = common(connection, &trigram)?;
-        trigrams.push((trigram, documents));
+        match common(connection, &trigram)? {
+            Some(documents) => common_ones.push((documents, trigram)),
+            None => rare.push((costs.documents / COMMON_SHARE, trigram)),
+        }
     }
-    let rare: Vec<_> = trigrams.iter().filter(|(_, documents)| documents.is_none()).cloned().collect();
-    let (asked, proposals) = if rare.is_empty() {
-        trigrams.sort_by_key(|(_, documents)| *documents);
-        trigrams.truncate(ASKED / 2);
-        let fewest = trigrams.first().and_then(|(_, documents)| *documents);
-        (trigrams, fewest.unwrap_or(costs.documents))
+    let asked = if rare.is_empty() {
+        common_ones.sort();
+        common_ones.truncate(ASKED_COMMON);
+        common_ones
     } else {
-        (spread(&rare, ASKED), costs.documents / COMMON_SHARE)
+        spread(&rare, ASKED)
     };
     let quoted: Vec<_> =
-        asked.iter().map(|(trigram, _)| format!("\"{}\"", trigram.replace('"', "\"\""))).collect();
-    Ok(Expression { text: quoted.join(" AND "), proposals })
+        asked.iter().map(|(_, trigram)| format!("\"{}\"", trigram.replace('"', "\"\""))).collect();
+    let proposals = asked.iter().map(|(documents, _)| *documents).min().unwrap_or(costs.documents);
+    // Of rare trigrams only the bound is known, and it is a loose one: most are far below it.
+    let entries = if rare.is_empty() {
+        asked.iter().map(|(documents, _)| *documents).fold(0, u64::saturating_add)
+    } else {
+        proposals
+    };
+    Ok(Expression { text: quoted.join(" AND "), proposals, entries })
 }
 
 /// The trigrams of a text, in characters, each once, in the order in which they occur.

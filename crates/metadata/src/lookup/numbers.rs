@@ -182,8 +182,11 @@ fn pair_bytes(block: &[(i64, u32)]) -> Vec<u8> {
     bytes
 }
 
-/// The keys and the labels of a block.
-fn split_pairs(bytes: &[u8]) -> Result<(&[[u8; 8]], &[[u8; 4]])> {
+/// The keys of a block and, in the same places, the labels; little-endian.
+type Pairs<'a> = (&'a [[u8; 8]], &'a [[u8; 4]]);
+
+/// Checks the pairs of a block and takes them apart.
+fn split_pairs(bytes: &[u8]) -> Result<Pairs<'_>> {
     let (pairs, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or_else(|| bad_row("numbers"))?;
     if !pairs.len().is_multiple_of(PAIR_BYTES) || crc32fast::hash(pairs).to_le_bytes() != *crc {
         return Err(bad_row("numbers"));
