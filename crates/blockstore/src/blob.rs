@@ -26,14 +26,16 @@ struct Inner {
     content: Content,
     /// `None` for `segment.json`, which carries its checksum inside.
     table: Option<ChecksumTable>,
-    /// One bit per block: verified since the last release.
+    /// One bit per block: verified.
     verified: Box<[AtomicU64]>,
-    /// Groups of [`BLOCKS_PER_FAULT`] blocks with a bit set.
+    /// One bit per block: verified, and touched in the mapping since the last release.
+    touched: Box<[AtomicU64]>,
+    /// Groups of [`BLOCKS_PER_FAULT`] blocks with a bit set in `touched`.
     touched_groups: AtomicU64,
 }
 
 enum Content {
-    Mapped(Mmap),
+    Mapped(Mmap, Option<File>),
     Memory(Buffer),
 }
 
@@ -41,19 +43,19 @@ impl Content {
     #[inline]
     fn as_slice(&self) -> &[u8] {
         match self {
-            Content::Mapped(map) => map,
+            Content::Mapped(map, _) => map,
             Content::Memory(buffer) => buffer,
         }
     }
 }
 
 impl Blob {
-    /// Maps `file`.
-    pub(crate) fn map(name: &str, file: &File, table: Option<ChecksumTable>) -> Result<Self> {
+    /// Maps `file`. With `keep_open` it can be read without the mapping, too, at the cost of a file descriptor.
+    pub(crate) fn map(name: &str, file: File, table: Option<ChecksumTable>, keep_open: bool) -> Result<Self> {
         // SAFETY: the mapping is sound as long as nobody changes the file. A staged file is opened only after its writer was
         // finished, and a published file is never written again, only unlinked, which leaves the mapping intact.
-        let map = unsafe { Mmap::map(file) }.map_err(|e| Error::io(name, e))?;
-        Self::new(name, Content::Mapped(map), table)
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(name, e))?;
+        Self::new(name, Content::Mapped(map, keep_open.then_some(file)), table)
     }
 
     /// Wraps bytes in memory.
@@ -70,9 +72,17 @@ impl Blob {
             return Err(Error::corrupted(name, what));
         }
         let blocks = table.as_ref().map_or(0, ChecksumTable::block_count);
-        let verified = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let bits = || (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let (verified, touched) = (bits(), bits());
         let name = name.to_owned();
-        Ok(Blob(Arc::new(Inner { name, content, table, verified, touched_groups: AtomicU64::new(0) })))
+        Ok(Blob(Arc::new(Inner {
+            name,
+            content,
+            table,
+            verified,
+            touched,
+            touched_groups: AtomicU64::new(0),
+        })))
     }
 
     /// `<folder>/<file>`.
@@ -101,9 +111,8 @@ impl Blob {
         };
         if !bytes.is_empty() && self.0.table.is_some() {
             for block in range.start / BLOCK_SIZE..=(range.end - 1) / BLOCK_SIZE {
-                let word = &self.0.verified[block / 64];
-                if word.load(Ordering::Relaxed) & (1 << (block % 64)) == 0 {
-                    self.verify_block(block)?;
+                if !has_bit(&self.0.touched, block) {
+                    self.touch_block(block)?;
                 }
             }
         }
@@ -137,7 +146,7 @@ impl Blob {
     /// each first touch counts the 64 KiB that the kernel maps around it. Zero for a file in memory.
     pub fn touched_bytes(&self) -> u64 {
         match self.0.content {
-            Content::Mapped(_) => {
+            Content::Mapped(..) => {
                 let groups = self.0.touched_groups.load(Ordering::Relaxed);
                 (groups * u64::from(BLOCKS_PER_FAULT) * BLOCK_SIZE as u64).min(self.len() as u64)
             }
@@ -145,11 +154,11 @@ impl Blob {
         }
     }
 
-    /// Lets the kernel drop the pages of a mapped file from this process. They come back, and are verified again, when they
-    /// are next touched; slices that are held stay valid. Does nothing to a file in memory.
+    /// Lets the kernel drop the pages of a mapped file from this process. They come back when they are next touched; slices
+    /// that are held stay valid. Does nothing to a file in memory.
     pub fn release_pages(&self) {
-        let Content::Mapped(map) = &self.0.content else { return };
-        for word in &self.0.verified {
+        let Content::Mapped(map, _) = &self.0.content else { return };
+        for word in &self.0.touched {
             let released = count_groups(word.swap(0, Ordering::Relaxed));
             self.0.touched_groups.fetch_sub(released, Ordering::Relaxed);
         }
@@ -167,7 +176,7 @@ impl Blob {
     /// Tells the kernel that accesses will be scattered, so that it reads no pages ahead.
     pub(crate) fn advise_random(&self) {
         #[cfg(unix)]
-        if let Content::Mapped(map) = &self.0.content {
+        if let Content::Mapped(map, _) = &self.0.content {
             // Only a hint: without it reads are as right, with more read ahead.
             let _ = map.advise(memmap2::Advice::Random);
         }
@@ -203,23 +212,95 @@ impl Blob {
         self.damaged(format!("bytes {}..{} lie outside its {} bytes", range.start, range.end, self.len()))
     }
 
+    /// Copies the bytes at `at` into `out`, verified. Where the mapping has not been touched there and the file was kept open, it
+    /// is read without the mapping, so that nothing more becomes resident.
+    ///
+    /// # Errors
+    /// `Corrupted` as [`bytes`](Self::bytes), `Io`.
+    pub(crate) fn copy_to(&self, at: usize, out: &mut [u8]) -> Result<()> {
+        let end = at.saturating_add(out.len());
+        let (Content::Mapped(_, Some(file)), Some(_)) = (&self.0.content, &self.0.table) else {
+            out.copy_from_slice(self.bytes(at..end)?);
+            return Ok(());
+        };
+        if end > self.len() {
+            return Err(self.out_of_bounds(&(at..end)));
+        }
+        if out.is_empty()
+            || (at / BLOCK_SIZE..=(end - 1) / BLOCK_SIZE).all(|block| has_bit(&self.0.verified, block))
+        {
+            return self.read_at(file, at, out);
+        }
+        let start = at / BLOCK_SIZE * BLOCK_SIZE;
+        let mut blocks = vec![0; end.next_multiple_of(BLOCK_SIZE).min(self.len()) - start];
+        self.read_at(file, start, &mut blocks)?;
+        for (block, bytes) in (start / BLOCK_SIZE..).zip(blocks.chunks(BLOCK_SIZE)) {
+            self.verify_block(block, bytes)?;
+        }
+        out.copy_from_slice(&blocks[at - start..end - start]);
+        Ok(())
+    }
+
+    fn read_at(&self, file: &File, at: usize, out: &mut [u8]) -> Result<()> {
+        read_exact_at(file, at as u64, out).map_err(|e| Error::io(self.name(), e))
+    }
+
+    /// Whether `range` is mapped already, or may be without passing `budget` resident bytes.
+    #[inline]
+    pub(crate) fn may_touch(&self, range: Range<usize>, budget: u64) -> bool {
+        self.touched_bytes() < budget
+            || (range.start / BLOCK_SIZE..=range.end.saturating_sub(1) / BLOCK_SIZE)
+                .all(|block| has_bit(&self.0.touched, block))
+    }
+
     #[cold]
-    fn verify_block(&self, block: usize) -> Result<()> {
-        let start = block * BLOCK_SIZE;
-        let content = self.0.content.as_slice();
-        let bytes = &content[start..content.len().min(start + BLOCK_SIZE)];
-        let expected = self.0.table.as_ref().and_then(|table| table.block(block));
-        if expected != Some(crc32fast::hash(bytes)) {
-            return Err(self
-                .damaged(format!("the checksum of bytes {start}..{} does not match", start + bytes.len())));
+    fn touch_block(&self, block: usize) -> Result<()> {
+        if !has_bit(&self.0.verified, block) {
+            let content = self.0.content.as_slice();
+            let start = block * BLOCK_SIZE;
+            self.verify_block(block, &content[start..content.len().min(start + BLOCK_SIZE)])?;
         }
         let bit = 1_u64 << (block % 64);
-        let before = self.0.verified[block / 64].fetch_or(bit, Ordering::Relaxed);
+        let before = self.0.touched[block / 64].fetch_or(bit, Ordering::Relaxed);
         if count_groups(before) != count_groups(before | bit) {
             self.0.touched_groups.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
+
+    fn verify_block(&self, block: usize, bytes: &[u8]) -> Result<()> {
+        let expected = self.0.table.as_ref().and_then(|table| table.block(block));
+        if expected != Some(crc32fast::hash(bytes)) {
+            let start = block * BLOCK_SIZE;
+            return Err(self
+                .damaged(format!("the checksum of bytes {start}..{} does not match", start + bytes.len())));
+        }
+        self.0.verified[block / 64].fetch_or(1 << (block % 64), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[inline]
+fn has_bit(bits: &[AtomicU64], block: usize) -> bool {
+    bits[block / 64].load(Ordering::Relaxed) & (1 << (block % 64)) != 0
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, at: u64, out: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, at)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut at: u64, mut out: &mut [u8]) -> std::io::Result<()> {
+    while !out.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, out, at)?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        out = &mut out[read..];
+        at += read as u64;
+    }
+    Ok(())
 }
 
 /// How many of the four groups of a word of bits have a bit set.
@@ -248,7 +329,7 @@ mod tests {
     fn mapped(bytes: &[u8], table: ChecksumTable) -> Blob {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, bytes).unwrap();
-        Blob::map("folder/file", &file, Some(table)).unwrap()
+        Blob::map("folder/file", file, Some(table), true).unwrap()
     }
 
     #[test]
@@ -286,6 +367,27 @@ mod tests {
             blob.release_pages();
             assert_eq!(blob.touched_bytes(), 0);
         }
+    }
+
+    #[test]
+    fn copies_are_verified_and_touch_nothing() {
+        let good: Vec<u8> = (0..40 * BLOCK_SIZE + 100).map(|i| (i % 251) as u8).collect();
+        let mut bad = good.clone();
+        bad[3 * BLOCK_SIZE] ^= 1;
+        let blob = mapped(&bad, table(&good));
+        for at in [0, BLOCK_SIZE - 10, 20 * BLOCK_SIZE + 7, good.len() - 50] {
+            for _ in 0..2 {
+                let mut out = [0; 50];
+                blob.copy_to(at, &mut out).unwrap();
+                assert_eq!(out, good[at..at + 50]);
+            }
+        }
+        assert_eq!(blob.touched_bytes(), 0);
+        assert_eq!(blob.copy_to(3 * BLOCK_SIZE - 1, &mut [0; 2]).unwrap_err().code(), Code::Corrupted);
+        assert!(blob.copy_to(good.len() - 1, &mut [0; 2]).is_err());
+        assert!(!blob.may_touch(0..10, 0));
+        blob.bytes(0..10).unwrap();
+        assert!(blob.may_touch(0..10, 0) && !blob.may_touch(0..2 * BLOCK_SIZE, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ferrochrome_types::{Code, Error, Result};
 
 use crate::checksum::{ChecksumBuilder, ChecksumTable, ChecksumWriter, SIDECAR_SUFFIX};
-use crate::store::{SEGMENT_JSON, check_folder, is_folder, split_name};
+use crate::store::{SEGMENT_JSON, VECTORS, check_folder, is_folder, split_name};
 use crate::{Blob, BlobStore, BlobWriter};
 
 /// What is appended to a folder's name until it is published.
@@ -208,7 +208,8 @@ fn open_file(name: &str, path: &Path) -> Result<Blob> {
         let bytes = fs::read(&sidecar).map_err(|e| gone_or_io(&sidecar_name, &sidecar, e))?;
         Some(ChecksumTable::from_bytes(&sidecar_name, &bytes)?)
     };
-    Blob::map(name, &file, table)
+    // Vectors are read here and there, and the mapping of all of them would fill the memory.
+    Blob::map(name, file, table, name.ends_with(VECTORS))
 }
 
 fn sidecar_path(path: &Path) -> PathBuf {

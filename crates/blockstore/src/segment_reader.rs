@@ -74,6 +74,13 @@ impl SegmentReader {
         }
     }
 
+    /// Lets the kernel take back the pages of the mapped vector index, for who has copied what it needs of it.
+    pub fn release_index_pages(&self) {
+        if let Some(file) = self.index.get() {
+            file.blob().release_pages();
+        }
+    }
+
     /// The lookup database, `None` if the segment has none. Verified as a whole, once, because SQLite reads it by itself.
     ///
     /// # Errors
@@ -139,6 +146,11 @@ impl VectorRows for SegmentReader {
     #[inline]
     fn row(&self, label: u32) -> Result<&[f32]> {
         self.rows.vector(label)
+    }
+
+    #[inline]
+    fn row_within_budget<'a>(&'a self, label: u32, buffer: &'a mut [f32]) -> Result<&'a [f32]> {
+        self.rows.row_within_budget(label, buffer)
     }
 
     #[inline]

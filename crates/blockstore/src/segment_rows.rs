@@ -1,6 +1,7 @@
 //! The rows of a segment: records, vectors and ids by label.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
@@ -26,6 +27,7 @@ pub struct SegmentRows {
     records: OnceLock<RecordsFile>,
     vectors: OnceLock<VectorsFile>,
     ids: OnceLock<IdsFile>,
+    resident_budget: AtomicU64,
 }
 
 /// Where the files lie.
@@ -53,7 +55,8 @@ impl SegmentRows {
 
     fn new(store: Arc<dyn BlobStore>, folder: Uuid, origin: Origin, rows: u32, dim: usize) -> Self {
         let (records, vectors, ids) = Default::default();
-        SegmentRows { store, folder, origin, rows, dim, records, vectors, ids }
+        let resident_budget = AtomicU64::new(u64::MAX);
+        SegmentRows { store, folder, origin, rows, dim, records, vectors, ids, resident_budget }
     }
 
     /// Number of rows; labels are `0..rows`.
@@ -160,13 +163,19 @@ impl SegmentRows {
         self.records_file()?.for_each_document(f)
     }
 
+    /// Bounds the bytes of the mapped vectors that
+    /// [`row_within_budget`](VectorRows::row_within_budget) makes resident; from then on it copies. Default: no bound.
+    pub fn set_resident_budget(&self, bytes: u64) {
+        self.resident_budget.store(bytes, Ordering::Relaxed);
+    }
+
     /// An upper estimate of the resident bytes of the mapped vectors since [`release_pages`](Self::release_pages).
     /// Cheap enough to ask after every search; zero for a [`MemoryStore`](crate::MemoryStore).
     pub fn touched_bytes(&self) -> u64 {
         self.vectors.get().map_or(0, |file| file.blob().touched_bytes())
     }
 
-    /// Lets the kernel take back the pages of the mapped vectors. They stay readable, and are verified again.
+    /// Lets the kernel take back the pages of the mapped vectors. They stay readable.
     pub fn release_pages(&self) {
         if let Some(file) = self.vectors.get() {
             file.blob().release_pages();
@@ -245,6 +254,11 @@ impl VectorRows for SegmentRows {
     #[inline]
     fn row(&self, label: u32) -> Result<&[f32]> {
         self.vector(label)
+    }
+
+    #[inline]
+    fn row_within_budget<'a>(&'a self, label: u32, buffer: &'a mut [f32]) -> Result<&'a [f32]> {
+        self.vectors_file()?.vector_within(label, buffer, self.resident_budget.load(Ordering::Relaxed))
     }
 
     #[inline]

@@ -146,6 +146,22 @@ impl VectorsFile {
         bytemuck::try_cast_slice(bytes).map_err(|_| self.blob.damaged("its vectors are not aligned"))
     }
 
+    /// The vector of `label`, copied into `buffer` if mapping it would make more than `budget` bytes of the file resident.
+    #[inline]
+    pub(crate) fn vector_within<'a>(
+        &'a self,
+        label: u32,
+        buffer: &'a mut [f32],
+        budget: u64,
+    ) -> Result<&'a [f32]> {
+        let Some(start) = self.offset(label) else { return Err(self.no_vector(label)) };
+        if self.blob.may_touch(start..start + self.dim * 4, budget) || buffer.len() != self.dim {
+            return self.vector(label);
+        }
+        self.blob.copy_to(start, bytemuck::cast_slice_mut(buffer))?;
+        Ok(buffer)
+    }
+
     #[inline]
     pub(crate) fn prefetch(&self, label: u32) {
         if let Some(start) = self.offset(label) {

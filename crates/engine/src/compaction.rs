@@ -61,13 +61,14 @@ impl Collection {
             [only] => only.tombstones.is_empty() && is_indexed(only)?,
             _ => false,
         };
-        if finished {
-            return Ok(());
+        if !finished {
+            let threads = self.shared.options.threads;
+            let dead: u64 = segments.iter().map(|view| view.tombstones.len()).sum();
+            let base = if dead == 0 { largest_graph(&segments)? } else { None };
+            self.merge(Merge::new(&snapshot, segments, base), threads, cancel)?;
         }
-        let threads = self.shared.options.threads;
-        let dead: u64 = segments.iter().map(|view| view.tombstones.len()).sum();
-        let base = if dead == 0 { largest_graph(&segments)? } else { None };
-        self.merge(Merge::new(&snapshot, segments, base), threads, cancel)
+        // The log that was cut left its space, and what was deleted, in the file.
+        self.shared.catalog.vacuum()
     }
 
     fn merge(&self, merge: Merge, threads: usize, cancel: &CancelToken) -> Result<()> {

@@ -47,6 +47,7 @@ impl Segment {
         provider: Arc<Provider>,
         resident_vector_bytes: u64,
     ) -> Self {
+        reader.set_resident_budget(resident_vector_bytes);
         Segment {
             id,
             reader,
@@ -78,6 +79,8 @@ impl Segment {
         let Some(parameters) = self.reader.index_parameters()? else { return Ok(None) };
         let load = || {
             let index = ferrochrome_index::load(&parameters, &|name| self.reader.index_buffer(name))?;
+            // The index has copied its buffers.
+            self.reader.release_index_pages();
             if index.len() == self.rows() as usize && index.dim() == self.reader.dim() {
                 return Ok(index);
             }

@@ -42,6 +42,7 @@ pub(crate) fn rescore(
     k: usize,
 ) -> Result<Vec<Hit>> {
     let mut nearest = Nearest::new(metric, query, rows, k);
+    nearest.buffer.resize(GROUP * rows.dim(), 0.0);
     nearest.offer_all(labels, &CancelToken::default())?;
     Ok(nearest.into_hits())
 }
@@ -60,6 +61,8 @@ struct Nearest<'a> {
     rows: &'a dyn VectorRows,
     distance: ExactDistance<'a>,
     shortlist: Shortlist,
+    /// Room for a group of rows that should not be mapped; empty where all of them will be.
+    buffer: Vec<f32>,
 }
 
 impl<'a> Nearest<'a> {
@@ -69,6 +72,7 @@ impl<'a> Nearest<'a> {
             rows,
             distance: ExactDistance::new(metric, query),
             shortlist: Shortlist::new(k, rows.len()),
+            buffer: Vec::new(),
         }
     }
 
@@ -93,8 +97,12 @@ impl<'a> Nearest<'a> {
 
     fn offer(&mut self, labels: &[u32]) -> Result<()> {
         let mut vectors: [&[f32]; GROUP] = [&[]; GROUP];
+        let mut buffers = self.buffer.chunks_exact_mut(self.rows.dim().max(1));
         for (vector, &label) in vectors.iter_mut().zip(labels) {
-            *vector = self.rows.row(label)?;
+            *vector = match buffers.next() {
+                Some(buffer) => self.rows.row_within_budget(label, buffer)?,
+                None => self.rows.row(label)?,
+            };
             prefetch_row(vector);
         }
         let (fours, rest) = vectors[..labels.len()].as_chunks::<4>();

@@ -42,7 +42,8 @@ impl OpenOptions {
     fn parse(text: &str) -> Result<DatabaseOptions> {
         let given: OpenOptions = serde_json::from_str(text)
             .map_err(|e| Error::invalid(format!("The options cannot be read: {e}")))?;
-        let mut options = DatabaseOptions { read_only: given.read_only, ..DatabaseOptions::default() };
+        let mut options = DatabaseOptions::default();
+        options.read_only = given.read_only;
         options.durability = match given.durability.as_deref() {
             None | Some("normal") => Durability::Normal,
             Some("full") => Durability::Full,

@@ -19,6 +19,15 @@ pub trait VectorRows: Send + Sync {
     /// `Corrupted` if the bytes do not match their checksum or `label >= len`.
     fn row(&self, label: u32) -> Result<&[f32]>;
 
+    /// As [`row`](Self::row), for a few rows here and there: a source that keeps its resident memory within a budget copies the
+    /// row into `buffer` (`dim` components) once the budget is spent, rather than mapping more.
+    ///
+    /// # Errors
+    /// As [`row`](Self::row).
+    fn row_within_budget<'a>(&'a self, label: u32, _buffer: &'a mut [f32]) -> Result<&'a [f32]> {
+        self.row(label)
+    }
+
     /// A hint that `row(label)` comes soon.
     fn prefetch(&self, _label: u32) {}
 }

@@ -162,7 +162,7 @@ mod tests {
         let text = serde_json::to_string(&MetadataJson(&metadata)).unwrap();
         assert_eq!(
             text,
-            r#"{"__proto__":"x","a":1,"b":1.0,"c":9223372036854775807,"d":1.8446744073709552e19,"e":[1.0,2.5]}"#
+            r#"{"__proto__":"x","a":1,"b":1.0,"c":9223372036854775807,"d":1.8446744073709552e+19,"e":[1.0,2.5]}"#
         );
     }
 
