@@ -129,12 +129,16 @@ impl<'a> Sample<'a> {
         let rows = SampleRows { rows, step: rows.len().div_ceil(limit).max(1) };
         let query_step = rows.len().div_ceil(QUERIES).max(1);
         let queries: Vec<u32> = (0..rows.len() as u32).step_by(query_step).collect();
-        let mut distances = Vec::with_capacity(queries.len());
-        for &query in &queries {
+        let exact = |&query| Ok(ExactDistance::new(metric, rows.row(query)?));
+        let exact = queries.iter().map(exact).collect::<Result<Vec<_>>>()?;
+        let mut distances = vec![Vec::with_capacity(rows.len()); queries.len()];
+        // Row by row: all queries stay in the cache, all rows would not.
+        for label in 0..rows.len() as u32 {
             cancel.check()?;
-            let exact = ExactDistance::new(metric, rows.row(query)?);
-            let to_row = |label| Ok(exact.to(rows.row(label)?));
-            distances.push((0..rows.len() as u32).map(to_row).collect::<Result<Vec<f32>>>()?);
+            let row = rows.row(label)?;
+            for (distances, exact) in distances.iter_mut().zip(&exact) {
+                distances.push(exact.to(row));
+            }
         }
         Ok(Sample { rows, queries, distances })
     }
