@@ -18,6 +18,7 @@ pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
 /// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
 const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
+const RESIDENT_SLACK: u64 = 16 << 20;
 
 /// An open segment. Its files never change; they are removed with the last holder once [`retire`](Self::retire) was called.
 pub(crate) struct Segment {
@@ -172,9 +173,10 @@ impl Segment {
         Ok(self.order.get_or_init(|| order).as_deref())
     }
 
-    /// Gives mapped vectors back to the system once more of them are resident than the budget allows.
+    /// Gives mapped vectors back to the system where an exact search has made many more of them resident than the budget
+    /// allows. Other searches keep to the budget by themselves, give or take a few pages.
     pub fn bound_resident_vectors(&self) {
-        if self.reader.touched_bytes() > self.resident_vector_bytes {
+        if self.reader.touched_bytes() > self.resident_vector_bytes.saturating_add(RESIDENT_SLACK) {
             self.reader.release_pages();
         }
     }
