@@ -75,6 +75,7 @@ describe("a client", () => {
     expect(await client.supportsBase64Encoding()).toBe(true);
     expect(client.preflightChecks).toEqual({ max_batch_size: 100_000, supports_base64_encoding: true });
     expect(client.headers).toBeUndefined();
+    expect(await client.stats()).toEqual({ index: { hits: 0, misses: 0, bytes: 0, evictions: 0 } });
     expect(await client.getUserIdentity()).toEqual({
       user_id: "",
       tenant: "default_tenant",

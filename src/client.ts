@@ -13,7 +13,7 @@ import { type CollectionJson, encodableMetadata, LocalCollection, MAX_BATCH_SIZE
 import { validateName } from "./names.js";
 import { buildInfo, toU32 } from "./native.js";
 import type { Schema } from "./schema.js";
-import type { CollectionMetadata, PreflightChecks, UserIdentity } from "./types.js";
+import type { CollectionMetadata, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 import { validateCount, validateMetadata } from "./validate.js";
 
 /** Name of the tenant that every database has. */
@@ -193,6 +193,15 @@ export class ChromaClient {
    */
   async supportsBase64Encoding(): Promise<boolean> {
     return (await this.getPreflightChecks()).supports_base64_encoding;
+  }
+
+  /**
+   * What the database holds in memory. Not in Chroma.
+   *
+   * @returns Counters since the database was opened.
+   */
+  async stats(): Promise<DatabaseStats> {
+    return JSON.parse(await this.handle.call("stats", (native) => native.stats()));
   }
 
   /** Deletes everything: all tenants, databases and collections. */

@@ -1,22 +1,22 @@
 import { setImmediate } from "node:timers/promises";
 
-/** Longest stretch of conversion between two turns of the event loop, in milliseconds. */
+/** Longest stretch of work between two turns of the event loop, in milliseconds. */
 const SLICE_MS = 8;
 
-/** Rows converted between two looks at the clock. */
+/** Rows done between two looks at the clock. */
 const SLICE_ROWS = 256;
 
 /**
- * Runs `convert(from, to)` over `0..rows` in slices, letting the event loop turn in between so that a large batch does not
- * hold up the rest of the program. Small batches are converted at once.
+ * Runs `work(from, to)` over `0..rows` in slices, letting the event loop turn in between so that a large batch does not
+ * hold up the rest of the program. Small batches are done at once.
  */
-export async function inSlices(rows: number, convert: (from: number, to: number) => void): Promise<void> {
+export async function inSlices(rows: number, work: (from: number, to: number) => void): Promise<void> {
   let started = performance.now();
   for (let from = 0; from < rows; from += SLICE_ROWS) {
     if (from > 0 && performance.now() - started > SLICE_MS) {
       await setImmediate();
       started = performance.now();
     }
-    convert(from, Math.min(from + SLICE_ROWS, rows));
+    work(from, Math.min(from + SLICE_ROWS, rows));
   }
 }

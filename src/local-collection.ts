@@ -10,6 +10,7 @@ import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
 import { packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
 import { badRequest, ChromaClientError, ChromaValueError } from "./errors.js";
+import { inSlices } from "./event-loop.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeReply, toError } from "./native.js";
 import { encodeRecords, storedMetadata } from "./records.js";
@@ -27,13 +28,15 @@ import type {
   RecordSet,
 } from "./types.js";
 import {
-  validateBaseRecordSet,
+  checkBaseRecordSet,
+  checkIDs,
   validateCount,
   validateIDs,
   validateInclude,
   validateMaxBatchSize,
   validateMetadata,
   validateNResults,
+  validateQueries,
   validateRecordSetLengths,
   validateWhere,
   validateWhereDocument,
@@ -184,10 +187,7 @@ export class LocalCollection implements Collection {
     let { dimension } = args;
     let embeddings = args.queryEmbeddings && asQueries(args.queryEmbeddings, dimension);
     if (embeddings instanceof Float32Array) dimension ??= embeddings.length;
-    validateBaseRecordSet(
-      { embeddings, documents: queryTexts },
-      { embeddingsField: "queryEmbeddings", documentsField: "queryTexts" },
-    );
+    validateQueries(embeddings, queryTexts);
     validateInclude(include);
     if (ids) validateIDs(ids);
     if (where) validateWhere(where);
@@ -352,8 +352,9 @@ export class LocalCollection implements Collection {
     };
     let { dimension } = args;
     validateRecordSetLengths(recordSet, dimension);
-    validateIDs(recordSet.ids);
-    validateBaseRecordSet(recordSet, { update: kind === "update" });
+    for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
+      for (const check of checks) await inSlices(recordSet.ids.length, check);
+    }
     validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
 
     let { embeddings } = recordSet;

@@ -33,14 +33,22 @@ export async function encodeRecords(recordSet: RecordSet): Promise<string> {
     if (ids.length <= SMALL_BATCH_ROWS) {
       return JSON.stringify({ ids, documents, metadatas: metadatas?.map(storedOrNull), uris });
     }
-    const columns = [
-      await encodeColumn("ids", ids.length, (from, to) => ids.slice(from, to)),
-      documents && (await encodeColumn("documents", ids.length, (from, to) => documents.slice(from, to))),
-      metadatas &&
-        (await encodeColumn("metadatas", ids.length, (from, to) => metadatas.slice(from, to).map(storedOrNull))),
-      uris && (await encodeColumn("uris", ids.length, (from, to) => uris.slice(from, to))),
-    ];
-    return `{${columns.filter((column) => column !== undefined).join(",")}}`;
+    const pieces: string[] = [];
+    const column = async (name: string, values: unknown[] | undefined, stored = (value: unknown) => value) => {
+      if (values === undefined) return;
+      pieces.push(`${pieces.length === 0 ? "{" : "],"}"${name}":[`);
+      await inSlices(values.length, (from, to) => {
+        const rows = values.slice(from, to).map(stored);
+        pieces.push(from > 0 ? "," : "", JSON.stringify(rows).slice(1, -1));
+      });
+    };
+    await column("ids", ids);
+    await column("documents", documents);
+    await column("metadatas", metadatas, (metadata) => storedOrNull(metadata as Metadata | null | undefined));
+    await column("uris", uris);
+    // Joined once: a text that is built up by `+` would be copied again on its way to native code.
+    pieces.push("]}");
+    return pieces.join("");
   } catch (error) {
     if (error instanceof RangeError) {
       throw new ChromaValueError(`The ${ids.length} records are too large for one call; send them in several`, error);
@@ -51,16 +59,4 @@ export async function encodeRecords(recordSet: RecordSet): Promise<string> {
 
 function storedOrNull(metadata: Metadata | null | undefined): Metadata | null {
   return metadata ? storedMetadata(metadata) : null;
-}
-
-async function encodeColumn(
-  name: string,
-  rows: number,
-  slice: (from: number, to: number) => unknown[],
-): Promise<string> {
-  const pieces: string[] = [];
-  await inSlices(rows, (from, to) => {
-    pieces.push(JSON.stringify(slice(from, to)).slice(1, -1));
-  });
-  return `"${name}":[${pieces.join(",")}]`;
 }

@@ -263,3 +263,21 @@ export interface PreflightChecks {
   /** Always true; vectors do not travel as text in process anyway. */
   supports_base64_encoding: boolean;
 }
+
+/** The cache of open indexes, which all collections of a database share. */
+export interface IndexCacheStats {
+  /** Searches that found their index open. */
+  hits: number;
+  /** Searches that had to open it. */
+  misses: number;
+  /** Memory of the open indexes. */
+  bytes: number;
+  /** Indexes closed to stay within `indexCacheBytes`. */
+  evictions: number;
+}
+
+/** What a database holds in memory. */
+export interface DatabaseStats {
+  /** The cache of open indexes. */
+  index: IndexCacheStats;
+}

@@ -64,8 +64,27 @@ export function validateRecordSetLengths(recordSet: RecordSet, dimension: number
   }
 }
 
+/** Checks rows `from..to` of a column. */
+export type RowCheck = (from: number, to: number) => void;
+
+/**
+ * The checks of a record set in their order. Those that look at every row are yielded, so that the caller may let the event
+ * loop turn in between; the others are made on the way.
+ */
+export type RowChecks = Generator<RowCheck, void, void>;
+
+/** Makes all checks at once. */
+function checkAll(checks: RowChecks, rows: number): void {
+  for (const check of checks) check(0, rows);
+}
+
 /** Checks that ids are a non-empty array of different strings. */
 export function validateIDs(ids: string[]): void {
+  checkAll(checkIDs(ids), ids.length);
+}
+
+/** As {@link validateIDs}, in slices. */
+export function* checkIDs(ids: string[]): RowChecks {
   if (!Array.isArray(ids)) {
     throw new ChromaValueError(`Expected 'ids' to be an array, but got ${typeof ids}`);
   }
@@ -75,12 +94,14 @@ export function validateIDs(ids: string[]): void {
   const seen = new Set<string>();
   const nonStrings: number[] = [];
   const duplicates: string[] = [];
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i];
-    if (typeof id !== "string") nonStrings.push(i);
-    else if (seen.has(id)) duplicates.push(id);
-    else seen.add(id);
-  }
+  yield (from, to) => {
+    for (let i = from; i < to; i++) {
+      const id = ids[i];
+      if (typeof id !== "string") nonStrings.push(i);
+      else if (seen.has(id)) duplicates.push(id);
+      else seen.add(id);
+    }
+  };
   if (nonStrings.length > 0) {
     throw new ChromaValueError(`Found non-string IDs at ${nonStrings.join(", ")}`);
   }
@@ -94,7 +115,7 @@ export function validateIDs(ids: string[]): void {
 }
 
 /** Checks that embeddings are a non-empty list of non-empty vectors; their values are checked when they are packed. */
-function validateEmbeddings(embeddings: Embeddings, fieldName: string): void {
+function* checkEmbeddings(embeddings: Embeddings, fieldName: string): RowChecks {
   if (isFlat(embeddings)) return;
   if (!Array.isArray(embeddings)) {
     throw new ChromaValueError(`Expected '${fieldName}' to be an array, but got ${typeof embeddings}`);
@@ -102,44 +123,52 @@ function validateEmbeddings(embeddings: Embeddings, fieldName: string): void {
   if (embeddings.length === 0) {
     throw new ChromaValueError("Expected embeddings to be an array with at least one item");
   }
-  for (let i = 0; i < embeddings.length; i++) {
-    const embedding: unknown = embeddings[i];
-    if (!Array.isArray(embedding) && !(ArrayBuffer.isView(embedding) && "length" in embedding)) {
-      throw new ChromaValueError(
-        `Expected each embedding to be an array of numbers, but got ${embedding === null ? "null" : typeof embedding} at index ${i}`,
-      );
-    }
-    if (embedding.length === 0) {
-      throw new ChromaValueError(
-        `Expected each embedding to be a non-empty array of numbers, but got an empty array at index ${i}`,
-      );
-    }
+  yield (from, to) => {
+    for (let i = from; i < to; i++) validateEmbedding(embeddings[i], i);
+  };
+}
+
+function validateEmbedding(embedding: unknown, row: number): void {
+  if (!Array.isArray(embedding) && !(ArrayBuffer.isView(embedding) && "length" in embedding)) {
+    throw new ChromaValueError(
+      `Expected each embedding to be an array of numbers, but got ${embedding === null ? "null" : typeof embedding} at index ${row}`,
+    );
+  }
+  if (embedding.length === 0) {
+    throw new ChromaValueError(
+      `Expected each embedding to be a non-empty array of numbers, but got an empty array at index ${row}`,
+    );
   }
 }
 
-function validateDocuments(documents: unknown, fieldName: string): void {
+function* checkDocuments(documents: unknown, fieldName: string): RowChecks {
   if (!Array.isArray(documents)) {
     throw new ChromaValueError(`Expected '${fieldName}' to be an array, but got ${typeof documents}`);
   }
   if (documents.length === 0) {
     throw new ChromaValueError(`Expected '${fieldName}' to be a non-empty list`);
   }
-  for (const document of documents) {
-    if (typeof document !== "string") {
-      throw new ChromaValueError(`Expected each document to be a string, but got ${typeof document}`);
+  yield (from, to) => {
+    for (let i = from; i < to; i++) {
+      if (typeof documents[i] !== "string") {
+        throw new ChromaValueError(`Expected each document to be a string, but got ${typeof documents[i]}`);
+      }
     }
-  }
+  };
 }
 
-function validateUris(uris: unknown): void {
+function* checkUris(uris: unknown): RowChecks {
   if (!Array.isArray(uris)) {
     throw new ChromaValueError(`Expected 'uris' to be an array, but got ${typeof uris}`);
   }
-  for (const uri of uris) {
-    if (uri !== null && uri !== undefined && typeof uri !== "string") {
-      throw new ChromaValueError(`Expected each uri to be a string, but got ${typeof uri}`);
+  yield (from, to) => {
+    for (let i = from; i < to; i++) {
+      const uri: unknown = uris[i];
+      if (uri !== null && uri !== undefined && typeof uri !== "string") {
+        throw new ChromaValueError(`Expected each uri to be a string, but got ${typeof uri}`);
+      }
     }
-  }
+  };
 }
 
 /** Whether a value has the shape of a sparse vector. */
@@ -206,11 +235,13 @@ export function validateMetadata(metadata: unknown): void {
   }
 }
 
-function validateMetadatas(metadatas: unknown): void {
+function* checkMetadatas(metadatas: unknown): RowChecks {
   if (!Array.isArray(metadatas)) {
     throw new ChromaValueError(`Expected metadatas to be an array, but got ${typeof metadatas}`);
   }
-  for (const metadata of metadatas) validateMetadata(metadata);
+  yield (from, to) => {
+    for (let i = from; i < to; i++) validateMetadata(metadatas[i]);
+  };
 }
 
 /** Names of fields in messages, and whether vectors may be absent. */
@@ -224,16 +255,26 @@ export interface RecordSetRules {
 }
 
 /** Checks the columns of a record set beside its ids. */
-export function validateBaseRecordSet(recordSet: BaseRecordSet, rules: RecordSetRules = {}): void {
+export function* checkBaseRecordSet(recordSet: BaseRecordSet, rules: RecordSetRules = {}): RowChecks {
   const { update = false, embeddingsField = "embeddings", documentsField = "documents" } = rules;
   const { embeddings, documents, metadatas, uris } = recordSet;
   if (!embeddings && !documents && !update) {
     throw new ChromaValueError(`At least one of '${embeddingsField}' and '${documentsField}' must be provided`);
   }
-  if (embeddings) validateEmbeddings(embeddings, embeddingsField);
-  if (documents) validateDocuments(documents, documentsField);
-  if (metadatas) validateMetadatas(metadatas);
-  if (uris) validateUris(uris);
+  if (embeddings) yield* checkEmbeddings(embeddings, embeddingsField);
+  if (documents) yield* checkDocuments(documents, documentsField);
+  if (metadatas) yield* checkMetadatas(metadatas);
+  if (uris) yield* checkUris(uris);
+}
+
+/** Checks query vectors or query texts. */
+export function validateQueries(queryEmbeddings: Embeddings | undefined, queryTexts: string[] | undefined): void {
+  const rules = { embeddingsField: "queryEmbeddings", documentsField: "queryTexts" };
+  const rows = queryEmbeddings?.length ?? queryTexts?.length ?? 0;
+  checkAll(
+    checkBaseRecordSet({ embeddings: queryEmbeddings, documents: queryEmbeddings ? undefined : queryTexts }, rules),
+    rows,
+  );
 }
 
 /** Checks the number of records of one call. */
