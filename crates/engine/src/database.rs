@@ -22,9 +22,11 @@ use crate::settings::Settings;
 const CATALOG_FILE: &str = "catalog.sqlite";
 const SEGMENTS_FOLDER: &str = "segments";
 
-/// Databases open in this process, so that all who open one path share it. A key is a path and whether it was opened
-/// read-only.
-static OPEN: LazyLock<Mutex<HashMap<(PathBuf, bool), Weak<Database>>>> = LazyLock::new(Mutex::default);
+/// A path, and whether it was opened read-only.
+type Key = (PathBuf, bool);
+
+/// Databases open in this process, so that all who open one path share it.
+static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Database>>>> = LazyLock::new(Mutex::default);
 
 /// An open database.
 ///
@@ -38,7 +40,7 @@ pub struct Database {
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<DatabaseLock>>,
     handles: Mutex<usize>,
-    key: Option<(PathBuf, bool)>,
+    key: Option<Key>,
 }
 
 /// One user's hold on a [`Database`]. Dropping it without [`close`](Self::close) loses nothing: what was acknowledged is in
@@ -121,7 +123,7 @@ impl Database {
         Ok(Handle::new(database))
     }
 
-    fn open_folder(folder: &Path, options: DatabaseOptions, key: (PathBuf, bool)) -> Result<Arc<Self>> {
+    fn open_folder(folder: &Path, options: DatabaseOptions, key: Key) -> Result<Arc<Self>> {
         let lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
         let location = Location::File(folder.join(CATALOG_FILE));
         let catalog = Catalog::open(location, options.durability, options.read_only)?;
@@ -137,7 +139,7 @@ impl Database {
         store: Arc<dyn BlobStore>,
         options: DatabaseOptions,
         lock: Option<DatabaseLock>,
-        key: Option<(PathBuf, bool)>,
+        key: Option<Key>,
     ) -> Result<Arc<Self>> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads.max(1))

@@ -62,7 +62,6 @@ impl WriteBatch {
             self.documents.as_ref().map(Vec::len),
             self.metadatas.as_ref().map(Vec::len),
             self.uris.as_ref().map(Vec::len),
-            self.embeddings.as_ref().map(|e| if self.dim == 0 { 0 } else { e.len() / self.dim }),
         ];
         if self.embeddings.is_some() && self.dim == 0 && n > 0 {
             return Err(Error::invalid("Each embedding must have at least 1 dimension"));
