@@ -1,4 +1,5 @@
 //! Readers beside writers, seals and merges: every read sees one whole state.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Real data through the whole engine: recall in every space, and filters of every width.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 mod support;
 
