@@ -119,7 +119,7 @@ fn load_graph(parameters: &GraphParameters, len: usize, buffers: &Buffers<'_, '_
     )?;
     let slots = len.checked_mul(shape.row_width()).ok_or_else(|| corrupted("too many links"))?;
     let links: AlignedBuffer<u32> = buffers.entries("links", slots)?;
-    check_links(&links, len)?;
+    check_links(&links, len, shape.row_width(), shape.ground_links())?;
     let upper_labels: AlignedBuffer<u32> = buffers.all_entries("upper_labels")?;
     check_upper_labels(&upper_labels, len)?;
     let upper_slots = upper_labels
@@ -127,8 +127,9 @@ fn load_graph(parameters: &GraphParameters, len: usize, buffers: &Buffers<'_, '_
         .checked_mul(shape.upper_width())
         .ok_or_else(|| corrupted("too many upper links"))?;
     let upper_links: AlignedBuffer<u32> = buffers.entries("upper_links", upper_slots)?;
-    check_links(&upper_links, len)?;
+    check_links(&upper_links, len, shape.upper_width(), shape.upper_width())?;
     let upper = UpperLevels::new(len, shape.upper_width(), upper_labels, upper_links);
+    check_levels(&upper, shape.upper_width())?;
     let GraphParameters { entry, top_level, .. } = *parameters;
     let entry_level = if (entry as usize) < len { upper.level(entry) } else { 0 };
     ensure((entry as usize) < len || (entry == 0 && len == 0), || format!("entry {entry} of {len} rows"))?;
@@ -136,10 +137,25 @@ fn load_graph(parameters: &GraphParameters, len: usize, buffers: &Buffers<'_, '_
     Ok(Graph { shape, len, links, upper, entry, top_level })
 }
 
-/// Every link is a row, or an unused slot.
-fn check_links(links: &[u32], len: usize) -> Result<()> {
+/// Every link is a row or an unused slot, and no row has more than `most`.
+fn check_links(links: &[u32], len: usize, width: usize, most: usize) -> Result<()> {
     let len = len as u32;
-    ensure(links.iter().all(|&link| link < len || link == EMPTY), || "a link leads to no row".into())
+    ensure(links.iter().all(|&link| link < len || link == EMPTY), || "a link leads to no row".into())?;
+    let fits = |row: &[u32]| row[most..].iter().all(|&link| link == EMPTY);
+    ensure(most == width || links.chunks_exact(width).all(fits), || "a node has too many links".into())
+}
+
+/// Every link of a level leads to a node that reaches the level.
+fn check_levels(upper: &UpperLevels, width: usize) -> Result<()> {
+    let mut level = 0;
+    let mut previous = None;
+    for (&label, links) in upper.labels.iter().zip(upper.links.chunks_exact(width)) {
+        level = if previous == Some(label) { level + 1 } else { 1 };
+        previous = Some(label);
+        let reach = |&link: &u32| link == EMPTY || upper.level(link) >= level;
+        ensure(links.iter().all(reach), || "a link leads to a node below its level".into())?;
+    }
+    Ok(())
 }
 
 /// Labels of rows of upper links: ascending, and of each node no more rows than there are levels.

@@ -181,7 +181,7 @@ pub(crate) fn walk<S: Scorer, L: Links>(
             if candidate.score < worst {
                 let place = insert(pool, ef, candidate);
                 first = first.min(place);
-                if place < position {
+                if place < position + EXPANSIONS {
                     links.prefetch(candidate.label);
                 }
                 if pool.len() == ef {
@@ -270,12 +270,13 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
         if scored > budget {
             return Ok(End::BudgetExceeded);
         }
-        if let Some(Reverse(ByScore(next))) = frontier.peek() {
-            links.prefetch(next.label);
-        }
         batch.score(scorer, query)?;
         for candidate in batch.scored() {
             if candidate.score < worst {
+                // Nearest of all for now, so perhaps the next to be expanded.
+                if frontier.peek().is_none_or(|Reverse(ByScore(nearest))| candidate.score < nearest.score) {
+                    links.prefetch(candidate.label);
+                }
                 frontier.push(Reverse(ByScore(candidate)));
                 if kept(candidate.label) {
                     insert(pool, ef, candidate);
