@@ -73,6 +73,7 @@ export {
   ReadOnlyError,
 } from "./src/errors.js";
 export * from "./src/index-config.js";
+export * from "./src/next.js";
 export * from "./src/results.js";
 export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
 export type {

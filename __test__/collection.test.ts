@@ -104,6 +104,56 @@ describe("add", () => {
   });
 });
 
+describe("calls at the same time", () => {
+  test("change in the order of the calls, although some take longer to prepare", async () => {
+    const collection = await make();
+    const many = Array.from({ length: 5_000 }, (_, i) => `id${i}`);
+    const documents = many.map((id) => `document ${id}`);
+    await Promise.all([
+      collection.add({ ids: many, embeddings: many.map((_, i) => [i, 1]), documents }),
+      collection.update({ ids: ["id7"], documents: ["updated"], embeddings: [[7, 7]] }),
+      collection.delete({ ids: ["id8"] }),
+      collection
+        .add({ ids: [1] as never, embeddings: [[1, 1]] })
+        .catch((error: Error) => expect(error.name).toBe("ChromaValueError")),
+      collection.upsert({ ids: ["id8"], embeddings: [[8, 8]] }),
+    ]);
+    const { ids, documents: found } = await collection.get();
+    expect(ids).toHaveLength(5_000);
+    expect(ids.at(-1)).toBe("id8");
+    expect(found[7]).toBe("updated");
+  });
+
+  test("reads go on beside writes and see whole batches", async () => {
+    const collection = await make();
+    await collection.add({ ids: ["first"], embeddings: [[0, 0]], metadatas: [{ batch: -1 }] });
+    const writing = (async () => {
+      for (let batch = 0; batch < 40; batch++) {
+        const ids = Array.from({ length: 50 }, (_, i) => `${batch}-${i}`);
+        await collection.add({ ids, embeddings: ids.map((_, i) => [batch, i]), metadatas: ids.map(() => ({ batch })) });
+        if (batch === 20) await collection.compact();
+      }
+    })();
+    let reads = 0;
+    let done = false;
+    void writing.then(() => {
+      done = true;
+    });
+    while (!done) {
+      const [{ ids }, { ids: hits }] = await Promise.all([
+        collection.get({ include: [] }),
+        collection.query({ queryEmbeddings: [[0, 0]], nResults: 3 }),
+      ]);
+      expect((ids.length - 1) % 50).toBe(0);
+      expect(hits[0]?.[0]).toMatch(/^first|0-0$/);
+      reads++;
+    }
+    await writing;
+    expect(reads).toBeGreaterThan(3);
+    expect(await collection.count()).toBe(2_001);
+  });
+});
+
 describe("metadata", () => {
   test("values come back as they were", async () => {
     const collection = await make();

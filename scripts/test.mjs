@@ -2,6 +2,7 @@
 // even when the first fails. Arguments go to vitest.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PreparationError, prepare } from "./prepare.mjs";
 
@@ -22,8 +23,7 @@ try {
   process.exit(1);
 }
 // Only after `prepare` is vitest there to be found.
-const vitestPackage = createRequire(import.meta.url).resolve("vitest/package.json");
-const vitest = fileURLToPath(new URL("vitest.mjs", `file://${vitestPackage}`));
+const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const crates = run("cargo", ["test", "--workspace", "--locked"]);
 const facade = run(process.execPath, [vitest, "run", ...process.argv.slice(2)]);
 process.exit(crates && facade ? 0 : 1);

@@ -105,7 +105,7 @@ export interface ModifyArgs {
 /**
  * A collection: records of id, vector, metadata, document and URI.
  *
- * Writes are atomic per call and visible to the next read. All methods reject with {@link ChromaNotFoundError} once the
+ * Writes are atomic per call, applied in the order of the calls, and visible to the next read. All methods reject with {@link ChromaNotFoundError} once the
  * collection was deleted.
  */
 export interface Collection {

@@ -8,7 +8,7 @@ import {
 } from "./configuration.js";
 import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
-import { packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
+import { type PackedEmbeddings, packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
 import { badRequest, ChromaClientError, ChromaValueError } from "./errors.js";
 import { inSlices } from "./event-loop.js";
 import { validateName } from "./names.js";
@@ -83,6 +83,8 @@ export class LocalCollection implements Collection {
   private foundFunction: EmbeddingFunction | undefined;
   private builtSchema: Lookup<Schema>;
   private native: NativeCollection | undefined;
+  /** Settles when the last change was handed to native code. */
+  private lastChange: Promise<unknown> = Promise.resolve();
 
   constructor({ client, handle, json, embeddingFunction }: LocalCollectionArgs) {
     this.client = client;
@@ -289,12 +291,8 @@ export class LocalCollection implements Collection {
       throw new Error("limit can only be specified when a where or whereDocument clause is provided");
     }
     const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
-    const native = this.openNative() ?? (await this.connect());
-    try {
-      return { deleted: await native.delete(request) };
-    } catch (failure) {
-      throw toError(failure, this.route("delete"));
-    }
+    const deleted = await this.inCallOrder("delete", async () => (native) => native.delete(request));
+    return { deleted };
   }
 
   async fork(_args: { name: string }): Promise<Collection> {
@@ -342,7 +340,43 @@ export class LocalCollection implements Collection {
     return `collections/${this.id}/${operation}`;
   }
 
+  /**
+   * Prepares a change and hands it to native code, which applies changes in the order in which it gets them: that of the
+   * calls, although one takes longer to prepare than another.
+   */
+  private async inCallOrder<T>(
+    operation: string,
+    prepare: () => Promise<(native: NativeCollection) => Promise<T>>,
+  ): Promise<T> {
+    const previous = this.lastChange;
+    const prepared = prepare();
+    const submitted = (async () => {
+      const submit = await prepared;
+      const native = this.openNative() ?? (await this.connect());
+      await previous;
+      return { done: submit(native) };
+    })();
+    // What failed in its preparation hands nothing over; later changes still wait for earlier ones.
+    this.lastChange = submitted.then(ignore, () => previous);
+    const { done } = await submitted;
+    try {
+      return await done;
+    } catch (failure) {
+      throw toError(failure, this.route(operation));
+    }
+  }
+
   private async write(kind: "add" | "update" | "upsert", args: WriteArgs): Promise<void> {
+    await this.inCallOrder(kind, async () => {
+      const { records, packed } = await this.prepareWrite(kind, args);
+      return (native) => native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
+    });
+  }
+
+  private async prepareWrite(
+    kind: "add" | "update" | "upsert",
+    args: WriteArgs,
+  ): Promise<{ records: string; packed: PackedEmbeddings | undefined }> {
     const recordSet: RecordSet = {
       ids: args.ids,
       embeddings: args.embeddings ?? undefined,
@@ -362,17 +396,10 @@ export class LocalCollection implements Collection {
       embeddings = await this.embed(recordSet.documents, false);
       dimension = undefined;
     }
-    const route = this.route(kind);
     const { ids } = recordSet;
     const rowName = (row: number): string => `the embedding of id '${ids[row]}' (index ${row})`;
-    const packed = embeddings && (await packEmbeddings(embeddings, dimension, { route, rowName }));
-    const records = await encodeRecords(recordSet);
-    const native = this.openNative() ?? (await this.connect());
-    try {
-      await native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
-    } catch (failure) {
-      throw toError(failure, route);
-    }
+    const packed = embeddings && (await packEmbeddings(embeddings, dimension, { route: this.route(kind), rowName }));
+    return { records: await encodeRecords(recordSet), packed };
   }
 
   private async embed(texts: string[], isQuery: boolean): Promise<number[][]> {
@@ -404,6 +431,8 @@ export function encodableMetadata(metadata: CollectionMetadata, route: string): 
   if (Object.keys(stored).length === 0) throw badRequest(route, "Metadata cannot be empty");
   return stored;
 }
+
+function ignore(): void {}
 
 function notImplemented(what: string): ChromaClientError {
   return new ChromaClientError(`${what} is not implemented yet in ferrochrome`);

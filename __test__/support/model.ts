@@ -102,10 +102,15 @@ function equal(value: Value | undefined, operand: LiteralValue): boolean {
   return !Array.isArray(value) && value === operand;
 }
 
-/** Elements are typed: whole numbers are not among fractions. */
+/** Elements are typed: a whole number is not among fractions, nor a fraction among whole numbers. */
 function contains(value: Value | undefined, operand: LiteralValue): boolean {
   if (!Array.isArray(value) || !value.includes(operand)) return false;
-  return typeof operand !== "number" || value.every(Number.isInteger);
+  return typeof operand !== "number" || value.every(isInteger) === isInteger(operand);
+}
+
+/** Whether a value is stored as a 64-bit integer. */
+function isInteger(value: LiteralValue): boolean {
+  return Number.isInteger(value) && Math.abs(Number(value)) < 2 ** 63;
 }
 
 function reads({ document }: ModelRecord, where: WhereDocument | undefined): boolean {
