@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
-use crate::lock::DatabaseLock;
+use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::options::DatabaseOptions;
 use crate::settings::Settings;
@@ -124,9 +124,10 @@ impl Database {
     }
 
     fn open_folder(folder: &Path, options: DatabaseOptions, key: Key) -> Result<Arc<Self>> {
-        let lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
+        let mut lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
         let location = Location::File(folder.join(CATALOG_FILE));
         let catalog = Catalog::open(location, options.durability, options.read_only)?;
+        lock.as_mut().map_or(Ok(()), DatabaseLock::sign)?;
         let store = LocalStore::open(&folder.join(SEGMENTS_FOLDER), options.read_only)?;
         if !options.read_only {
             remove_garbage(&catalog, &store)?;
@@ -381,8 +382,8 @@ impl Handle {
 /// Makes sure that `path` is a folder that holds a database or nothing.
 fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     let shown = path.display();
-    let has_catalog = path.join(CATALOG_FILE).is_file();
-    if has_catalog {
+    let length = |name: &str| path.join(name).metadata().map_or(0, |metadata| metadata.len());
+    if length(CATALOG_FILE) > 0 {
         return Ok(());
     }
     if path.exists() && !path.is_dir() {
@@ -401,21 +402,15 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
             )));
         }
         // A first opening that was killed leaves a lock, an empty folder or a journal.
-        let ours =
-            name == crate::lock::LOCK_FILE || name == SEGMENTS_FOLDER || name.starts_with(CATALOG_FILE);
+        let ours = name == LOCK_FILE || name == SEGMENTS_FOLDER || name.starts_with(CATALOG_FILE);
         if !ours && !name.starts_with('.') {
             return Err(Error::invalid(format!(
                 "{shown} holds other files ({name}) and no Ferrochrome database; choose an empty or a new folder"
             )));
         }
     }
-    let segments = path.join(SEGMENTS_FOLDER);
-    let orphaned = std::fs::read_dir(&segments).is_ok_and(|mut entries| entries.next().is_some());
-    if orphaned {
-        return Err(Error::corrupted(
-            path.join(CATALOG_FILE).display(),
-            "it is missing, but there are segments beside it",
-        ));
+    if length(LOCK_FILE) > 0 {
+        return Err(Error::corrupted(path.join(CATALOG_FILE).display(), "it is missing or empty"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferrochrome_types::{Code, Error, Result};
@@ -13,7 +13,8 @@ pub(crate) const LOCK_FILE: &str = "LOCK";
 /// The operating system's lock on a database, given up when dropped or when the process dies.
 #[derive(Debug)]
 pub(crate) struct DatabaseLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl DatabaseLock {
@@ -21,8 +22,7 @@ impl DatabaseLock {
     /// `Locked`, naming the owner's pid, when another process writes; `Io`.
     pub fn acquire(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK_FILE);
-        let shown = path.display();
-        let io = |e| Error::io(&shown, e);
+        let io = |e| Error::io(path.display(), e);
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         match file.try_lock() {
@@ -30,11 +30,18 @@ impl DatabaseLock {
             Err(std::fs::TryLockError::WouldBlock) => return Err(locked(folder, &mut file)),
             Err(std::fs::TryLockError::Error(e)) => return Err(io(e)),
         }
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        file.set_len(0).map_err(io)?;
-        writeln!(file, "pid {}\nopened {started}", std::process::id()).map_err(io)?;
-        file.flush().map_err(io)?;
-        Ok(DatabaseLock { _file: file })
+        Ok(DatabaseLock { file, path })
+    }
+
+    /// Writes the owner into the file. Done once the catalog exists: a signed lock without a catalog means that the catalog was
+    /// lost, an unsigned one that a first opening was interrupted.
+    pub fn sign(&mut self) -> Result<()> {
+        let opened = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        let text = format!("pid {}\nopened {opened}\n", std::process::id());
+        let written = self.file.set_len(0).and_then(|()| self.file.rewind());
+        written
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .map_err(|e| Error::io(self.path.display(), e))
     }
 }
 

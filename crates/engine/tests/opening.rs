@@ -1,0 +1,97 @@
+//! What `Database::open` accepts and what it refuses, and who shares what.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use ferrochrome_engine::{Database, GetRequest, WriteBatch, WriteKind};
+use ferrochrome_types::{CancelToken, Code};
+
+use support::{create, open, options};
+
+fn refusal(path: &Path, read_only: bool) -> (Code, String) {
+    let mut options = options(100);
+    options.read_only = read_only;
+    let error = Database::open(Some(path), options).unwrap_err();
+    (error.code(), error.message().to_owned())
+}
+
+fn one(id: &str) -> WriteBatch {
+    WriteBatch { ids: vec![id.to_owned()], embeddings: Some(vec![1.0, 2.0]), dim: 2, ..WriteBatch::default() }
+}
+
+#[test]
+fn a_folder_of_something_else_is_refused_and_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "text").unwrap();
+    let (code, message) = refusal(&path, false);
+    assert!(code == Code::InvalidArgument && message.contains("is a file"), "{message}");
+    let (code, message) = refusal(folder.path(), false);
+    assert!(code == Code::InvalidArgument && message.contains("other files (file)"), "{message}");
+    fs::rename(&path, folder.path().join("chroma.sqlite3")).unwrap();
+    let (code, message) = refusal(folder.path(), false);
+    assert!(code == Code::InvalidArgument && message.contains("Chroma's own server"), "{message}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let (code, _) = refusal(&folder.path().join("nothing"), true);
+    assert_eq!(code, Code::NotFound);
+}
+
+#[test]
+fn a_lost_catalog_is_not_taken_for_a_new_database() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path(), options(100)).close().unwrap();
+    let catalog = folder.path().join("catalog.sqlite");
+    for lose in [|path: &Path| fs::write(path, "").unwrap(), |path: &Path| fs::remove_file(path).unwrap()] {
+        lose(&catalog);
+        let (code, message) = refusal(folder.path(), false);
+        assert!(code == Code::Corrupted && message.contains("catalog.sqlite"), "{message}");
+    }
+}
+
+#[test]
+fn an_interrupted_first_opening_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("LOCK"), "").unwrap();
+    fs::write(folder.path().join("catalog.sqlite"), "").unwrap();
+    open(folder.path(), options(100)).close().unwrap();
+}
+
+#[test]
+fn clients_of_one_process_share_one_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path(), options(100));
+    let second = open(&folder.path().join("."), options(100));
+    assert!(Arc::ptr_eq(first.database().unwrap(), second.database().unwrap()));
+    let collection = create(&first, "shared", "{}");
+    first.close().unwrap();
+    assert_eq!(first.database().unwrap_err().code(), Code::Closed);
+    collection.write(WriteKind::Add, one("still open")).unwrap();
+    second.close().unwrap();
+    assert_eq!(collection.write(WriteKind::Add, one("closed")).unwrap_err().code(), Code::Closed);
+}
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_was_published_when_it_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = open(folder.path(), options(100));
+    let collection = create(&writer, "watched", "{}");
+    collection.write(WriteKind::Add, one("sealed")).unwrap();
+    collection.compact(&CancelToken::default()).unwrap();
+    collection.write(WriteKind::Add, one("in the log")).unwrap();
+    let mut read_only = options(100);
+    read_only.read_only = true;
+    let reader = open(folder.path(), read_only);
+    let seen = reader.database().unwrap().collection(collection.id()).unwrap();
+    collection.write(WriteKind::Add, one("later")).unwrap();
+    collection.compact(&CancelToken::default()).unwrap();
+    writer.close().unwrap();
+    let result = seen.get(&GetRequest::default(), &CancelToken::default()).unwrap();
+    let ids: Vec<_> = result.rows.iter().map(|row| result.snapshot.id(*row).unwrap()).collect();
+    assert_eq!(ids, ["sealed", "in the log"]);
+    assert_eq!(seen.write(WriteKind::Add, one("refused")).unwrap_err().code(), Code::ReadOnly);
+    reader.close().unwrap();
+}
