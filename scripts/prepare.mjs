@@ -32,20 +32,20 @@ function newest(paths, accept = () => true) {
   return time;
 }
 
-/** Runs a command with its output on stderr, so that stdout carries nothing but the caller's own results. */
-function execute(command, args, failure) {
-  const { status, error } = spawnSync(command, args, {
+/** Runs npm with its output on stderr, so that stdout carries nothing but the caller's own results. */
+function npmSucceeds(args) {
+  const npmScript = process.env.npm_execpath;
+  const direct = npmScript?.endsWith(".js");
+  const { status } = spawnSync(direct ? process.execPath : "npm", direct ? [npmScript, ...args] : args, {
     cwd: root,
     stdio: ["ignore", 2, 2],
-    shell: process.platform === "win32" && command === "npm",
+    shell: process.platform === "win32" && !direct,
   });
-  if (error || status !== 0) throw new PreparationError(failure);
+  return status === 0;
 }
 
 function npm(args, failure) {
-  const npmScript = process.env.npm_execpath;
-  if (npmScript?.endsWith(".js")) execute(process.execPath, [npmScript, ...args], failure);
-  else execute("npm", args, failure);
+  if (!npmSucceeds(args)) throw new PreparationError(failure);
 }
 
 const answers = (command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0;
@@ -69,7 +69,10 @@ function requireCompilers() {
 export function prepare(report) {
   if (newest(["node_modules/.package-lock.json"]) < newest(["package-lock.json"])) {
     report("Installing the development tools (npm ci)");
-    npm(["ci", "--no-audit", "--no-fund"], "npm ci failed; its output above says why.");
+    // `npm ci` insists on the optional packages of every platform, and not every registry has them all.
+    const installed = npmSucceeds(["ci", "--no-audit", "--no-fund"]);
+    if (!installed)
+      npm(["install", "--no-save", "--no-audit", "--no-fund"], "npm install failed; its output says why.");
   }
   const sources = newest(["crates", "Cargo.toml", "Cargo.lock"], (path) => /\.(rs|toml|lock|sql)$/.test(path));
   if (newest(["binding"], (path) => path.endsWith(".node")) < sources) {
