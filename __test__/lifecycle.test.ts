@@ -15,7 +15,7 @@ describe("a closed client", () => {
     await collection.add({ ids: ["a"], embeddings: [[1]] });
     await client.close();
     await client.close();
-    for (const call of [
+    const outcomes = await Promise.allSettled([
       client.heartbeat(),
       client.listCollections(),
       client.createCollection({ name: "new", embeddingFunction: null }),
@@ -27,8 +27,9 @@ describe("a closed client", () => {
       collection.modify({ name: "new" }),
       collection.getIndexingStatus(),
       collection.compact(),
-    ]) {
-      await expect(call).rejects.toMatchObject({ name: "DatabaseClosedError", code: "CLOSED" });
+    ]);
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ status: "rejected", reason: { name: "DatabaseClosedError", code: "CLOSED" } });
     }
   });
 
@@ -205,4 +206,24 @@ describe("workers", () => {
     expect(await collection.count()).toBeGreaterThanOrEqual(rows);
     expect((await collection.query({ queryEmbeddings: [Array(32).fill(0.5)] })).ids[0]).toHaveLength(10);
   });
+});
+
+test("a collection that another client of the folder deleted is not found, whatever is done to it", async () => {
+  const path = temporaryPath();
+  const collection = await collectionOf(openClient(path));
+  await collection.add({ ids: ["a"], embeddings: [[1]] });
+  await openClient(path).deleteCollection({ name: "records" });
+  const outcomes = await Promise.allSettled([
+    collection.count(),
+    collection.get(),
+    collection.query({ queryEmbeddings: [[1]] }),
+    collection.add({ ids: ["b"], embeddings: [[1]] }),
+    collection.delete({ ids: ["a"] }),
+    collection.modify({ name: "new" }),
+    collection.getIndexingStatus(),
+    collection.compact(),
+  ]);
+  for (const outcome of outcomes) {
+    expect(outcome).toMatchObject({ status: "rejected", reason: { name: "ChromaNotFoundError" } });
+  }
 });

@@ -358,8 +358,8 @@ export class LocalCollection implements Collection {
     })();
     // What failed in its preparation hands nothing over; later changes still wait for earlier ones.
     this.lastChange = submitted.then(ignore, () => previous);
-    const { done } = await submitted;
     try {
+      const { done } = await submitted;
       return await done;
     } catch (failure) {
       throw toError(failure, this.route(operation));
