@@ -131,6 +131,8 @@ struct Workspace<Q> {
 struct Selection<Q> {
     queries: Vec<Q>,
     selected: Vec<Candidate>,
+    /// Left out for being nearer to a selected one, nearest first.
+    covered: Vec<Candidate>,
 }
 
 impl<S: Scorer> Builder<'_, S> {
@@ -167,6 +169,7 @@ impl<S: Scorer> Builder<'_, S> {
             selection: Selection {
                 queries: (0..capacity).map(|_| new_query()).collect::<Result<_>>()?,
                 selected: Vec::with_capacity(capacity),
+                covered: Vec::new(),
             },
             candidates: Vec::new(),
             row: Vec::with_capacity(capacity),
@@ -310,7 +313,8 @@ impl<S: Scorer> Builder<'_, S> {
 
 impl<Q> Selection<Q> {
     /// Chooses up to `limit` of the ascending `candidates`: one is left out if it is nearer to one already chosen than to
-    /// the node itself, so that links lead in different directions.
+    /// the node itself, so that links lead in different directions. The nearest of those fill three quarters of
+    /// the slots; were all filled, every further link to the node would mean a choice anew, and the build three times as long.
     fn select<S: Scorer<Query = Q>>(
         &mut self,
         scorer: &S,
@@ -319,6 +323,7 @@ impl<Q> Selection<Q> {
         self_score: f32,
     ) -> Result<()> {
         self.selected.clear();
+        self.covered.clear();
         // Rows of one value have equal scores everywhere: if they took all slots they would be an island.
         let mut twins = limit.div_ceil(4);
         for candidate in candidates {
@@ -326,13 +331,20 @@ impl<Q> Selection<Q> {
                 break;
             }
             let twin = candidate.score == self_score;
-            if (twin && twins == 0) || self.covers(scorer, candidate)? {
+            if twin && twins == 0 {
+                continue;
+            }
+            if self.covers(scorer, candidate)? {
+                self.covered.push(*candidate);
                 continue;
             }
             twins -= usize::from(twin);
             scorer.load_row(candidate.label, &mut self.queries[self.selected.len()])?;
             self.selected.push(*candidate);
         }
+        // Where a few hubs lie near everything they would cover almost all others.
+        let missing = (limit * 3 / 4).saturating_sub(self.selected.len());
+        self.selected.extend(self.covered.iter().take(missing));
         Ok(())
     }
 
