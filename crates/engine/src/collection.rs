@@ -91,6 +91,8 @@ pub struct Collection {
 pub(crate) struct WriteState {
     pub last_seq: u64,
     pub log_cut: u64,
+    /// Bytes of the log after `log_cut`.
+    pub log_bytes: u64,
     pub next_ordinal: u64,
     pub manifest_version: u64,
     pub known_keys: HashSet<(String, ValueKind)>,
@@ -185,9 +187,12 @@ impl Collection {
     pub(crate) fn head_wants_sealing(&self, state: &WriteState) -> bool {
         let options = &self.shared.options;
         let (rows, bytes) = self.head_size();
-        // Deletes leave no rows, only log: the log must be cut for their sake too.
-        let log = state.last_seq - state.log_cut;
-        rows >= options.seal_rows || bytes >= options.seal_bytes || log >= options.seal_rows as u64
+        // Deletes leave no rows, and rows written again and again leave no more of them, only log.
+        let batches = state.last_seq - state.log_cut;
+        rows >= options.seal_rows
+            || bytes >= options.seal_bytes
+            || batches >= options.seal_rows as u64
+            || state.log_bytes >= options.seal_bytes as u64
     }
 
     /// Makes the writer wait while the head is twice as large as it should be, so that memory stays bounded.
@@ -196,7 +201,8 @@ impl Collection {
         loop {
             self.check_usable()?;
             let (rows, bytes) = self.head_size();
-            if rows < 2 * options.seal_rows && bytes < 2 * options.seal_bytes {
+            let log_has_room = state.log_bytes < 2 * options.seal_bytes as u64;
+            if rows < 2 * options.seal_rows && bytes < 2 * options.seal_bytes && log_has_room {
                 return Ok(());
             }
             if let Some(error) = &state.seal_error {
@@ -228,8 +234,10 @@ impl Collection {
         }
         let seq = state.last_seq + 1;
         let newly_fixed = dimension.filter(|_| fixes_dimension);
-        self.shared.catalog.append(self.id, seq, &entry.encode(), newly_fixed, &new_keys)?;
+        let payload = entry.encode();
+        self.shared.catalog.append(self.id, seq, &payload, newly_fixed, &new_keys)?;
         state.last_seq = seq;
+        state.log_bytes += payload.len() as u64;
         state.known_keys.extend(new_keys);
         if let Some(last) = entry.puts.last() {
             state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
@@ -272,6 +280,7 @@ impl Collection {
         self.shared.catalog.publish(self.id, &manifest)?;
         state.manifest_version = manifest.version;
         state.log_cut = log_cut;
+        state.log_bytes = self.shared.catalog.log_size(self.id)?.bytes;
         Ok(())
     }
 }
@@ -282,8 +291,9 @@ const OPENING_ATTEMPTS: usize = 5;
 fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> {
     let mut attempt = 1;
     loop {
-        let mut log = Vec::new();
+        let (mut log, mut log_bytes) = (Vec::new(), 0);
         let manifest = shared.catalog.manifest_and_log(row.id, &mut |seq, payload| {
+            log_bytes += payload.len() as u64;
             log.push((seq, LogEntry::decode(payload)?));
             Ok(())
         })?;
@@ -298,6 +308,7 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
         let mut state = WriteState {
             last_seq: manifest.log_cut,
             log_cut: manifest.log_cut,
+            log_bytes,
             next_ordinal: manifest.next_ordinal,
             manifest_version: manifest.version,
             known_keys: shared.catalog.schema_keys(row.id)?.into_iter().collect(),

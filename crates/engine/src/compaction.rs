@@ -51,7 +51,7 @@ impl Collection {
     /// # Errors
     /// `Io`, `Cancelled`, `ReadOnly`, `Corrupted`; everything is then as before.
     pub fn compact(&self, cancel: &CancelToken) -> Result<()> {
-        self.check_usable()?;
+        self.check_writable()?;
         self.seal(cancel)?;
         let _one_compaction = self.compacting.lock();
         let snapshot = self.snapshot()?;

@@ -60,6 +60,9 @@ pub(crate) fn start(database: &Arc<Database>) -> Result<Vec<JoinHandle<()>>> {
 }
 
 fn run(database: &Weak<Database>, task: Task) {
+    if let Task::Compact = task {
+        yield_to_the_program();
+    }
     let mut seen = 0;
     let mut pause = ROUND;
     loop {
@@ -81,6 +84,17 @@ fn run(database: &Weak<Database>, task: Task) {
                 pause = REST_AFTER_FAILURE;
             }
         }
+    }
+}
+
+/// Lets the system prefer every other thread: a merge can wait, a program that writes or asks should not. Threads that the
+/// merge starts inherit it.
+fn yield_to_the_program() {
+    #[cfg(target_os = "linux")]
+    {
+        const NICE: i32 = 10;
+        // Elsewhere, and where it is refused, merges compete on equal terms.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
     }
 }
 

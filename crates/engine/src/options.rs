@@ -15,7 +15,7 @@ pub struct DatabaseOptions {
     pub compression: Compression,
     /// Threads for building indices and for batches of queries. Default: the number of cores.
     pub threads: usize,
-    /// Rows in the head that start a seal. Default: 16,384. Twice as many make writers wait for it.
+    /// Rows in the head that start a seal. Default: 8,192. Twice as many make writers wait for it.
     pub seal_rows: usize,
     /// Bytes in the head that start a seal. Default: 64 MiB.
     pub seal_bytes: usize,
@@ -33,7 +33,7 @@ impl Default for DatabaseOptions {
             durability: Durability::Normal,
             compression: Compression::None,
             threads: available_parallelism().map_or(2, usize::from),
-            seal_rows: 16_384,
+            seal_rows: 8_192,
             seal_bytes: 64 << 20,
             index_cache_bytes: 2 << 30,
             resident_vector_bytes: 64 << 20,

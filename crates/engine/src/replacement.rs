@@ -25,16 +25,19 @@ pub(crate) struct Replacement {
 }
 
 impl Replacement {
-    /// Swaps the snapshot and the manifest. Rows that were deleted or replaced during the copy become tombstones.
+    /// Swaps the snapshot and the manifest, and leaves out parts without live rows. Rows that were deleted or replaced during the copy become tombstones.
     ///
     /// The caller holds the write lock and has checked that the collection still exists.
     pub fn publish(self, collection: &Collection, state: &mut WriteState, log_cut: u64) -> Result<()> {
         let current = collection.snapshot()?;
         let mut after =
             Snapshot { parts: Vec::with_capacity(current.parts.len()), dimension: current.dimension };
-        let mut died = vec![RoaringBitmap::new(); self.sources.parts.len()];
+        // A source that is gone meanwhile had lost its last row.
+        let mut died: Vec<_> = self.sources.parts.iter().map(|source| every_label(&source.part)).collect();
+        let mut spent = Vec::new();
         for view in &current.parts {
             match self.sources.parts.iter().position(|source| is_same(&source.part, &view.part)) {
+                None if view.live_rows() == 0 => spent.push(view.part.clone()),
                 None => after.parts.push(view.clone()),
                 Some(at) if self.base == Some(at as u32) => died[at] = view.tombstones.as_ref().clone(),
                 Some(at) => died[at] = view.tombstones.as_ref() - self.sources.parts[at].tombstones.as_ref(),
@@ -47,11 +50,7 @@ impl Replacement {
         }
         collection.publish_manifest(state, &after, log_cut)?;
         collection.publish(after);
-        for source in &self.sources.parts {
-            if let Part::Segment(segment) = &source.part {
-                segment.retire();
-            }
-        }
+        self.sources.parts.iter().map(|source| &source.part).chain(&spent).for_each(retire);
         Ok(())
     }
 
@@ -67,6 +66,18 @@ impl Replacement {
             }
         }
         tombstones
+    }
+}
+
+fn every_label(part: &Part) -> RoaringBitmap {
+    let mut labels = RoaringBitmap::new();
+    labels.insert_range(0..part.rows());
+    labels
+}
+
+fn retire(part: &Part) {
+    if let Part::Segment(segment) = part {
+        segment.retire();
     }
 }
 

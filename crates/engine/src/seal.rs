@@ -48,7 +48,10 @@ impl Collection {
             return Err(gone);
         }
         let replacement = Replacement { sources, rows, base: None, first: 0, segment };
-        replacement.publish(self, &mut state, log_cut)
+        replacement.publish(self, &mut state, log_cut)?;
+        // There may be something to merge now.
+        self.shared.signal.raise();
+        Ok(())
     }
 
     fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {

@@ -276,7 +276,7 @@ impl Collection {
         snapshot.select(unique.as_deref(), filter.as_ref(), 0, limit, &CancelToken::default())
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_usable()?;
         if self.shared.options.read_only {
             return Err(Error::new(
