@@ -6,6 +6,8 @@ use super::for_each_row;
 use crate::transform;
 
 const LANES: usize = 16;
+/// Independent sums a row: enough to hide the latency of an addition.
+const SUMS: usize = 4;
 
 /// Dot product, or with `L2` the squared distance, of `query` and each of `rows`. One order of summation whatever `ROWS`.
 ///
@@ -17,28 +19,55 @@ pub(super) unsafe fn sum_f32<const L2: bool, const ROWS: usize>(
     rows: [*const f32; ROWS],
     dim: usize,
 ) -> [f32; ROWS] {
-    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    let mut sums = [[_mm512_setzero_ps(); SUMS]; ROWS];
     let mut i = 0;
-    while i < dim {
-        for half in 0..2 {
-            let left = dim.saturating_sub(i + half * LANES);
-            let mask = if left >= LANES { !0 } else { ((1_u32 << left) - 1) as __mmask16 };
-            // SAFETY: masked-off lanes are not read, and the others lie below `dim`.
-            let a = unsafe { _mm512_maskz_loadu_ps(mask, query.wrapping_add(i + half * LANES)) };
-            for (sum, row) in sums.iter_mut().zip(rows) {
-                // SAFETY: as above.
-                let b = unsafe { _mm512_maskz_loadu_ps(mask, row.wrapping_add(i + half * LANES)) };
-                sum[half] = if L2 {
-                    let difference = _mm512_sub_ps(a, b);
-                    _mm512_fmadd_ps(difference, difference, sum[half])
-                } else {
-                    _mm512_fmadd_ps(a, b, sum[half])
-                };
-            }
+    // SAFETY: a whole group is left below `dim`; masked-off lanes of the last one are not read.
+    unsafe {
+        while i + SUMS * LANES <= dim {
+            add_group::<L2, ROWS>(query, rows, i, [!0; SUMS], &mut sums);
+            i += SUMS * LANES;
         }
-        i += 2 * LANES;
+        if i < dim {
+            let masks = std::array::from_fn(|part| {
+                let left = dim.saturating_sub(i + part * LANES);
+                if left >= LANES { !0 } else { (1 << left) - 1 }
+            });
+            add_group::<L2, ROWS>(query, rows, i, masks, &mut sums);
+        }
     }
-    sums.map(|sum| _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1])))
+    sums.map(|sum| {
+        _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])))
+    })
+}
+
+/// Adds the terms of `SUMS * LANES` values from `begin` on, those that the masks select.
+///
+/// # Safety
+/// As [`sum_f32`]; selected lanes lie below its `dim`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn add_group<const L2: bool, const ROWS: usize>(
+    query: *const f32,
+    rows: [*const f32; ROWS],
+    begin: usize,
+    masks: [__mmask16; SUMS],
+    sums: &mut [[__m512; SUMS]; ROWS],
+) {
+    for (part, mask) in masks.into_iter().enumerate() {
+        let offset = begin + part * LANES;
+        // SAFETY: the caller vouches for the selected lanes; the others are not read.
+        let a = unsafe { _mm512_maskz_loadu_ps(mask, query.wrapping_add(offset)) };
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: as above.
+            let b = unsafe { _mm512_maskz_loadu_ps(mask, row.wrapping_add(offset)) };
+            sum[part] = if L2 {
+                let difference = _mm512_sub_ps(a, b);
+                _mm512_fmadd_ps(difference, difference, sum[part])
+            } else {
+                _mm512_fmadd_ps(a, b, sum[part])
+            };
+        }
+    }
 }
 
 /// # Safety
