@@ -7,7 +7,7 @@ use ferrochrome_types::{CancelToken, Record, Result};
 
 use crate::collection::Collection;
 use crate::part::Part;
-use crate::replacement::Replacement;
+use crate::replacement::{Replacement, retire};
 use crate::segment::Segment;
 use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
 use crate::snapshot::{PartView, RowAddress, Snapshot};
@@ -94,7 +94,10 @@ impl Collection {
             return Err(gone);
         }
         let log_cut = state.log_cut;
-        Replacement { sources, rows, base, first, segment }.publish(self, &mut state, log_cut)
+        let replacement = Replacement { sources, rows, base, first, segment };
+        let replaced = replacement.publish(self, &mut state, log_cut)?;
+        drop(state);
+        retire(self, &replaced)
     }
 
     fn write_merged(

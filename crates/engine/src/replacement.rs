@@ -27,8 +27,9 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// Swaps the snapshot and the manifest, and leaves out parts without live rows. Rows that were deleted or replaced during the copy become tombstones.
     ///
-    /// The caller holds the write lock and has checked that the collection still exists.
-    pub fn publish(self, collection: &Collection, state: &mut WriteState, log_cut: u64) -> Result<()> {
+    /// The caller holds the write lock and has checked that the collection still exists; it hands the parts that are returned
+    /// to [`retire`] after giving the lock up.
+    pub fn publish(self, collection: &Collection, state: &mut WriteState, log_cut: u64) -> Result<Vec<Part>> {
         let current = collection.snapshot()?;
         let mut after =
             Snapshot { parts: Vec::with_capacity(current.parts.len()), dimension: current.dimension };
@@ -50,8 +51,8 @@ impl Replacement {
         }
         collection.publish_manifest(state, &after, log_cut)?;
         collection.publish(after);
-        self.sources.parts.iter().map(|source| &source.part).chain(&spent).for_each(retire);
-        Ok(())
+        spent.extend(self.sources.parts.into_iter().map(|source| source.part));
+        Ok(spent)
     }
 
     fn tombstones(&self, died: &[RoaringBitmap]) -> RoaringBitmap {
@@ -75,10 +76,18 @@ fn every_label(part: &Part) -> RoaringBitmap {
     labels
 }
 
-fn retire(part: &Part) {
-    if let Part::Segment(segment) = part {
-        segment.retire();
-    }
+/// Gives the files of replaced segments up, once the manifest that no longer names them is safely on disk: after a power loss
+/// the manifest before it would look for them.
+pub(crate) fn retire(collection: &Collection, replaced: &[Part]) -> Result<()> {
+    let mut segments = replaced.iter().filter_map(|part| match part {
+        Part::Segment(segment) => Some(segment),
+        Part::Chunk(_) => None,
+    });
+    let Some(first) = segments.next() else { return Ok(()) };
+    collection.shared.catalog.checkpoint(false)?;
+    first.retire();
+    segments.for_each(|segment| segment.retire());
+    Ok(())
 }
 
 fn is_same(a: &Part, b: &Part) -> bool {
