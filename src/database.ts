@@ -26,12 +26,12 @@ export interface DatabaseOptions {
   headBytes?: number | undefined;
   /** Memory for copies of indexes, in bytes. Default chosen by the engine. */
   indexCacheBytes?: number | undefined;
-  /** Memory for mapped vectors of each segment, in bytes; those beyond are read from the file. Default 96 MiB. */
-  residentVectorBytes?: number | undefined;
+  /** Memory for copies of the vectors of each segment that searches come back to, in bytes. Default 64 MiB. */
+  vectorCacheBytes?: number | undefined;
 }
 
 const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
-const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "residentVectorBytes"] as const;
+const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "vectorCacheBytes"] as const;
 
 /** Options as native code reads them, checked. */
 function encodeOptions(options: DatabaseOptions): string {

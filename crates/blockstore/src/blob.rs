@@ -212,8 +212,13 @@ impl Blob {
         self.damaged(format!("bytes {}..{} lie outside its {} bytes", range.start, range.end, self.len()))
     }
 
-    /// Copies the bytes at `at` into `out`, verified. Where the mapping has not been touched there and the file was kept open, it
-    /// is read without the mapping, so that nothing more becomes resident.
+    /// Whether the bytes are in memory anyway.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.0.content, Content::Memory(_))
+    }
+
+    /// Copies the bytes at `at` into `out`, verified. A file that was kept open is read without the mapping, so that nothing
+    /// becomes resident.
     ///
     /// # Errors
     /// `Corrupted` as [`bytes`](Self::bytes), `Io`.
@@ -243,14 +248,6 @@ impl Blob {
 
     fn read_at(&self, file: &File, at: usize, out: &mut [u8]) -> Result<()> {
         read_exact_at(file, at as u64, out).map_err(|e| Error::io(self.name(), e))
-    }
-
-    /// Whether `range` is mapped already, or may be without passing `budget` resident bytes.
-    #[inline]
-    pub(crate) fn may_touch(&self, range: Range<usize>, budget: u64) -> bool {
-        self.touched_bytes() < budget
-            || (range.start / BLOCK_SIZE..=range.end.saturating_sub(1) / BLOCK_SIZE)
-                .all(|block| has_bit(&self.0.touched, block))
     }
 
     #[cold]
@@ -385,9 +382,6 @@ mod tests {
         assert_eq!(blob.touched_bytes(), 0);
         assert_eq!(blob.copy_to(3 * BLOCK_SIZE - 1, &mut [0; 2]).unwrap_err().code(), Code::Corrupted);
         assert!(blob.copy_to(good.len() - 1, &mut [0; 2]).is_err());
-        assert!(!blob.may_touch(0..10, 0));
-        blob.bytes(0..10).unwrap();
-        assert!(blob.may_touch(0..10, 0) && !blob.may_touch(0..2 * BLOCK_SIZE, 0));
     }
 
     #[test]

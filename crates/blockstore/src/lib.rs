@@ -24,6 +24,7 @@ mod local_store;
 mod memory_store;
 pub mod metadata_codec;
 mod records;
+mod row_cache;
 mod segment_json;
 mod segment_reader;
 mod segment_rows;

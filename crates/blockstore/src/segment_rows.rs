@@ -1,7 +1,6 @@
 //! The rows of a segment: records, vectors and ids by label.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
@@ -9,6 +8,7 @@ use uuid::Uuid;
 
 use crate::ids::{IdsFile, hash_id};
 use crate::records::RecordsFile;
+use crate::row_cache::RowCache;
 use crate::segment_json::SegmentDescription;
 use crate::store::{IDS, RECORDS, VECTORS};
 use crate::vectors::VectorsFile;
@@ -27,7 +27,8 @@ pub struct SegmentRows {
     records: OnceLock<RecordsFile>,
     vectors: OnceLock<VectorsFile>,
     ids: OnceLock<IdsFile>,
-    resident_budget: AtomicU64,
+    /// `None` until a budget is set: vectors are then mapped.
+    cache: OnceLock<RowCache>,
 }
 
 /// Where the files lie.
@@ -55,8 +56,7 @@ impl SegmentRows {
 
     fn new(store: Arc<dyn BlobStore>, folder: Uuid, origin: Origin, rows: u32, dim: usize) -> Self {
         let (records, vectors, ids) = Default::default();
-        let resident_budget = AtomicU64::new(u64::MAX);
-        SegmentRows { store, folder, origin, rows, dim, records, vectors, ids, resident_budget }
+        SegmentRows { store, folder, origin, rows, dim, records, vectors, ids, cache: OnceLock::new() }
     }
 
     /// Number of rows; labels are `0..rows`.
@@ -163,10 +163,10 @@ impl SegmentRows {
         self.records_file()?.for_each_document(f)
     }
 
-    /// Bounds the bytes of the mapped vectors that
-    /// [`row_within_budget`](VectorRows::row_within_budget) makes resident; from then on it copies. Default: no bound.
-    pub fn set_resident_budget(&self, bytes: u64) {
-        self.resident_budget.store(bytes, Ordering::Relaxed);
+    /// Bounds the memory that [`row_within_budget`](VectorRows::row_within_budget) takes: it keeps copies of the rows it is asked
+    /// for, up to so many bytes, and maps nothing. Without it rows are mapped. A second call does nothing.
+    pub fn set_cache_bytes(&self, bytes: u64) {
+        self.cache.get_or_init(|| RowCache::new(self.rows, self.dim, bytes));
     }
 
     /// An upper estimate of the resident bytes of the mapped vectors since [`release_pages`](Self::release_pages).
@@ -258,13 +258,18 @@ impl VectorRows for SegmentRows {
 
     #[inline]
     fn row_within_budget<'a>(&'a self, label: u32, buffer: &'a mut [f32]) -> Result<&'a [f32]> {
-        self.vectors_file()?.vector_within(label, buffer, self.resident_budget.load(Ordering::Relaxed))
+        match self.cache.get() {
+            Some(cache) => self.vectors_file()?.cached_vector(label, buffer, cache),
+            None => self.vector(label),
+        }
     }
 
     #[inline]
     fn prefetch(&self, label: u32) {
-        if let Some(file) = self.vectors.get() {
-            file.prefetch(label);
+        match (self.cache.get(), self.vectors.get()) {
+            (Some(cache), _) => cache.prefetch(label),
+            (None, Some(file)) => file.prefetch(label),
+            (None, None) => {}
         }
     }
 }

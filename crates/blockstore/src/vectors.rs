@@ -9,6 +9,7 @@ use ferrochrome_types::limits::MAX_DIMENSION;
 use ferrochrome_types::{Code, Error, Result};
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, write_error};
+use crate::row_cache::RowCache;
 use crate::{Blob, BlobStore};
 
 /// Most bytes of a batch.
@@ -146,19 +147,22 @@ impl VectorsFile {
         bytemuck::try_cast_slice(bytes).map_err(|_| self.blob.damaged("its vectors are not aligned"))
     }
 
-    /// The vector of `label`, copied into `buffer` if mapping it would make more than `budget` bytes of the file resident.
+    /// The vector of `label` through the cache: copied into `buffer`, and nothing more is mapped.
     #[inline]
-    pub(crate) fn vector_within<'a>(
+    pub(crate) fn cached_vector<'a>(
         &'a self,
         label: u32,
         buffer: &'a mut [f32],
-        budget: u64,
+        cache: &RowCache,
     ) -> Result<&'a [f32]> {
         let Some(start) = self.offset(label) else { return Err(self.no_vector(label)) };
-        if self.blob.may_touch(start..start + self.dim * 4, budget) || buffer.len() != self.dim {
+        if self.blob.is_in_memory() || buffer.len() != self.dim {
             return self.vector(label);
         }
-        self.blob.copy_to(start, bytemuck::cast_slice_mut(buffer))?;
+        if !cache.get(label, buffer) {
+            self.blob.copy_to(start, bytemuck::cast_slice_mut(buffer))?;
+            cache.insert(label, buffer);
+        }
         Ok(buffer)
     }
 

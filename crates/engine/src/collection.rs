@@ -57,13 +57,7 @@ impl Shared {
     }
 
     pub fn segment(&self, id: Uuid, reader: SegmentReader) -> Segment {
-        Segment::new(
-            id,
-            reader,
-            self.store.clone(),
-            self.provider.clone(),
-            self.options.resident_vector_bytes,
-        )
+        Segment::new(id, reader, self.store.clone(), self.provider.clone(), self.options.vector_cache_bytes)
     }
 }
 

@@ -21,9 +21,9 @@ pub struct DatabaseOptions {
     pub seal_bytes: usize,
     /// Bytes of open indices that the shared cache may hold. Default: 2 GiB.
     pub index_cache_bytes: u64,
-    /// Bytes of the mapped vectors of one segment that searches may make resident. Rows beyond are read from the file each
-    /// time they are compared, some microseconds a query. Default: 96 MiB.
-    pub resident_vector_bytes: u64,
+    /// Bytes of the vectors of one segment that are kept as copies for rescoring; others are read from the file. Default:
+    /// 64 MiB.
+    pub vector_cache_bytes: u64,
 }
 
 impl Default for DatabaseOptions {
@@ -36,7 +36,7 @@ impl Default for DatabaseOptions {
             seal_rows: 8_192,
             seal_bytes: 64 << 20,
             index_cache_bytes: 2 << 30,
-            resident_vector_bytes: 96 << 20,
+            vector_cache_bytes: 64 << 20,
         }
     }
 }

@@ -7,8 +7,8 @@ use ferrochrome_index::VectorIndex;
 
 /// Below this many members a scan wins whatever the graph could do, and is exact.
 const ALWAYS_SCAN: u64 = 12_000;
-const SCAN_PER_MEMBER: f64 = 14.0;
-const WALK_PER_VISIT: f64 = 50.0;
+const SCAN_PER_MEMBER: f64 = 8.0;
+const WALK_PER_VISIT: f64 = 20.0;
 /// A row compared in full precision, per 384 components.
 const EXACT_PER_ROW: f64 = 45.0;
 /// Visits of an unfiltered walk at ef 40, and how they grow with ef.

@@ -18,7 +18,8 @@ pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
 /// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
 const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
-const RESIDENT_SLACK: u64 = 16 << 20;
+/// Mapped vectors that may stay resident after an exact search.
+const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 
 /// An open segment. Its files never change; they are removed with the last holder once [`retire`](Self::retire) was called.
 pub(crate) struct Segment {
@@ -31,7 +32,6 @@ pub(crate) struct Segment {
     remembered: Mutex<VecDeque<(String, Arc<RoaringBitmap>)>>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
-    resident_vector_bytes: u64,
 }
 
 impl fmt::Debug for Segment {
@@ -46,9 +46,9 @@ impl Segment {
         reader: SegmentReader,
         store: Arc<dyn BlobStore>,
         provider: Arc<Provider>,
-        resident_vector_bytes: u64,
+        vector_cache_bytes: u64,
     ) -> Self {
-        reader.set_resident_budget(resident_vector_bytes);
+        reader.set_cache_bytes(vector_cache_bytes);
         Segment {
             id,
             reader,
@@ -59,7 +59,6 @@ impl Segment {
             remembered: Mutex::default(),
             order: OnceLock::new(),
             retired: AtomicBool::new(false),
-            resident_vector_bytes,
         }
     }
 
@@ -173,10 +172,9 @@ impl Segment {
         Ok(self.order.get_or_init(|| order).as_deref())
     }
 
-    /// Gives mapped vectors back to the system where an exact search has made many more of them resident than the budget
-    /// allows. Other searches keep to the budget by themselves, give or take a few pages.
+    /// Gives mapped vectors back to the system where an exact search has made many of them resident. Other searches map none.
     pub fn bound_resident_vectors(&self) {
-        if self.reader.touched_bytes() > self.resident_vector_bytes.saturating_add(RESIDENT_SLACK) {
+        if self.reader.touched_bytes() > MAPPED_VECTOR_BYTES {
             self.reader.release_pages();
         }
     }

@@ -14,8 +14,8 @@ const SAMPLE_ROWS: usize = 20_000;
 /// Components compared at most, so that a calibration takes well under a second: fewer rows where vectors are long.
 const SAMPLE_COMPONENTS: usize = 1_000_000_000;
 /// Depths of rescoring that are tried, for a search for ten.
-const INT4_DEPTHS: [usize; 3] = [20, 50, 100];
-const INT8_DEPTHS: [usize; 2] = [20, 50];
+const INT4_DEPTHS: [usize; 4] = [16, 24, 50, 100];
+const INT8_DEPTHS: [usize; 3] = [16, 24, 50];
 /// Vectors whose squared lengths vary by less than this count as of one length.
 const EQUAL_LENGTHS: f64 = 0.02;
 /// A mean whose squared length is a smaller part than this of the rest does not disturb scores without biases.

@@ -97,6 +97,9 @@ impl<'a> Nearest<'a> {
 
     fn offer(&mut self, labels: &[u32]) -> Result<()> {
         let mut vectors: [&[f32]; GROUP] = [&[]; GROUP];
+        if !self.buffer.is_empty() {
+            labels.iter().for_each(|label| self.rows.prefetch(*label));
+        }
         let mut buffers = self.buffer.chunks_exact_mut(self.rows.dim().max(1));
         for (vector, &label) in vectors.iter_mut().zip(labels) {
             *vector = match buffers.next() {

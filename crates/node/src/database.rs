@@ -35,7 +35,7 @@ struct OpenOptions {
     seal_rows: Option<usize>,
     head_bytes: Option<usize>,
     index_cache_bytes: Option<u64>,
-    resident_vector_bytes: Option<u64>,
+    vector_cache_bytes: Option<u64>,
 }
 
 impl OpenOptions {
@@ -59,7 +59,7 @@ impl OpenOptions {
         options.seal_rows = given.seal_rows.unwrap_or(options.seal_rows).max(1);
         options.seal_bytes = given.head_bytes.unwrap_or(options.seal_bytes).max(1);
         options.index_cache_bytes = given.index_cache_bytes.unwrap_or(options.index_cache_bytes);
-        options.resident_vector_bytes = given.resident_vector_bytes.unwrap_or(options.resident_vector_bytes);
+        options.vector_cache_bytes = given.vector_cache_bytes.unwrap_or(options.vector_cache_bytes);
         Ok(options)
     }
 }

@@ -19,8 +19,8 @@ pub trait VectorRows: Send + Sync {
     /// `Corrupted` if the bytes do not match their checksum or `label >= len`.
     fn row(&self, label: u32) -> Result<&[f32]>;
 
-    /// As [`row`](Self::row), for a few rows here and there: a source that keeps its resident memory within a budget copies the
-    /// row into `buffer` (`dim` components) once the budget is spent, rather than mapping more.
+    /// As [`row`](Self::row), for a few rows here and there: a source that keeps its memory within a budget copies the row into
+    /// `buffer` (`dim` components) rather than mapping it.
     ///
     /// # Errors
     /// As [`row`](Self::row).
