@@ -5,6 +5,8 @@ import {
   type Collection,
   type CollectionHandle,
   type Database,
+  type EmbeddingFunction,
+  type EmbeddingFunctionClass,
   EphemeralClient,
   type GetResult,
   type Include,
@@ -14,6 +16,8 @@ import {
   type QueryResult,
   type QueryRowResult,
   type ReadLevel,
+  registerEmbeddingFunction,
+  type SparseEmbeddingFunction,
   type Where,
   type WhereDocument,
 } from "../index.js";
@@ -74,5 +78,39 @@ describe("collections", () => {
   test("enumerations have Chroma's values", () => {
     expectTypeOf<`${IncludeEnum}`>().toEqualTypeOf<Include>();
     expectTypeOf<ReadLevel>().toEqualTypeOf<"index_and_wal" | "index_only" | "index_and_bounded_wal">();
+  });
+});
+
+describe("embedding functions written for the chromadb package", () => {
+  /** Stands for that package's client: another class, with private members of its own. */
+  class OtherClient {
+    private readonly apiClient = 1;
+    heartbeat(): number {
+      return this.apiClient;
+    }
+  }
+  interface OtherFunction {
+    generate(texts: string[]): Promise<number[][]>;
+    name?: string;
+    buildFromConfig?(config: Record<string, unknown>, client?: OtherClient): OtherFunction;
+  }
+  interface OtherSparseFunction {
+    generate(texts: string[]): Promise<{ indices: number[]; values: number[] }[]>;
+    buildFromConfig?(config: Record<string, unknown>, client?: OtherClient): OtherSparseFunction;
+  }
+  class OtherClass implements OtherFunction {
+    async generate(texts: string[]): Promise<number[][]> {
+      return texts.map(() => []);
+    }
+    static buildFromConfig(_config: Record<string, unknown>, _client?: OtherClient): OtherFunction {
+      return new OtherClass();
+    }
+  }
+
+  test("fit", () => {
+    expectTypeOf<OtherFunction>().toExtend<EmbeddingFunction>();
+    expectTypeOf<OtherSparseFunction>().toExtend<SparseEmbeddingFunction>();
+    expectTypeOf<typeof OtherClass>().toExtend<EmbeddingFunctionClass>();
+    expectTypeOf(registerEmbeddingFunction).toBeCallableWith("other", OtherClass);
   });
 });

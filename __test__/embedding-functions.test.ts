@@ -233,3 +233,16 @@ describe("collections", () => {
     expect(await collection.count()).toBe(0);
   });
 });
+
+describe("the name of a function", () => {
+  const described = (name: unknown): unknown =>
+    serializeEmbeddingFunction({ embeddingFunction: Object.defineProperty(new Lengths(), "name", { value: name }) });
+
+  test("may be a method", () => {
+    expect(described(() => "lengths")).toEqual({ type: "known", name: "lengths", config: { scale: 1 } });
+  });
+
+  test.each([[""], [7], [{}], [() => ""], [() => 7]])("that is %s cannot be remembered", (name) => {
+    expect(described(name)).toEqual({ type: "legacy" });
+  });
+});

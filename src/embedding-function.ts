@@ -50,15 +50,16 @@ export interface EmbeddingFunction {
   name?: string;
   /** Distance function that suits the vectors; new collections take it. */
   defaultSpace?(): EmbeddingFunctionSpace;
-  /** Distance functions that make sense with the vectors. */
+  /** Distance functions that make sense with the vectors. A collection may use another; nothing warns of it. */
   supportedSpaces?(): EmbeddingFunctionSpace[];
   /**
    * Builds a function from its configuration.
    *
    * @param config - What `getConfig` returned.
-   * @param client - The client that asks.
+   * @param client - The client that asks: a {@link ChromaClient}. Of type unknown so that functions written for the
+   *   `chromadb` package, which name its own class here, fit.
    */
-  buildFromConfig?(config: EmbeddingFunctionConfig, client?: ChromaClient): EmbeddingFunction;
+  buildFromConfig?(config: EmbeddingFunctionConfig, client?: unknown): EmbeddingFunction;
   /** What `buildFromConfig` needs to build the same function again. */
   getConfig?(): EmbeddingFunctionConfig;
   /**
@@ -97,9 +98,10 @@ export interface SparseEmbeddingFunction {
    * Builds a function from its configuration.
    *
    * @param config - What `getConfig` returned.
-   * @param client - The client that asks.
+   * @param client - The client that asks: a {@link ChromaClient}. Of type unknown so that functions written for the
+   *   `chromadb` package, which name its own class here, fit.
    */
-  buildFromConfig?(config: EmbeddingFunctionConfig, client?: ChromaClient): SparseEmbeddingFunction;
+  buildFromConfig?(config: EmbeddingFunctionConfig, client?: unknown): SparseEmbeddingFunction;
   /** What `buildFromConfig` needs to build the same function again. */
   getConfig?(): EmbeddingFunctionConfig;
   /**
@@ -126,9 +128,10 @@ export interface EmbeddingFunctionClass {
    * Builds a function from its configuration.
    *
    * @param config - What `getConfig` returned.
-   * @param client - The client that asks.
+   * @param client - The client that asks: a {@link ChromaClient}. Of type unknown so that functions written for the
+   *   `chromadb` package, which name its own class here, fit.
    */
-  buildFromConfig(config: EmbeddingFunctionConfig, client?: ChromaClient): EmbeddingFunction;
+  buildFromConfig(config: EmbeddingFunctionConfig, client?: unknown): EmbeddingFunction;
 }
 
 /** Class of a sparse embedding function, as it is registered. */
@@ -141,9 +144,10 @@ export interface SparseEmbeddingFunctionClass {
    * Builds a function from its configuration.
    *
    * @param config - What `getConfig` returned.
-   * @param client - The client that asks.
+   * @param client - The client that asks: a {@link ChromaClient}. Of type unknown so that functions written for the
+   *   `chromadb` package, which name its own class here, fit.
    */
-  buildFromConfig(config: EmbeddingFunctionConfig, client?: ChromaClient): SparseEmbeddingFunction;
+  buildFromConfig(config: EmbeddingFunctionConfig, client?: unknown): SparseEmbeddingFunction;
 }
 
 /** An embedding function of either kind. */
@@ -331,10 +335,14 @@ export async function getSparseEmbeddingFunction(
  */
 export function describeEmbeddingFunction(fn: AnyEmbeddingFunction | null | undefined): EmbeddingFunctionConfiguration {
   const fnClass = fn?.constructor as Partial<EmbeddingFunctionClass> | undefined;
-  if (!fn?.getConfig || !fn.name || !fnClass?.buildFromConfig) return { type: "legacy" };
+  if (!fn?.getConfig || !fnClass?.buildFromConfig) return { type: "legacy" };
+  // Untyped programs also write the name as a method, as Chroma's Python functions have it.
+  const given = fn.name as unknown;
+  const name = typeof given === "function" ? given.call(fn) : given;
+  if (typeof name !== "string" || name === "") return { type: "legacy" };
   const config = fn.getConfig();
   fn.validateConfig?.(config);
-  return { type: "known", name: fn.name, config };
+  return { type: "known", name, config };
 }
 
 /**
