@@ -40,6 +40,9 @@ describe("the stored configuration", () => {
     [{ hnsw: { ef_search: 1.5 } }, "configuration.hnsw.ef_search: expected a non-negative number, but got 1.5"],
     [{ hnsw: { ef_search: -1 } }, "configuration.hnsw.ef_search"],
     [{ hnsw: 7 }, "configuration.hnsw: expected an object"],
+    [{ spann: { nprobe: 7 } }, "configuration.spann: unknown field `nprobe`"],
+    [{ spann: { search_nprobe: "x" } }, "configuration.spann.search_nprobe: expected a non-negative number"],
+    [{ spann: 7 }, "configuration.spann: expected an object"],
   ])("refuses %j", (configuration, message) => {
     expect(() => settled(configuration)).toThrow(message);
     expect(() => settled(configuration)).toThrow("Failed to deserialize the JSON body into the target type");
@@ -49,6 +52,11 @@ describe("the stored configuration", () => {
     const metadata = { "hnsw:space": "cosine", "hnsw:M": 32, "hnsw:search_ef": 50, topic: "x" };
     expect(settled({}, metadata).hnsw).toEqual({ ...DEFAULTS, space: "cosine", max_neighbors: 32, ef_search: 50 });
     expect(settled({ hnsw: { ef_search: 9 } }, metadata).hnsw).toEqual({ ...DEFAULTS, ef_search: 9 });
+  });
+
+  test("does not look for HNSW parameters in the metadata of who asks for SPANN", () => {
+    expect(settled({ spann: { space: "ip" } }, { "hnsw:M": 32 }).hnsw).toEqual({ ...DEFAULTS, space: "ip" });
+    expect(settled({ spann: {} }, { "hnsw:space": "cosine", "hnsw:nonsense": 1 }).hnsw).toEqual(DEFAULTS);
   });
 
   test.each([{ "hnsw:nonsense": 1 }, { "hnsw:M": "x" }, { "hnsw:space": "x" }, { "hnsw:batch_size": 1 }])(
@@ -65,12 +73,20 @@ describe("a change of the configuration", () => {
   const current = settled({ hnsw: { space: "ip" } });
 
   test("sets what may change", () => {
-    expect(applyUpdate(current, { hnsw: { ef_search: 7, num_threads: 2 } }).hnsw).toEqual({
+    expect(applyUpdate(current, { hnsw: { ef_search: 7, num_threads: 2, batch_size: 9 } }).hnsw).toEqual({
       ...DEFAULTS,
       space: "ip",
       ef_search: 7,
+      num_threads: 2,
+      batch_size: 9,
     });
     expect(applyUpdate(current, { spann: { ef_search: 7 } })).toEqual(current);
+  });
+
+  test("refuses unknown parameters of SPANN", () => {
+    expect(() => applyUpdate(current, { spann: { nprobe: 7 } as never })).toThrow(
+      "new_configuration.spann: unknown field `nprobe`",
+    );
   });
 
   test.each(["space", "ef_construction", "nonsense"])("refuses %s", (field) => {

@@ -14,6 +14,7 @@ import {
   StringInvertedIndexConfig,
   VectorIndexConfig,
 } from "../index.js";
+import { openClient, temporaryPath } from "./support/folder.js";
 
 const off = { enabled: false, config: {} };
 const on = { enabled: true, config: {} };
@@ -188,6 +189,21 @@ describe("the schema of a collection", () => {
     expect(Object.keys(schema?.keys ?? {})).toContain("__proto__");
   });
 
+  test("reports changes of the configuration, also those that only the schema told before", async () => {
+    const path = temporaryPath();
+    const client = openClient(path);
+    const collection = await client.createCollection({ name: "changed", embeddingFunction: null });
+    await collection.modify({ configuration: { hnsw: { batch_size: 9, num_threads: 3, ef_search: 7 } } });
+    const found = await openClient(path).getCollection({ name: "changed" });
+    const changes = { batch_size: 9, num_threads: 3, ef_search: 7, max_neighbors: 16 };
+    for (const { configuration, schema } of [collection, found]) {
+      expect(configuration.hnsw).toMatchObject(changes);
+      expect(schema?.keys["#embedding"]?.floatList?.vectorIndex?.config.hnsw).toMatchObject(changes);
+    }
+    await found.add({ ids: ["a"], embeddings: [[1]] });
+    expect((await found.query({ queryEmbeddings: [[1]] })).ids).toEqual([["a"]]);
+  });
+
   test("refuses filters on indexes that are off", async () => {
     await using client = EphemeralClient();
     const schema = new Schema()
@@ -233,4 +249,33 @@ describe("the schema of a collection", () => {
       }),
     ).rejects.toThrow("Cannot set both collection config and schema simultaneously");
   });
+});
+
+test("JSON without configurations is read", async () => {
+  const index = { enabled: 1 };
+  const json = {
+    defaults: {
+      float_list: { vector_index: {} },
+      sparse_vector: { sparse_vector_index: {} },
+      int: { int_inverted_index: index },
+    },
+    keys: { k: { string: { string_inverted_index: {} } } },
+  };
+  const schema = await Schema.deserializeFromJSON(json as never);
+  expect(schema?.defaults.floatList?.vectorIndex).toMatchObject({ enabled: false, config: { space: null } });
+  expect(schema?.defaults.sparseVector?.sparseVectorIndex).toMatchObject({ enabled: false, config: { bm25: null } });
+  expect(schema?.defaults.intValue?.intInvertedIndex?.enabled).toBe(true);
+  expect(schema?.keys.k?.string?.stringInvertedIndex?.enabled).toBe(false);
+});
+
+test("unknown SPANN parameters of a schema are refused, known ones ignored", async () => {
+  await using client = EphemeralClient();
+  const schemaOf = (spann: Record<string, number | string>): Schema =>
+    new Schema().createIndex(new VectorIndexConfig({ space: "ip", spann }));
+  await expect(
+    client.createCollection({ name: "refused", embeddingFunction: null, schema: schemaOf({ nprobe: 1 }) }),
+  ).rejects.toThrow("schema.spann: unknown field `nprobe`");
+  const known = { search_nprobe: 8, search_rng_factor: 1.5, quantize: "none" };
+  const collection = await client.createCollection({ name: "taken", embeddingFunction: null, schema: schemaOf(known) });
+  expect(collection.configuration).toMatchObject({ hnsw: { space: "ip" }, spann: null });
 });

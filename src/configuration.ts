@@ -210,7 +210,7 @@ const REPORTED_DEFAULTS = {
   sync_threshold: 1000,
 };
 
-/** HNSW parameters that only the schema reports, with their defaults. */
+/** HNSW parameters that only the schema reports until they are modified, with their defaults. */
 const SCHEMA_DEFAULTS = { num_threads: availableParallelism(), batch_size: 100 };
 
 const CREATE_FIELDS = [...Object.keys(REPORTED_DEFAULTS), ...Object.keys(SCHEMA_DEFAULTS)];
@@ -228,12 +228,46 @@ const LEGACY_FIELDS = new Map([
   ["hnsw:batch_size", "batch_size"],
 ]);
 
+/** Parameters of SPANN in a configuration; but for the space, they are only checked. */
+const SPANN_FIELDS = [
+  "space",
+  "search_nprobe",
+  "write_nprobe",
+  "ef_construction",
+  "ef_search",
+  "max_neighbors",
+  "reassign_neighbor_count",
+  "split_threshold",
+  "merge_threshold",
+];
+
+/** Parameters of SPANN in a schema; they are only checked. */
+const SPANN_SCHEMA_FIELDS = [
+  ...SPANN_FIELDS.filter((field) => field !== "space"),
+  "center_drift_threshold",
+  "initial_lambda",
+  "nreplica_count",
+  "num_centers_to_merge_to",
+  "num_samples_kmeans",
+  "quantize",
+  "search_rng_epsilon",
+  "search_rng_factor",
+  "write_rng_epsilon",
+  "write_rng_factor",
+];
+
+const SPANN_UPDATE_FIELDS = ["search_nprobe", "ef_search"];
+
 type Parameters = Record<string, unknown>;
+
+/** Parameters that need not be whole numbers. */
+const FRACTIONS = /^(resize_factor|initial_lambda|center_drift_threshold|.*_rng_(epsilon|factor))$/;
 
 /** Whether a parameter has a value of its type. */
 function isParameter(field: string, value: unknown): boolean {
   if (field === "space") return typeof value === "string" && SPACES.includes(value);
-  if (field === "resize_factor") return typeof value === "number" && Number.isFinite(value);
+  if (field === "quantize") return typeof value === "string";
+  if (FRACTIONS.test(field)) return typeof value === "number" && Number.isFinite(value);
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
@@ -248,7 +282,8 @@ function givenParameters(where: string, given: unknown, fields: string[]): Param
     }
     if (value === null || value === undefined) continue;
     if (!isParameter(field, value)) {
-      const expected = field === "space" ? `one of ${SPACES.join(", ")}` : "a non-negative number";
+      const expected =
+        field === "space" ? `one of ${SPACES.join(", ")}` : field === "quantize" ? "a string" : "a non-negative number";
       throw unprocessable(`${where}.${field}: expected ${expected}, but got ${JSON.stringify(value)}`);
     }
     parameters[field] = value;
@@ -297,8 +332,12 @@ export function settle(
   route: string,
 ): StoredSettings {
   let given = givenParameters("configuration.hnsw", configuration.hnsw, CREATE_FIELDS);
-  if (configuration.spann) given = spaceOf("configuration.spann", configuration.spann);
-  const legacy = legacyParameters(metadata, route);
+  if (configuration.spann) {
+    const { space } = givenParameters("configuration.spann", configuration.spann, SPANN_FIELDS);
+    given = space === undefined ? {} : { space };
+  }
+  // The metadata's parameters are those of HNSW: who asks for SPANN does not mean them.
+  const legacy = configuration.spann ? {} : legacyParameters(metadata, route);
   if (isDefault(given)) given = { ...given, ...legacy };
 
   let ef = configuration.embedding_function ?? null;
@@ -338,12 +377,8 @@ function schemaParameters(asked: VectorConfigJson): Parameters {
   }
   const fields = CREATE_FIELDS.filter((field) => field !== "space");
   const parameters = givenParameters("schema.hnsw", asked.hnsw, fields);
-  return { ...parameters, ...spaceOf("schema", { space: asked.space ?? null }) };
-}
-
-/** The space alone: all that is kept of a SPANN configuration. */
-function spaceOf(where: string, given: { space?: unknown }): Parameters {
-  return givenParameters(where, { space: given.space ?? null }, ["space"]);
+  givenParameters("schema.spann", asked.spann, SPANN_SCHEMA_FIELDS);
+  return { ...parameters, ...givenParameters("schema", { space: asked.space }, ["space"]) };
 }
 
 /**
@@ -356,10 +391,10 @@ export function applyUpdate(
   update: StoredConfigurationUpdate,
 ): CollectionConfiguration {
   const changes = givenParameters("new_configuration.hnsw", update.hnsw, UPDATE_FIELDS);
-  const reported = Object.fromEntries(Object.entries(changes).filter(([field]) => field in REPORTED_DEFAULTS));
+  givenParameters("new_configuration.spann", update.spann, SPANN_UPDATE_FIELDS);
   return {
     ...current,
-    hnsw: { ...current.hnsw, ...reported },
+    hnsw: { ...current.hnsw, ...changes },
     spann: null,
     embedding_function: update.embedding_function ?? current.embedding_function ?? null,
   };

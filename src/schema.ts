@@ -33,7 +33,7 @@ import {
   VectorIndexConfig,
   VectorIndexType,
 } from "./index-config.js";
-import type { IndexJson, SchemaJson, ValueTypesJson, VectorConfigJson } from "./schema-json.js";
+import type { IndexJson, SchemaJson, SparseVectorConfigJson, ValueTypesJson, VectorConfigJson } from "./schema-json.js";
 
 /** Key under which a schema configures documents. */
 export const DOCUMENT_KEY = "#document";
@@ -218,10 +218,13 @@ export class Schema {
     if (json === null || json === undefined) return undefined;
     for (const valueTypes of [json.defaults, ...Object.values(json.keys ?? {})]) {
       // Registers what is named, so that the synchronous reading below finds it.
-      await getEmbeddingFunction({ client, efConfig: valueTypes?.float_list?.vector_index?.config.embedding_function });
+      await getEmbeddingFunction({
+        client,
+        efConfig: valueTypes?.float_list?.vector_index?.config?.embedding_function,
+      });
       await getSparseEmbeddingFunction(
         client,
-        valueTypes?.sparse_vector?.sparse_vector_index?.config.embedding_function,
+        valueTypes?.sparse_vector?.sparse_vector_index?.config?.embedding_function,
       );
     }
     return Schema.fromStoredJSON(json, client);
@@ -369,33 +372,41 @@ function valueTypesFromJson(json: ValueTypesJson, client: ChromaClient | undefin
   if (json.string) {
     const { fts_index: fts, string_inverted_index: inverted } = json.string;
     types.string = new StringValueType(
-      fts ? new FtsIndexType(fts.enabled, new FtsIndexConfig()) : null,
-      inverted ? new StringInvertedIndexType(inverted.enabled, new StringInvertedIndexConfig()) : null,
+      fts ? new FtsIndexType(Boolean(fts.enabled), new FtsIndexConfig()) : null,
+      inverted ? new StringInvertedIndexType(Boolean(inverted.enabled), new StringInvertedIndexConfig()) : null,
     );
   }
   const vector = json.float_list?.vector_index;
   if (vector) {
     types.floatList = new FloatListValueType(
-      new VectorIndexType(vector.enabled, vectorConfigFromJson(vector.config, client)),
+      new VectorIndexType(Boolean(vector.enabled), vectorConfigFromJson(vector.config ?? {}, client)),
     );
   }
   const sparse = json.sparse_vector?.sparse_vector_index;
   if (sparse) {
+    // JSON of another writer may leave the configuration out.
+    const json: SparseVectorConfigJson = sparse.config ?? {};
     const config = new SparseVectorIndexConfig({
-      embeddingFunction: registeredSparseEmbeddingFunction(sparse.config.embedding_function, client) ?? null,
-      sourceKey: sparse.config.source_key,
-      bm25: sparse.config.bm25,
+      embeddingFunction: registeredSparseEmbeddingFunction(json.embedding_function, client) ?? null,
+      sourceKey: json.source_key,
+      bm25: json.bm25,
     });
-    types.sparseVector = new SparseVectorValueType(new SparseVectorIndexType(sparse.enabled, config));
+    types.sparseVector = new SparseVectorValueType(new SparseVectorIndexType(Boolean(sparse.enabled), config));
   }
   const int = json.int?.int_inverted_index;
-  if (int) types.intValue = new IntValueType(new IntInvertedIndexType(int.enabled, new IntInvertedIndexConfig()));
+  if (int) {
+    types.intValue = new IntValueType(new IntInvertedIndexType(Boolean(int.enabled), new IntInvertedIndexConfig()));
+  }
   const float = json.float?.float_inverted_index;
   if (float) {
-    types.floatValue = new FloatValueType(new FloatInvertedIndexType(float.enabled, new FloatInvertedIndexConfig()));
+    types.floatValue = new FloatValueType(
+      new FloatInvertedIndexType(Boolean(float.enabled), new FloatInvertedIndexConfig()),
+    );
   }
   const bool = json.bool?.bool_inverted_index;
-  if (bool) types.boolean = new BoolValueType(new BoolInvertedIndexType(bool.enabled, new BoolInvertedIndexConfig()));
+  if (bool) {
+    types.boolean = new BoolValueType(new BoolInvertedIndexType(Boolean(bool.enabled), new BoolInvertedIndexConfig()));
+  }
   return types;
 }
 
