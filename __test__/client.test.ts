@@ -50,7 +50,7 @@ describe("making a client", () => {
     expect(() => new PersistentClient({ path: "./db", ...(options as object) })).toThrow(message);
   });
 
-  test("takes file URLs, and tenant and database from the environment where they are empty", async () => {
+  test("takes file URLs", async () => {
     const path = temporaryPath();
     const client = openClient(path);
     await client.createCollection({ name: "here", embeddingFunction: null });
@@ -58,9 +58,25 @@ describe("making a client", () => {
     const same = new PersistentClient({ path: pathToFileURL(path) });
     expect(await same.countCollections()).toBe(1);
     await same.close();
-    process.env.CHROMA_DATABASE = "from_environment";
-    expect(new PersistentClient({ path, database: "" }).database).toBe("from_environment");
-    delete process.env.CHROMA_DATABASE;
+  });
+
+  test("takes tenant and database from the environment only where they are given and empty", () => {
+    const path = temporaryPath();
+    process.env.CHROMA_TENANT = "their_tenant";
+    process.env.CHROMA_DATABASE = "their_database";
+    try {
+      expect(new PersistentClient({ path, tenant: "", database: "" })).toMatchObject({
+        tenant: "their_tenant",
+        database: "their_database",
+      });
+      expect(new PersistentClient({ path })).toMatchObject({ tenant: "default_tenant", database: "default_database" });
+      expect(EphemeralClient()).toMatchObject({ tenant: "default_tenant", database: "default_database" });
+      expect(EphemeralClient({ database: "mine" }).database).toBe("mine");
+    } finally {
+      delete process.env.CHROMA_TENANT;
+      delete process.env.CHROMA_DATABASE;
+    }
+    expect(new PersistentClient({ path, tenant: "", database: "" }).tenant).toBe("default_tenant");
   });
 });
 
@@ -106,6 +122,7 @@ describe("a client", () => {
     expect(listed.map((c) => c.name).sort()).toEqual(["one", "two"]);
     expect(listed.map((c) => c.id)).toEqual(listed.map((c) => c.id).sort());
     expect(await client.listCollections({ limit: 1, offset: 1 })).toMatchObject([{ id: listed[1]?.id }]);
+    expect(await client.listCollections({ limit: null, offset: null })).toHaveLength(2);
     expect(await client.listCollections({ offset: Number.MAX_SAFE_INTEGER })).toEqual([]);
 
     await client.deleteCollection({ name: "one" });
@@ -141,7 +158,7 @@ describe("a client", () => {
       name: "ChromaClientError",
       message: "Bad request to collections/not-a-uuid with status: Collection ID is not a valid UUIDv4",
     });
-    await expect(client.getCollectionByCrn("t:d:c")).rejects.toMatchObject({ name: "ChromaClientError" });
+    await expect(client.getCollectionByCrn("t:d:c")).rejects.toMatchObject({ name: "ChromaServerError" });
   });
 
   test("get or create keeps what exists as it is", async () => {
@@ -160,7 +177,11 @@ describe("a client", () => {
     [{ name: "x" }, "Validation error: name: Expected a name containing 3-512 characters"],
     [{ name: "abc", metadata: {} }, "Metadata cannot be empty"],
     [{ name: "abc", metadata: { a: null } }, "Metadata cannot be empty"],
+    [{ name: "abc", metadata: { "#a": 1 } }, "Metadata key cannot start with '#' or '$': #a"],
+    [{ name: "abc", metadata: { a: 1, $b: 1 } }, "Metadata key cannot start with '#' or '$': $b"],
+    [{ name: "abc", metadata: { "": 1 } }, "Metadata key cannot start with '#' or '$': "],
     [{ name: "abc", configuration: { hnsw: { M: 1 } } }, "unknown field `M`"],
+    [{ name: "abc", configuration: { spann: { M: 1 } } }, "unknown field `M`"],
   ])("refuses to create %j", async (args, message) => {
     await using client = EphemeralClient();
     await expect(client.createCollection({ embeddingFunction: null, ...(args as { name: string }) })).rejects.toThrow(
@@ -313,6 +334,8 @@ describe("the admin client", () => {
       id: "00000000-0000-0000-0000-000000000000",
     });
 
+    expect(await admin.listDatabases({ tenant: "tenant", limit: null, offset: null })).toHaveLength(2);
+
     await admin.deleteDatabase({ name: "one", tenant: "tenant" });
     await expect(admin.getDatabase({ name: "one", tenant: "tenant" })).rejects.toMatchObject({
       name: "ChromaNotFoundError",
@@ -338,6 +361,39 @@ describe("the admin client", () => {
     await expect(there.createCollection({ name: "new", embeddingFunction: null })).rejects.toThrow(
       "Database [other] does not exist",
     );
+  });
+
+  test("refuses arguments that are no names", async () => {
+    await using client = EphemeralClient();
+    const admin = new AdminClient(client);
+    const one = { name: 1, tenant: "default_tenant" } as never;
+    const nobody = { name: "default_database" } as never;
+    const outcomes = await Promise.allSettled([
+      ...[one, nobody].flatMap((args) => [
+        admin.createDatabase(args),
+        admin.getDatabase(args),
+        admin.deleteDatabase(args),
+      ]),
+      admin.listDatabases({} as never),
+      admin.createTenant({} as never),
+      admin.getTenant({ name: null } as never),
+    ]);
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({
+        status: "rejected",
+        reason: {
+          name: "ChromaValueError",
+          message: expect.stringMatching(/^Expected '(name|tenant)' to be a string/),
+        },
+      });
+    }
+    const short = { name: "db", tenant: "default_tenant" };
+    for (const call of [admin.createDatabase(short), admin.getDatabase(short), admin.deleteDatabase(short)]) {
+      await expect(call).rejects.toMatchObject({
+        name: "ChromaClientError",
+        message: expect.stringContaining("database name must be at least 3 characters"),
+      });
+    }
   });
 
   test("needs a folder or a client", () => {

@@ -124,6 +124,47 @@ describe("calls at the same time", () => {
     expect(found[7]).toBe("updated");
   });
 
+  test("take null for no limit and no offset", async () => {
+    const collection = await make();
+    await collection.add({
+      ids: ["a", "b"],
+      embeddings: [
+        [1, 1],
+        [2, 2],
+      ],
+    });
+    expect((await collection.get({ limit: null, offset: null })).ids).toEqual(["a", "b"]);
+  });
+
+  test("of an embedding function that writes to its own collection do not wait for one another", async () => {
+    const collection = await make();
+    collection.embeddingFunction = {
+      generate: async (texts) => {
+        await collection.upsert({ ids: ["log"], embeddings: [[0, 0]], documents: [`embedded ${texts[0]}`] });
+        return texts.map(() => [1, 1]);
+      },
+    };
+    await collection.add({ ids: ["a"], documents: ["text"] });
+    expect((await collection.get()).documents).toEqual(["embedded text", "text"]);
+  });
+
+  test("are not held up by an embedding function that does not answer", async () => {
+    const collection = await make();
+    let answer = (_embeddings: number[][]): void => {};
+    collection.embeddingFunction = {
+      generate: () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+    };
+    const hanging = collection.add({ ids: ["late"], documents: ["text"] });
+    await collection.add({ ids: ["a"], embeddings: [[1, 1]] });
+    await collection.delete({ ids: ["a"] });
+    answer([[1, 1]]);
+    await hanging;
+    expect((await collection.get()).ids).toEqual(["late"]);
+  });
+
   test("reads go on beside writes and see whole batches", async () => {
     const collection = await make();
     await collection.add({ ids: ["first"], embeddings: [[0, 0]], metadatas: [{ batch: -1 }] });
@@ -476,7 +517,20 @@ describe("modify", () => {
 
 test("what is not offered yet says so", async () => {
   const collection = await make();
-  await expect(collection.search({})).rejects.toThrow("search() is not implemented yet in ferrochrome");
-  await expect(collection.fork({ name: "copy" })).rejects.toThrow("fork() is not implemented yet in ferrochrome");
-  await expect(collection.forkCount()).rejects.toThrow("forkCount() is not implemented yet in ferrochrome");
+  await expect(collection.search([])).rejects.toMatchObject({
+    name: "ChromaValueError",
+    message: "At least one search payload must be provided.",
+  });
+  await expect(collection.search({})).rejects.toMatchObject({
+    name: "ChromaServerError",
+    message: "search() is not implemented yet in ferrochrome",
+  });
+  await expect(collection.fork({ name: "copy" })).rejects.toMatchObject({
+    name: "ChromaServerError",
+    message: "fork() is not implemented yet in ferrochrome",
+  });
+  await expect(collection.forkCount()).rejects.toMatchObject({
+    name: "ChromaServerError",
+    message: "forkCount() is not implemented yet in ferrochrome",
+  });
 });

@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { Worker } from "node:worker_threads";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type ChromaClient, type Collection, EphemeralClient, PersistentClient } from "../index.js";
 import { runNode } from "./support/child.js";
 import { openClient, temporaryPath } from "./support/folder.js";
@@ -37,6 +37,45 @@ describe("a closed client", () => {
     const client = new PersistentClient({ path: temporaryPath() });
     await client.close();
     await expect(client.heartbeat()).rejects.toMatchObject({ name: "DatabaseClosedError" });
+  });
+
+  test("has done what was asked for before", async () => {
+    const path = temporaryPath();
+    const client = new PersistentClient({ path });
+    const slow = { generate: async (texts: string[]) => texts.map(() => [1]) };
+    const generate = vi.spyOn(slow, "generate").mockImplementation(async (texts) => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return texts.map(() => [1]);
+    });
+    const collection = await client.createCollection({ name: "records", embeddingFunction: slow });
+    const ids = Array.from({ length: 3_000 }, (_, i) => `${i}`);
+    const writes = [
+      collection.add({ ids, embeddings: ids.map(() => [1]), documents: ids }),
+      collection.add({ ids: ["embedded"], documents: ["slowly"] }),
+      collection.delete({ ids: ["7"] }),
+      collection.modify({ metadata: { changed: true } }),
+      client.createCollection({ name: "late", embeddingFunction: null }),
+      client.collection(collection.id).upsert({ ids: ["by handle"], embeddings: [[2]] }),
+    ];
+    await client.close();
+    await Promise.all(writes);
+    expect(generate).toHaveBeenCalledOnce();
+    await expect(collection.add({ ids: ["after"], embeddings: [[1]] })).rejects.toMatchObject({ code: "CLOSED" });
+
+    const again = openClient(path);
+    const found = await again.getCollection({ name: "records" });
+    expect(found.metadata).toEqual({ changed: true });
+    expect(await found.count()).toBe(3_001);
+    expect((await found.get({ ids: ["7", "embedded", "by handle"] })).ids.sort()).toEqual(["by handle", "embedded"]);
+    expect(await again.countCollections()).toBe(2);
+  });
+
+  test("closes although a write before failed", async () => {
+    const client = EphemeralClient();
+    const collection = await collectionOf(client);
+    const failing = expect(collection.add({ ids: ["a"], documents: ["no function"] })).rejects.toThrow();
+    await client.close();
+    await failing;
   });
 
   test("closes with using", async () => {

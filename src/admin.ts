@@ -1,7 +1,7 @@
 import { ChromaClient } from "./client.js";
 import { DatabaseHandle, type DatabaseOptions } from "./database.js";
 import { ChromaValueError } from "./errors.js";
-import { validateName, validateTenantName } from "./names.js";
+import { validateDatabaseName, validateName, validateTenantName } from "./names.js";
 import { toU32 } from "./native.js";
 import type { Database } from "./types.js";
 import { validateCount } from "./validate.js";
@@ -17,9 +17,9 @@ export interface ListDatabasesArgs {
   /** Tenant whose databases are listed. */
   tenant: string;
   /** Most databases. Default 100. */
-  limit?: number | undefined;
+  limit?: number | null | undefined;
   /** Databases to skip. Default 0. */
-  offset?: number | undefined;
+  offset?: number | null | undefined;
 }
 
 /**
@@ -56,7 +56,10 @@ export class AdminClient {
    * @throws ChromaUniqueError when the tenant has one of that name.
    */
   async createDatabase({ name, tenant }: { name: string; tenant: string }): Promise<void> {
+    requireString("name", name);
+    requireString("tenant", tenant);
     const route = `tenants/${tenant}/databases`;
+    validateDatabaseName(name, route);
     validateName(name, route);
     await this.handle.call(route, (native) => native.createDatabase(tenant, name));
   }
@@ -69,7 +72,7 @@ export class AdminClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async getDatabase({ name, tenant }: { name: string; tenant: string }): Promise<Database> {
-    const route = `tenants/${tenant}/databases/${name}`;
+    const route = databaseRoute(name, tenant);
     return JSON.parse(await this.handle.call(route, (native) => native.getDatabase(tenant, name)));
   }
 
@@ -80,7 +83,7 @@ export class AdminClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async deleteDatabase({ name, tenant }: { name: string; tenant: string }): Promise<void> {
-    await this.handle.call(`tenants/${tenant}/databases/${name}`, (native) => native.deleteDatabase(tenant, name));
+    await this.handle.call(databaseRoute(name, tenant), (native) => native.deleteDatabase(tenant, name));
   }
 
   /**
@@ -90,7 +93,10 @@ export class AdminClient {
    * @returns The databases.
    */
   async listDatabases(args: ListDatabasesArgs): Promise<Database[]> {
-    const { tenant, limit = 100, offset = 0 } = args;
+    const { tenant } = args;
+    const limit = args.limit ?? 100;
+    const offset = args.offset ?? 0;
+    requireString("tenant", tenant);
     validateCount("limit", limit);
     validateCount("offset", offset);
     const route = `tenants/${tenant}/databases`;
@@ -106,6 +112,7 @@ export class AdminClient {
    * @throws ChromaUniqueError when there is one of that name.
    */
   async createTenant({ name }: { name: string }): Promise<void> {
+    requireString("name", name);
     validateTenantName(name, "tenants");
     await this.handle.call("tenants", (native) => native.createTenant(name));
   }
@@ -118,6 +125,7 @@ export class AdminClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async getTenant({ name }: { name: string }): Promise<string> {
+    requireString("name", name);
     return JSON.parse(await this.handle.call(`tenants/${name}`, (native) => native.getTenant(name))).name;
   }
 
@@ -130,4 +138,19 @@ export class AdminClient {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function requireString(argument: string, value: unknown): void {
+  if (typeof value !== "string") {
+    throw new ChromaValueError(`Expected '${argument}' to be a string, but got ${typeof value}`);
+  }
+}
+
+/** Where a database is, its name and its tenant's checked. */
+function databaseRoute(name: string, tenant: string): string {
+  requireString("name", name);
+  requireString("tenant", tenant);
+  const route = `tenants/${tenant}/databases/${name}`;
+  validateDatabaseName(name, route);
+  return route;
 }

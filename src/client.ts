@@ -8,10 +8,10 @@ import {
 } from "./configuration.js";
 import { DatabaseHandle, type DatabaseOptions } from "./database.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
-import { ChromaClientError, ChromaValueError } from "./errors.js";
+import { ChromaServerError, ChromaValueError } from "./errors.js";
 import { type CollectionJson, encodableMetadata, LocalCollection, MAX_BATCH_SIZE } from "./local-collection.js";
 import { validateName } from "./names.js";
-import { buildInfo, toU32 } from "./native.js";
+import { buildInfo, type NativeDatabase, toError, toU32 } from "./native.js";
 import type { Schema } from "./schema.js";
 import type { CollectionMetadata, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 import { validateCount, validateMetadata } from "./validate.js";
@@ -108,13 +108,14 @@ export class ChromaClient {
    * @throws ChromaValueError when a server is asked for instead: a URL, `host`, `port` or `ssl`.
    */
   constructor(args: ChromaClientArgs = {}) {
-    const { path, tenant, database, host, port, ssl } = args;
+    const { path, tenant = DEFAULT_TENANT, database = DEFAULT_DATABASE, host, port, ssl } = args;
     if (path === undefined || host !== undefined || port !== undefined || ssl !== undefined) {
       throw new ChromaValueError(
         'ferrochrome runs in process and speaks to no server: give `path`, the folder of a database, or use EphemeralClient() for one in memory. For a server, use the "chromadb" package',
       );
     }
     this.handle = new DatabaseHandle(path, args);
+    // As in Chroma, the environment counts only where an empty name was given.
     this.currentTenant = tenant || process.env.CHROMA_TENANT || DEFAULT_TENANT;
     this.currentDatabase = database || process.env.CHROMA_DATABASE || DEFAULT_DATABASE;
   }
@@ -226,8 +227,11 @@ export class ChromaClient {
    * @param args - Which page; default the first 100.
    * @returns The collections.
    */
-  async listCollections(args: { limit?: number | undefined; offset?: number | undefined } = {}): Promise<Collection[]> {
-    const { limit = 100, offset = 0 } = args;
+  async listCollections(
+    args: { limit?: number | null | undefined; offset?: number | null | undefined } = {},
+  ): Promise<Collection[]> {
+    const limit = args.limit ?? 100;
+    const offset = args.offset ?? 0;
     validateCount("limit", limit);
     validateCount("offset", offset);
     const text = await this.handle.call("collections", (native) =>
@@ -295,7 +299,7 @@ export class ChromaClient {
    * @param _crn - A resource name.
    */
   async getCollectionByCrn(_crn: string): Promise<Collection> {
-    throw new ChromaClientError(
+    throw new ChromaServerError(
       "getCollectionByCrn() is for Chroma Cloud only; use getCollection() or getCollectionById()",
     );
   }
@@ -344,7 +348,8 @@ export class ChromaClient {
 
   /**
    * Closes the database for this client; when it is the last one in the process, everything is written out and the folder is
-   * free for other processes. Calls made after this reject with {@link DatabaseClosedError}. Not in Chroma.
+   * free for other processes. Waits for the changes asked for before, also for their embedding functions. Calls made after
+   * this reject with {@link DatabaseClosedError}. Not in Chroma.
    */
   async close(): Promise<void> {
     await this.handle.close();
@@ -372,7 +377,15 @@ export class ChromaClient {
     });
   }
 
-  private async create(args: CreateCollectionArgs, getOrCreate: boolean): Promise<Collection> {
+  private create(args: CreateCollectionArgs, getOrCreate: boolean): Promise<Collection> {
+    return this.handle.beforeClosing((open) => this.createWith(open, args, getOrCreate));
+  }
+
+  private async createWith(
+    open: () => Promise<NativeDatabase>,
+    args: CreateCollectionArgs,
+    getOrCreate: boolean,
+  ): Promise<Collection> {
     const { name, metadata, schema, embeddingFunction } = args;
     const route = "collections";
     const asked: CollectionConfiguration = await processCreateCollectionConfig(args);
@@ -389,7 +402,13 @@ export class ChromaClient {
       schema: settings.schema,
       get_or_create: getOrCreate,
     });
-    const text = await this.handle.call(route, (native) => native.createCollection(request));
+    const native = await open();
+    let text: string;
+    try {
+      text = await native.createCollection(request);
+    } catch (failure) {
+      throw toError(failure, route);
+    }
     return this.collectionOf(JSON.parse(text), embeddingFunction ?? args.configuration?.embeddingFunction);
   }
 }

@@ -37,9 +37,9 @@ export interface GetArgs {
   /** Only records whose metadata match. */
   where?: Where | undefined;
   /** Most records. Default: all. */
-  limit?: number | undefined;
+  limit?: number | null | undefined;
   /** Records to skip. Default 0. */
-  offset?: number | undefined;
+  offset?: number | null | undefined;
   /** Only records whose documents match. */
   whereDocument?: WhereDocument | undefined;
   /** Columns of the result. Default documents and metadatas. */
@@ -105,8 +105,9 @@ export interface ModifyArgs {
 /**
  * A collection: records of id, vector, metadata, document and URI.
  *
- * Writes are atomic per call, applied in the order of the calls, and visible to the next read. All methods reject with {@link ChromaNotFoundError} once the
- * collection was deleted.
+ * Writes are atomic per call, applied in the order of the calls, and visible to the next read; a write whose documents must
+ * be embedded takes its place in that order when its vectors are there. All methods reject with {@link ChromaNotFoundError}
+ * once the collection was deleted.
  */
 export interface Collection {
   /** Tenant of the collection. */

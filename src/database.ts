@@ -87,6 +87,8 @@ export class DatabaseHandle {
   private readonly options: string;
   private opening: Promise<NativeDatabase> | undefined;
   private closing: Promise<void> | undefined;
+  /** What closing waits for. */
+  private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(path: string | URL | null, options: DatabaseOptions) {
     this.path = path === null ? null : resolvePath(path);
@@ -95,7 +97,25 @@ export class DatabaseHandle {
 
   /** Opens the database if it is not open yet. A failure is not remembered: the next call tries again. */
   open(): Promise<NativeDatabase> {
-    if (this.closing !== undefined) return Promise.reject(this.closedError());
+    return this.beforeClosing((open) => open());
+  }
+
+  /**
+   * Does what must be finished before the database closes. `work` may open the database although closing was asked for
+   * meanwhile.
+   */
+  async beforeClosing<T>(work: (open: () => Promise<NativeDatabase>) => Promise<T>): Promise<T> {
+    if (this.closing !== undefined) throw this.closedError();
+    const done = work(() => this.native());
+    this.underWay.add(done);
+    try {
+      return await done;
+    } finally {
+      this.underWay.delete(done);
+    }
+  }
+
+  private native(): Promise<NativeDatabase> {
     if (this.opening === undefined) {
       this.opening = this.openNative();
       this.opening.catch(() => {
@@ -114,13 +134,15 @@ export class DatabaseHandle {
   }
 
   /** Calls native code, opening the database before if need be. */
-  async call<T>(route: string, use: (native: NativeDatabase) => T | Promise<T>): Promise<T> {
-    const native = await this.open();
-    try {
-      return await use(native);
-    } catch (failure) {
-      throw toError(failure, route);
-    }
+  call<T>(route: string, use: (native: NativeDatabase) => T | Promise<T>): Promise<T> {
+    return this.beforeClosing(async (open) => {
+      const native = await open();
+      try {
+        return await use(native);
+      } catch (failure) {
+        throw toError(failure, route);
+      }
+    });
   }
 
   /** Whether the database was closed. */
@@ -128,13 +150,14 @@ export class DatabaseHandle {
     return this.closing !== undefined;
   }
 
-  /** Closes the database. Further calls wait for the same. */
+  /** Closes the database when what is under way is done. Further calls wait for the same. */
   close(): Promise<void> {
     this.closing ??= this.closeNative();
     return this.closing;
   }
 
   private async closeNative(): Promise<void> {
+    await Promise.allSettled(this.underWay);
     const native = await this.opening?.catch(() => undefined);
     try {
       await native?.close();

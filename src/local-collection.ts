@@ -9,10 +9,10 @@ import {
 import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
 import { type PackedEmbeddings, packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
-import { badRequest, ChromaClientError, ChromaValueError } from "./errors.js";
+import { badRequest, ChromaServerError, ChromaValueError } from "./errors.js";
 import { inSlices } from "./event-loop.js";
 import { validateName } from "./names.js";
-import { binding, type NativeCollection, type NativeReply, toError } from "./native.js";
+import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
 import { encodeRecords, storedMetadata } from "./records.js";
 import { GetResult, QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
@@ -64,6 +64,8 @@ export interface LocalCollectionArgs {
   json: CollectionJson;
   embeddingFunction?: EmbeddingFunction | undefined;
 }
+
+type WriteKind = "add" | "update" | "upsert";
 
 /** Where a collection's embedding function is: not looked for yet, or found or not among those registered. */
 type Lookup<T> = { value: T | undefined } | undefined;
@@ -159,7 +161,14 @@ export class LocalCollection implements Collection {
     validateCount("limit", limit);
     validateCount("offset", offset);
 
-    const request = JSON.stringify({ ids, where, where_document: whereDocument, limit, offset, include });
+    const request = JSON.stringify({
+      ids,
+      where,
+      where_document: whereDocument,
+      limit: limit ?? undefined,
+      offset: offset ?? undefined,
+      include,
+    });
     const native = this.openNative() ?? (await this.connect());
     let reply: NativeReply;
     try {
@@ -240,7 +249,14 @@ export class LocalCollection implements Collection {
     });
   }
 
-  async modify({ name, metadata, configuration }: ModifyArgs): Promise<void> {
+  modify(args: ModifyArgs): Promise<void> {
+    return this.handle.beforeClosing((open) => this.modifyWith(open, args));
+  }
+
+  private async modifyWith(
+    open: () => Promise<NativeDatabase>,
+    { name, metadata, configuration }: ModifyArgs,
+  ): Promise<void> {
     const route = this.route("modify");
     if (name) validateName(name, route, "new_name");
     if (metadata) validateMetadata(metadata);
@@ -255,21 +271,18 @@ export class LocalCollection implements Collection {
         client: this.client,
       }));
     let newConfiguration: CollectionConfiguration | undefined;
-    await this.handle.call(route, async (native) => {
+    const native = await open();
+    try {
       if (change) {
         // Another client may have changed the stored configuration since this object was made.
         const stored: CollectionJson = JSON.parse(await native.getCollectionById(this.id));
         newConfiguration = applyUpdate(stored.configuration_json, change.updateConfiguration);
       }
-      await native.updateCollection(
-        this.id,
-        JSON.stringify({
-          new_name: name || undefined,
-          new_metadata: newMetadata,
-          new_configuration: newConfiguration,
-        }),
-      );
-    });
+      const patch = { new_name: name || undefined, new_metadata: newMetadata, new_configuration: newConfiguration };
+      await native.updateCollection(this.id, JSON.stringify(patch));
+    } catch (failure) {
+      throw toError(failure, route);
+    }
     if (name) this.name = name;
     if (metadata) this.metadata = metadata;
     if (change?.updateEmbeddingFunction) this.foundFunction = change.updateEmbeddingFunction;
@@ -291,7 +304,9 @@ export class LocalCollection implements Collection {
       throw new Error("limit can only be specified when a where or whereDocument clause is provided");
     }
     const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
-    const deleted = await this.inCallOrder("delete", async () => (native) => native.delete(request));
+    const deleted = await this.handle.beforeClosing((open) =>
+      this.inCallOrder("delete", open, async () => (native) => native.delete(request)),
+    );
     return { deleted };
   }
 
@@ -303,7 +318,10 @@ export class LocalCollection implements Collection {
     throw notImplemented("forkCount()");
   }
 
-  async search(_searches: unknown, _options?: { readLevel?: ReadLevel | undefined }): Promise<never> {
+  async search(searches: unknown, _options?: { readLevel?: ReadLevel | undefined }): Promise<never> {
+    if (Array.isArray(searches) && searches.length === 0) {
+      throw new ChromaValueError("At least one search payload must be provided.");
+    }
     throw notImplemented("search()");
   }
 
@@ -342,17 +360,19 @@ export class LocalCollection implements Collection {
 
   /**
    * Prepares a change and hands it to native code, which applies changes in the order in which it gets them: that of the
-   * calls, although one takes longer to prepare than another.
+   * calls of this method, although one takes longer to prepare than another.
    */
   private async inCallOrder<T>(
     operation: string,
+    open: () => Promise<NativeDatabase>,
     prepare: () => Promise<(native: NativeCollection) => Promise<T>>,
   ): Promise<T> {
     const previous = this.lastChange;
     const prepared = prepare();
     const submitted = (async () => {
       const submit = await prepared;
-      const native = this.openNative() ?? (await this.connect());
+      this.native ??= await (await open()).openCollection(this.id);
+      const { native } = this;
       await previous;
       return { done: submit(native) };
     })();
@@ -366,40 +386,40 @@ export class LocalCollection implements Collection {
     }
   }
 
-  private async write(kind: "add" | "update" | "upsert", args: WriteArgs): Promise<void> {
-    await this.inCallOrder(kind, async () => {
-      const { records, packed } = await this.prepareWrite(kind, args);
-      return (native) => native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
+  private write(kind: WriteKind, args: WriteArgs): Promise<void> {
+    return this.handle.beforeClosing(async (open) => {
+      const recordSet: RecordSet = {
+        ids: args.ids,
+        embeddings: args.embeddings ?? undefined,
+        documents: args.documents ?? undefined,
+        metadatas: args.metadatas ?? undefined,
+        uris: args.uris ?? undefined,
+      };
+      let { dimension } = args;
+      const embeds = !recordSet.embeddings && Boolean(recordSet.documents);
+      if (embeds) {
+        // Its place among the changes is taken only afterwards: an embedding function may itself write to the collection,
+        // and one that never answers holds up nobody else.
+        await validateWrite(kind, recordSet, dimension);
+        recordSet.embeddings = await this.embed(recordSet.documents ?? [], false);
+        dimension = undefined;
+      }
+      await this.inCallOrder(kind, open, async () => {
+        if (!embeds) await validateWrite(kind, recordSet, dimension);
+        const packed = await this.packWrite(kind, recordSet, dimension);
+        const records = await encodeRecords(recordSet);
+        return (native) => native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
+      });
     });
   }
 
-  private async prepareWrite(
-    kind: "add" | "update" | "upsert",
-    args: WriteArgs,
-  ): Promise<{ records: string; packed: PackedEmbeddings | undefined }> {
-    const recordSet: RecordSet = {
-      ids: args.ids,
-      embeddings: args.embeddings ?? undefined,
-      documents: args.documents ?? undefined,
-      metadatas: args.metadatas ?? undefined,
-      uris: args.uris ?? undefined,
-    };
-    let { dimension } = args;
-    validateRecordSetLengths(recordSet, dimension);
-    for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
-      for (const check of checks) await inSlices(recordSet.ids.length, check);
-    }
-    validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
-
-    let { embeddings } = recordSet;
-    if (!embeddings && recordSet.documents) {
-      embeddings = await this.embed(recordSet.documents, false);
-      dimension = undefined;
-    }
-    const { ids } = recordSet;
+  private async packWrite(
+    kind: WriteKind,
+    { ids, embeddings }: RecordSet,
+    dimension: number | undefined,
+  ): Promise<PackedEmbeddings | undefined> {
     const rowName = (row: number): string => `the embedding of id '${ids[row]}' (index ${row})`;
-    const packed = embeddings && (await packEmbeddings(embeddings, dimension, { route: this.route(kind), rowName }));
-    return { records: await encodeRecords(recordSet), packed };
+    return embeddings && packEmbeddings(embeddings, dimension, { route: this.route(kind), rowName });
   }
 
   private async embed(texts: string[], isQuery: boolean): Promise<number[][]> {
@@ -425,17 +445,30 @@ export class LocalCollection implements Collection {
   }
 }
 
-/** Metadata of a collection in their stored form; at least one key must be left. */
+/** Metadata of a collection in their stored form; at least one key must be left, and none may be reserved. */
 export function encodableMetadata(metadata: CollectionMetadata, route: string): CollectionMetadata {
   const stored = storedMetadata(metadata);
   if (Object.keys(stored).length === 0) throw badRequest(route, "Metadata cannot be empty");
+  for (const key of Object.keys(stored)) {
+    if (key === "" || key.startsWith("#") || key.startsWith("$")) {
+      throw badRequest(route, `Metadata key cannot start with '#' or '$': ${key}`);
+    }
+  }
   return stored;
+}
+
+async function validateWrite(kind: WriteKind, recordSet: RecordSet, dimension: number | undefined): Promise<void> {
+  validateRecordSetLengths(recordSet, dimension);
+  for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
+    for (const check of checks) await inSlices(recordSet.ids.length, check);
+  }
+  validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
 }
 
 function ignore(): void {}
 
-function notImplemented(what: string): ChromaClientError {
-  return new ChromaClientError(`${what} is not implemented yet in ferrochrome`);
+function notImplemented(what: string): ChromaServerError {
+  return new ChromaServerError(`${what} is not implemented yet in ferrochrome`);
 }
 
 function queryName(row: number): string {

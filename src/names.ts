@@ -52,3 +52,12 @@ export function validateTenantName(name: unknown, route: string): asserts name i
     throw badRequest(route, "tenant name must be at least 3 characters");
   }
 }
+
+/**
+ * Checks the name of a database that is asked for: at least 3 characters.
+ *
+ * @throws ChromaClientError when it is shorter.
+ */
+export function validateDatabaseName(name: string, route: string): void {
+  if (name.length < 3) throw badRequest(route, "database name must be at least 3 characters");
+}

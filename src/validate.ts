@@ -448,8 +448,8 @@ export function validateNResults(nResults: number): void {
 }
 
 /** Checks `limit` and `offset`. */
-export function validateCount(name: string, value: number | undefined): void {
-  if (value !== undefined && (!Number.isSafeInteger(value) || value < 0)) {
+export function validateCount(name: string, value: number | null | undefined): void {
+  if (value !== undefined && value !== null && (!Number.isSafeInteger(value) || value < 0)) {
     throw new ChromaValueError(`Expected '${name}' to be a non-negative integer, but got ${describe(value)}`);
   }
 }
