@@ -509,6 +509,12 @@ describe("modify", () => {
     await expect(collection.modify({ name: "two" })).rejects.toMatchObject({ name: "ChromaUniqueError" });
     await expect(collection.modify({ name: "x" })).rejects.toThrow("Validation error: new_name:");
     await expect(collection.modify({ metadata: {} })).rejects.toThrow("Expected metadata to be non-empty");
+    for (const key of ["", "#a", "$a"]) {
+      await expect(collection.modify({ metadata: { [key]: 1 } })).rejects.toMatchObject({
+        name: "ChromaClientError",
+        message: expect.stringContaining(`Metadata key cannot start with '#' or '$': ${key}`),
+      });
+    }
     expect(collection.name).toBe("one");
     await collection.modify({});
     expect((await client.getCollection({ name: "one" })).id).toBe(collection.id);
