@@ -74,6 +74,8 @@ pub enum Durability {
 pub struct Catalog {
     connection: Mutex<Option<Connection>>,
     read_only: bool,
+    /// The write-ahead log, if there is a file.
+    wal: Option<PathBuf>,
 }
 
 impl Catalog {
@@ -94,7 +96,15 @@ impl Catalog {
         // An in-memory catalog is new: there is nothing yet that could only be read.
         schema::open_schema(&mut connection, read_only && location != Location::Memory)?;
         schema::verify(&mut connection)?;
-        Ok(Catalog { connection: Mutex::new(Some(connection)), read_only })
+        let wal = match location {
+            Location::File(path) => {
+                let mut wal = path.into_os_string();
+                wal.push("-wal");
+                Some(PathBuf::from(wal))
+            }
+            Location::Memory => None,
+        };
+        Ok(Catalog { connection: Mutex::new(Some(connection)), read_only, wal })
     }
 
     /// Moves the write-ahead log into the file; with `truncate` also gives its disk space back. Does as much as other
@@ -109,6 +119,24 @@ impl Catalog {
         open(&guard)?.query_row(statement, [], |_| Ok(())).map_err(sql)
     }
 
+    /// Makes every commit so far survive a power failure, whatever the [`Durability`]. Unlike a checkpoint it does not depend on
+    /// who else is reading.
+    pub fn make_durable(&self) -> Result<()> {
+        let Some(wal) = self.wal.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
+        // No commit and no checkpoint of ours meanwhile. What a checkpoint moved into the file before, it has synced there.
+        let _guard = self.lock();
+        match std::fs::OpenOptions::new().write(true).open(wal).and_then(|file| file.sync_all()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(wal.display(), e)),
+            _ => {}
+        }
+        #[cfg(unix)]
+        if let Some(folder) = wal.parent() {
+            let sync = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+            sync.map_err(|e| Error::io(folder.display(), e))?;
+        }
+        Ok(())
+    }
+
     /// Rewrites the file without the space and the bytes of what was deleted, and empties the write-ahead log.
     ///
     /// Takes time and free disk space in proportion to the file.
@@ -116,7 +144,12 @@ impl Catalog {
         self.writable()?;
         {
             let guard = self.lock();
-            open(&guard)?.execute_batch("VACUUM").map_err(sql)?;
+            // The copy of a large catalog belongs on disk, not in memory.
+            let connection = open(&guard)?;
+            connection.execute_batch("PRAGMA temp_store = FILE").map_err(sql)?;
+            let vacuumed = connection.execute_batch("VACUUM").map_err(sql);
+            connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(sql)?;
+            vacuumed?;
         }
         self.checkpoint(true)
     }

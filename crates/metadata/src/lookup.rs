@@ -99,12 +99,17 @@ impl Lookup {
     /// Runs `body` with a connection that no other thread uses.
     fn with<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut slot = self.slot();
-        let connection = match (slot.take(), &self.place) {
-            (Some(connection), _) => connection,
-            (None, Place::File(path)) => connect(path)?,
-            (None, Place::Memory) => return Err(Error::internal(format!("{LOOKUP}: its bytes are gone"))),
-        };
-        body(slot.insert(connection))
+        if slot.is_none()
+            && let Place::File(path) = &self.place
+        {
+            *slot = connect(path).ok();
+        }
+        if slot.is_none() {
+            // The file was removed meanwhile, as that of a segment that was replaced: the first connection still has it.
+            slot = self.connections[0].lock();
+        }
+        let connection = slot.as_ref();
+        body(connection.ok_or_else(|| Error::internal(format!("{LOOKUP}: its bytes are gone")))?)
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Connection>> {

@@ -74,6 +74,15 @@ impl Catalog {
         })
     }
 
+    /// The segments that the manifest of a collection names, in its order; none before the first manifest.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such collection.
+    pub fn segment_ids(&self, collection: Uuid) -> Result<Vec<Uuid>> {
+        let manifest = self.manifest(collection)?.unwrap_or_default();
+        Ok(manifest.segments.into_iter().map(|segment| segment.id).collect())
+    }
+
     /// The segments that any manifest names. Folders of others are garbage.
     pub fn all_segment_ids(&self) -> Result<HashSet<Uuid>> {
         self.read(|c| {

@@ -175,6 +175,7 @@ fn collections_change_and_go() {
         catalog.append(id, 1, b"", None, &[]),
         catalog.publish(id, &manifest(1, 0)),
         catalog.manifest(id).map(drop),
+        catalog.segment_ids(id).map(drop),
         catalog.schema_keys(id).map(drop),
         catalog.log_size(id).map(drop),
     ] {
@@ -207,8 +208,11 @@ fn log_keeps_what_the_manifest_does_not_contain() {
     assert_eq!(log_of(&catalog, id, 1).unwrap(), [(2, b"".to_vec()), (3, b"three".to_vec())]);
 
     assert_eq!(catalog.manifest(id).unwrap(), None);
+    assert_eq!(catalog.segment_ids(id).unwrap(), Vec::<Uuid>::new());
     catalog.publish(id, &manifest(1, 2)).unwrap();
     assert_eq!(catalog.manifest(id).unwrap(), Some(manifest(1, 2)));
+    let segments: Vec<Uuid> = manifest(1, 2).segments.iter().map(|segment| segment.id).collect();
+    assert_eq!(catalog.segment_ids(id).unwrap(), segments);
     assert_eq!(log_of(&catalog, id, 2).unwrap(), [(3, b"three".to_vec())]);
     assert_eq!(catalog.log_size(id).unwrap(), LogSize { rows: 1, bytes: 5 });
     assert_eq!(code(catalog.publish(id, &manifest(1, 3))), Code::InvalidArgument);
@@ -277,6 +281,29 @@ fn a_catalog_that_was_not_closed_has_what_was_acknowledged() {
         fs::copy(from, dir.path().join(format!("copy.sqlite{suffix}"))).unwrap();
     }
     assert_eq!(dump(&file(&copy).unwrap()).unwrap(), dump(&catalog).unwrap());
+}
+
+#[test]
+fn commits_are_made_durable_beside_a_reader() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    let catalog = file(&path).unwrap();
+    fill(&catalog);
+    let mut other = Connection::open(&path).unwrap();
+    let reader = other.transaction().unwrap();
+    let tenants = || reader.query_row("SELECT count(*) FROM tenants", [], |r| r.get::<_, i64>(0)).unwrap();
+    let before = tenants();
+    catalog.create_tenant("later").unwrap();
+    catalog.make_durable().unwrap();
+    assert_eq!(tenants(), before);
+    catalog.create_tenant("last").unwrap();
+    catalog.make_durable().unwrap();
+    drop(reader);
+    catalog.tenant("last").unwrap();
+    let read_only = Catalog::open(Location::File(path), Durability::Normal, true).unwrap();
+    read_only.make_durable().unwrap();
+    catalog.close().unwrap();
+    memory().make_durable().unwrap();
 }
 
 #[test]

@@ -141,3 +141,42 @@ fn assert_flips_bring_no_wrong_row(step: usize) {
         assert_no_wrong_row(bytes[..len].to_vec(), &sound, &format!("cut to {len} bytes"));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_removed_is_still_read_by_several_threads() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("lookup.sqlite");
+    let (postings, documents) = small();
+    write_lookup(Some(&path), &postings, &documents, true, &CancelToken::default()).unwrap();
+    let file = Lookup::open_file(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let expected = answers(&postings).unwrap();
+    // The one connection is in use when the second thread asks.
+    let first = file.connections[0].lock();
+    std::thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(|| answers(&file)));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(first);
+        for thread in threads {
+            assert_eq!(thread.join().unwrap().unwrap(), expected);
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_removed_is_still_read_by_many_threads() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("lookup.sqlite");
+    let (postings, documents) = small();
+    write_lookup(Some(&path), &postings, &documents, true, &CancelToken::default()).unwrap();
+    let file = Lookup::open_file(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let expected = answers(&postings).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..20).for_each(|_| assert_eq!(answers(&file).unwrap(), expected)));
+        }
+    });
+}
