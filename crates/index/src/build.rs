@@ -86,7 +86,11 @@ fn extend_coding(base: &Coding, rows: &dyn VectorRows, options: &BuildOptions) -
             return Ok(None);
         }
         let before: (&[u8], &[_]) = (&codes.rows, &codes.factors);
-        extended.codes = Some(Codes::encode(quantizer, before, base.len, rows, &options.cancel)?);
+        let codes = Codes::encode(quantizer, before, base.len, rows, &options.cancel)?;
+        if !codes.is_complete() {
+            return Ok(None);
+        }
+        extended.codes = Some(codes);
         extended.recall = Some(recall);
     }
     Ok(Some(extended))

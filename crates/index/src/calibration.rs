@@ -46,14 +46,22 @@ pub(crate) fn code(rows: &dyn VectorRows, options: &BuildOptions) -> Result<Codi
         let place = reached.unwrap_or(recalls.len() - 1);
         let choice = Choice { candidate, depth: candidate.depths[place], recall: recalls[place] };
         if reached.is_some() {
-            return encode(rows, options, frame, choice);
+            let codes = encode(rows, options, frame, choice)?;
+            if codes.is_complete() {
+                return Ok(coded(rows, options, codes, choice));
+            }
+            // No other codes would reach as far as this vector either.
+            return Ok(uncoded(Some(1.0)));
         }
         if best.as_ref().is_none_or(|best| best.recall < choice.recall) {
             best = Some(choice);
         }
     }
     match best {
-        Some(choice) if options.quantization != Quantization::Auto => encode(rows, options, frame, choice),
+        Some(choice) if options.quantization != Quantization::Auto => {
+            let codes = encode(rows, options, frame, choice)?;
+            Ok(if codes.is_complete() { coded(rows, options, codes, choice) } else { uncoded(Some(1.0)) })
+        }
         _ => Ok(uncoded(Some(1.0))),
     }
 }
@@ -66,6 +74,7 @@ struct Coded {
     depths: &'static [usize],
 }
 
+#[derive(Clone, Copy)]
 struct Choice {
     candidate: Coded,
     depth: usize,
@@ -88,10 +97,13 @@ fn candidates(quantization: Quantization, spread: Spread) -> Vec<Coded> {
     candidates
 }
 
-fn encode(rows: &dyn VectorRows, options: &BuildOptions, frame: Frame, choice: Choice) -> Result<Coding> {
+fn encode(rows: &dyn VectorRows, options: &BuildOptions, frame: Frame, choice: Choice) -> Result<Codes> {
     let quantizer = Quantizer { frame, bits: choice.candidate.bits, step: choice.candidate.step };
-    let codes = Codes::encode(quantizer, (&[], &[]), 0, rows, &options.cancel)?;
-    Ok(Coding {
+    Codes::encode(quantizer, (&[], &[]), 0, rows, &options.cancel)
+}
+
+fn coded(rows: &dyn VectorRows, options: &BuildOptions, codes: Codes, choice: Choice) -> Coding {
+    Coding {
         metric: options.metric,
         dim: rows.dim(),
         len: rows.len(),
@@ -99,7 +111,7 @@ fn encode(rows: &dyn VectorRows, options: &BuildOptions, frame: Frame, choice: C
         codes: Some(codes),
         rescore_depth: choice.depth,
         recall: Some(choice.recall),
-    })
+    }
 }
 
 /// Measures again how well a quantizer that was fitted to other rows serves these. Gives the quantizer back.

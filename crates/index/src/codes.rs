@@ -33,6 +33,12 @@ impl Codes {
         Codes { quantizer, len, rows, factors, kernels: kernels() }
     }
 
+    /// Whether every vector could be coded: the factors of one that is much larger than those that the quantizer was fitted to
+    /// leave the range of f32.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.factors.iter().flatten().all(|factor| factor.is_finite())
+    }
+
     /// Encodes `rows`, those from `begin` on; what lies before it is taken from `rows_before` and `factors_before`.
     pub(crate) fn encode(
         quantizer: Quantizer,
