@@ -36,6 +36,9 @@ impl LocalStore {
             }
         } else {
             fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), e))?;
+            if let Some(parent) = dir.parent() {
+                sync_dir(parent).map_err(|e| Error::io(parent.display(), e))?;
+            }
         }
         Ok(LocalStore { dir: dir.to_owned(), read_only })
     }

@@ -75,6 +75,8 @@ pub struct Collection {
     pub(crate) sealing: Mutex<()>,
     /// Held while segments are being merged.
     pub(crate) compacting: Mutex<()>,
+    /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
+    replaced: Mutex<Vec<Arc<Segment>>>,
     gone: AtomicBool,
     opened: Instant,
     last_write_ms: AtomicU64,
@@ -109,6 +111,7 @@ impl Collection {
             head_sealed: Condvar::new(),
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
+            replaced: Mutex::default(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
             last_write_ms: AtomicU64::new(0),
@@ -274,7 +277,40 @@ impl Collection {
         self.shared.catalog.publish(self.id, &manifest)?;
         state.manifest_version = manifest.version;
         state.log_cut = log_cut;
-        state.log_bytes = self.shared.catalog.log_size(self.id)?.bytes;
+        // The manifest stands, so nothing may fail from here on. Without the figure the next seal comes a little late.
+        state.log_bytes = self.shared.catalog.log_size(self.id).map_or(0, |size| size.bytes);
+        Ok(())
+    }
+
+    /// Ids of the segments in the present state.
+    pub(crate) fn segment_ids(&self) -> Vec<Uuid> {
+        let id = |view: &PartView| match &view.part {
+            Part::Segment(segment) => Some(segment.id()),
+            Part::Chunk(_) => None,
+        };
+        self.snapshot.load().parts.iter().filter_map(id).collect()
+    }
+
+    /// Takes over segments that the manifest no longer names.
+    pub(crate) fn replace(&self, parts: Vec<Part>) {
+        self.replaced.lock().extend(parts.into_iter().filter_map(|part| match part {
+            Part::Segment(segment) => Some(segment),
+            Part::Chunk(_) => None,
+        }));
+    }
+
+    /// Gives up the files of replaced segments, once the manifest that no longer names them is safely on disk: after a power
+    /// loss the manifest before it would look for them.
+    ///
+    /// # Errors
+    /// `Io`; the files are kept until a later call succeeds.
+    pub(crate) fn retire_replaced(&self) -> Result<()> {
+        let mut replaced = self.replaced.lock();
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        self.shared.catalog.make_durable()?;
+        replaced.drain(..).for_each(|segment| segment.retire());
         Ok(())
     }
 }
@@ -309,6 +345,9 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
             ..WriteState::default()
         };
         let mut snapshot = Snapshot { parts, dimension: row.dimension };
+        // A reader beside a writing process may have read the row before the first write and the log after it.
+        let logged = log.iter().map(|(_, entry)| entry.dim as u32).find(|dim| *dim > 0);
+        snapshot.dimension = snapshot.dimension.or(logged);
         for (seq, entry) in log {
             state.last_seq = seq;
             if let Some(last) = entry.puts.last() {

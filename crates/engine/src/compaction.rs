@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferrochrome_types::{CancelToken, Record, Result};
+use ferrochrome_types::{CancelToken, Code, Record, Result};
 
 use crate::collection::Collection;
 use crate::part::Part;
-use crate::replacement::{Replacement, retire};
+use crate::replacement::Replacement;
 use crate::segment::Segment;
 use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
 use crate::snapshot::{PartView, RowAddress, Snapshot};
@@ -67,8 +67,13 @@ impl Collection {
             let base = if dead == 0 { largest_graph(&segments)? } else { None };
             self.merge(Merge::new(&snapshot, segments, base), threads, cancel)?;
         }
+        self.retire_replaced()?;
         // The log that was cut left its space, and what was deleted, in the file.
-        self.shared.catalog.vacuum()
+        match self.shared.catalog.vacuum() {
+            // A process that reads beside this one is looking at the old pages. The merge stands all the same.
+            Err(e) if e.code() == Code::Locked => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn merge(&self, merge: Merge, threads: usize, cancel: &CancelToken) -> Result<()> {
@@ -95,9 +100,7 @@ impl Collection {
         }
         let log_cut = state.log_cut;
         let replacement = Replacement { sources, rows, base, first, segment };
-        let replaced = replacement.publish(self, &mut state, log_cut)?;
-        drop(state);
-        retire(self, &replaced)
+        replacement.publish(self, &mut state, log_cut)
     }
 
     fn write_merged(

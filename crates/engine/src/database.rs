@@ -35,7 +35,7 @@ static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Database>>>> = LazyLock::new(Mutex
 pub struct Database {
     shared: Arc<Shared>,
     collections: RwLock<HashMap<Uuid, Arc<Collection>>>,
-    /// Serialises opening a collection with deleting it.
+    /// Serialises opening, creating, changing and deleting collections.
     opening: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<DatabaseLock>>,
@@ -130,6 +130,8 @@ impl Database {
         lock.as_mut().map_or(Ok(()), DatabaseLock::sign)?;
         let store = LocalStore::open(&folder.join(SEGMENTS_FOLDER), options.read_only)?;
         if !options.read_only {
+            // What is garbage to this state of the catalog may be named by the one that a power loss would bring back.
+            catalog.make_durable()?;
             remove_garbage(&catalog, &store)?;
         }
         Self::start(catalog, Arc::new(store), options, lock, Some(key))
@@ -225,9 +227,16 @@ impl Database {
     pub fn delete_database(&self, tenant: &str, name: &str) -> Result<()> {
         self.check_writable()?;
         let _no_opening = self.opening.lock();
+        let mut orphaned = Vec::new();
+        for row in self.shared.catalog.list_collections(tenant, name, None, 0)? {
+            if !self.collections.read().contains_key(&row.id) {
+                orphaned.extend(self.shared.catalog.segment_ids(row.id)?);
+            }
+        }
         let deleted = self.shared.catalog.delete_database(tenant, name)?;
+        self.shared.catalog.make_durable()?;
         deleted.iter().for_each(|id| self.forget(*id));
-        Ok(())
+        self.discard(orphaned)
     }
 
     /// Creates a collection; with `get_or_create` returns the existing one of that name unchanged.
@@ -243,6 +252,7 @@ impl Database {
             }
         }
         self.check_writable()?;
+        let _no_deletion = self.opening.lock();
         match self.shared.catalog.create_collection(row) {
             // Another client of this process was faster.
             Err(e) if get_or_create && e.code() == Code::AlreadyExists => {
@@ -265,6 +275,7 @@ impl Database {
         configuration: Option<&str>,
     ) -> Result<()> {
         self.check_writable()?;
+        let _one_change = self.opening.lock();
         let row = self.shared.catalog.collection_by_id(id)?;
         let settings = Settings::parse(configuration.unwrap_or(&row.configuration), row.schema.as_deref())?;
         self.shared.catalog.update_collection(id, name, metadata, configuration)?;
@@ -285,6 +296,7 @@ impl Database {
         // Opened, so that its segments are known and their files removed.
         let opened = self.open_locked(id);
         self.shared.catalog.delete_collection(tenant, database, name)?;
+        self.shared.catalog.make_durable()?;
         self.forget(id);
         drop(opened);
         Ok(())
@@ -297,10 +309,20 @@ impl Database {
     pub fn reset(&self) -> Result<()> {
         self.check_writable()?;
         let _no_opening = self.opening.lock();
+        let mut orphaned = self.shared.catalog.all_segment_ids()?;
         self.shared.catalog.reset()?;
-        let ids: Vec<Uuid> = self.collections.read().keys().copied().collect();
-        ids.into_iter().for_each(|id| self.forget(id));
-        remove_garbage(&self.shared.catalog, self.shared.store.as_ref())
+        self.shared.catalog.make_durable()?;
+        for collection in self.open_collections() {
+            // Readers may still hold these; the last of them removes the files.
+            collection.segment_ids().iter().for_each(|id| _ = orphaned.remove(id));
+            self.forget(collection.id());
+        }
+        self.discard(orphaned)
+    }
+
+    /// Removes the files of segments that nobody has open and no manifest names.
+    fn discard(&self, segments: impl IntoIterator<Item = Uuid>) -> Result<()> {
+        segments.into_iter().try_for_each(|id| self.shared.store.discard_folder(&id.to_string()))
     }
 
     fn forget(&self, id: Uuid) {
@@ -409,10 +431,17 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
             )));
         }
     }
-    if length(LOCK_FILE) > 0 {
+    let has_segments = std::fs::read_dir(path.join(SEGMENTS_FOLDER)).is_ok_and(|entries| {
+        entries.flatten().any(|entry| is_published(&entry.file_name().to_string_lossy()))
+    });
+    if length(LOCK_FILE) > 0 || has_segments {
         return Err(Error::corrupted(path.join(CATALOG_FILE).display(), "it is missing or empty"));
     }
     Ok(())
+}
+
+fn is_published(folder: &str) -> bool {
+    Uuid::parse_str(folder).is_ok()
 }
 
 /// Removes segments that no manifest names: of interrupted seals, and of collections that are gone.

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferrochrome_types::{CancelToken, Error, Result};
 use parking_lot::{Condvar, Mutex};
 
-use crate::collection::Collection;
+use crate::collection::{Collection, Shared};
 use crate::database::Database;
 
 /// How often background threads look round without being asked, for what only time makes due.
@@ -64,26 +64,36 @@ fn run(database: &Weak<Database>, task: Task) {
         yield_to_the_program();
     }
     let mut seen = 0;
-    let mut pause = ROUND;
     loop {
         let Some(shared) = database.upgrade().map(|database| database.shared().clone()) else { return };
-        shared.signal.wait(&mut seen, pause);
+        shared.signal.wait(&mut seen, ROUND);
         if shared.shutdown.is_cancelled() {
             return;
         }
         let Some(collections) = database.upgrade().map(|database| database.open_collections()) else {
             return;
         };
-        pause = ROUND;
+        let mut failed = false;
         for collection in collections {
             let outcome = match task {
                 Task::Seal => seal_if_due(&collection),
-                Task::Compact => collection.compact_if_due(&shared.shutdown).map(|_| ()),
+                Task::Compact => {
+                    collection.compact_if_due(&shared.shutdown).and_then(|_| collection.retire_replaced())
+                }
             };
-            if outcome.is_err() && collection.check_usable().is_ok() {
-                pause = REST_AFTER_FAILURE;
-            }
+            failed |= outcome.is_err() && collection.check_usable().is_ok();
         }
+        if failed {
+            rest(&shared);
+        }
+    }
+}
+
+/// Waits after a failure, whatever is asked for meanwhile, but not beyond the closing of the database.
+fn rest(shared: &Shared) {
+    let began = Instant::now();
+    while began.elapsed() < REST_AFTER_FAILURE && !shared.shutdown.is_cancelled() {
+        std::thread::sleep(ROUND);
     }
 }
 

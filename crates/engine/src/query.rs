@@ -19,6 +19,9 @@ const SHORT_QUERY_NANOSECONDS: f64 = 300_000.0;
 /// A filter whose bitmap must be made first is taken for this much.
 const UNSEEN_FILTER_NANOSECONDS: f64 = 500_000.0;
 
+/// An index that must be read from its file first is taken for this much.
+const UNOPENED_INDEX_NANOSECONDS: f64 = 5_000_000.0;
+
 /// What to look for.
 #[derive(Clone, Debug, Default)]
 pub struct QueryRequest {
@@ -90,7 +93,7 @@ impl Collection {
             None => None,
             Some(ids) => {
                 let NamedRows { by_part, unknown } = snapshot.labels_of(ids)?;
-                if unknown > 0 && filter.is_none() {
+                if unknown > 0 && filter.is_none() && snapshot.dimension.is_some() {
                     return Err(Error::new(
                         Code::Internal,
                         "Error executing plan: Internal error: Error finding id",
@@ -119,6 +122,7 @@ impl Collection {
         let vectors: Vec<&[f32]> = request.embeddings.chunks_exact(request.dim.max(1)).collect();
         let queries = match vectors.as_slice() {
             [] => Vec::new(),
+            few if query.is_short() => few.iter().map(|vector| one(vector)).collect::<Result<_>>()?,
             [vector] => vec![one(vector)?],
             many => self
                 .shared
@@ -154,7 +158,7 @@ impl Collection {
             if members == 0 {
                 continue;
             }
-            let index = index_of(view)?;
+            let index = if query.request.exact { None } else { index_of(view)? };
             let question = query.question(view, members);
             let plan = Plan::choose(index.as_deref(), question);
             parts.push(Searchable { number: number as u32, view, allowed, index, plan, k: question.k });
@@ -196,10 +200,8 @@ impl Collection {
                     Plan::Scan.cost(question, query.request.dim).min(SHORT_QUERY_NANOSECONDS / 2.0)
                 }
                 (_, _) if question.exact => Plan::Exact.cost(question, query.request.dim),
-                (part, _) => {
-                    let index = if let Part::Segment(_) = part { index_of(view)? } else { None };
-                    Plan::choose(index.as_deref(), question).cost(question, query.request.dim)
-                }
+                (Part::Segment(segment), None) if segment.is_unopened()? => UNOPENED_INDEX_NANOSECONDS,
+                _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question, query.request.dim),
             };
         }
         let vectors = query.request.embeddings.len() / query.request.dim.max(1);

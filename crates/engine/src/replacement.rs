@@ -27,9 +27,9 @@ pub(crate) struct Replacement {
 impl Replacement {
     /// Swaps the snapshot and the manifest, and leaves out parts without live rows. Rows that were deleted or replaced during the copy become tombstones.
     ///
-    /// The caller holds the write lock and has checked that the collection still exists; it hands the parts that are returned
-    /// to [`retire`] after giving the lock up.
-    pub fn publish(self, collection: &Collection, state: &mut WriteState, log_cut: u64) -> Result<Vec<Part>> {
+    /// The caller holds the write lock and has checked that the collection still exists; the parts that are no longer named
+    /// wait in [`Collection::retire_replaced`].
+    pub fn publish(self, collection: &Collection, state: &mut WriteState, log_cut: u64) -> Result<()> {
         let current = collection.snapshot()?;
         let mut after =
             Snapshot { parts: Vec::with_capacity(current.parts.len()), dimension: current.dimension };
@@ -49,10 +49,14 @@ impl Replacement {
             let place = after.parts.iter().position(|view| matches!(view.part, Part::Chunk(_)));
             after.parts.insert(place.unwrap_or(after.parts.len()), view);
         }
-        collection.publish_manifest(state, &after, log_cut)?;
+        if let Err(e) = collection.publish_manifest(state, &after, log_cut) {
+            self.segment.iter().for_each(|segment| segment.retire());
+            return Err(e);
+        }
         collection.publish(after);
         spent.extend(self.sources.parts.into_iter().map(|source| source.part));
-        Ok(spent)
+        collection.replace(spent);
+        Ok(())
     }
 
     fn tombstones(&self, died: &[RoaringBitmap]) -> RoaringBitmap {
@@ -74,20 +78,6 @@ fn every_label(part: &Part) -> RoaringBitmap {
     let mut labels = RoaringBitmap::new();
     labels.insert_range(0..part.rows());
     labels
-}
-
-/// Gives the files of replaced segments up, once the manifest that no longer names them is safely on disk: after a power loss
-/// the manifest before it would look for them.
-pub(crate) fn retire(collection: &Collection, replaced: &[Part]) -> Result<()> {
-    let mut segments = replaced.iter().filter_map(|part| match part {
-        Part::Segment(segment) => Some(segment),
-        Part::Chunk(_) => None,
-    });
-    let Some(first) = segments.next() else { return Ok(()) };
-    collection.shared.catalog.checkpoint(false)?;
-    first.retire();
-    segments.for_each(|segment| segment.retire());
-    Ok(())
 }
 
 fn is_same(a: &Part, b: &Part) -> bool {

@@ -6,7 +6,7 @@ use ferrochrome_types::{CancelToken, Result};
 
 use crate::collection::Collection;
 use crate::part::Part;
-use crate::replacement::{Replacement, retire};
+use crate::replacement::Replacement;
 use crate::segment::Segment;
 use crate::segment_builder::{IndexSource, SegmentBuilder};
 use crate::snapshot::{RowAddress, Snapshot};
@@ -48,9 +48,7 @@ impl Collection {
             return Err(gone);
         }
         let replacement = Replacement { sources, rows, base: None, first: 0, segment };
-        let replaced = replacement.publish(self, &mut state, log_cut)?;
-        drop(state);
-        retire(self, &replaced)?;
+        replacement.publish(self, &mut state, log_cut)?;
         // There may be something to merge now.
         self.shared.signal.raise();
         Ok(())

@@ -90,6 +90,11 @@ impl Segment {
         self.provider.get_or_load(self.id, load).map(Some)
     }
 
+    /// Whether there is an index that is not in memory.
+    pub fn is_unopened(&self) -> Result<bool> {
+        Ok(self.reader.has_index() && self.provider.get(self.id).is_none())
+    }
+
     /// Whether the index has a graph. No buffer is read for it.
     pub fn has_graph(&self) -> Result<bool> {
         let Some(parameters) = self.reader.index_parameters()? else { return Ok(false) };

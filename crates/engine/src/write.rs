@@ -255,6 +255,7 @@ impl Collection {
             _ => {}
         }
         let mut state = self.lock_write();
+        self.wait_for_room(&mut state)?;
         let before = self.snapshot()?;
         let rows = self.select(&before, request)?;
         let mut entry = LogEntry::default();

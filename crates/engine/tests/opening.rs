@@ -95,3 +95,54 @@ fn a_reader_beside_the_writer_sees_what_was_published_when_it_opened() {
     assert_eq!(seen.write(WriteKind::Add, one("refused")).unwrap_err().code(), Code::ReadOnly);
     reader.close().unwrap();
 }
+
+#[test]
+fn segments_without_their_catalog_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let handle = open(folder.path(), options(100));
+    let collection = create(&handle, "orphaned", "{}");
+    collection.write(WriteKind::Add, one("a")).unwrap();
+    collection.compact(&CancelToken::default()).unwrap();
+    handle.close().unwrap();
+    fs::remove_file(folder.path().join("catalog.sqlite")).unwrap();
+    fs::remove_file(folder.path().join("LOCK")).unwrap();
+    let (code, _) = refusal(folder.path(), false);
+    assert_eq!(code, Code::Corrupted);
+    assert_eq!(fs::read_dir(folder.path().join("segments")).unwrap().count(), 1);
+}
+
+fn folders_in(folder: &Path) -> usize {
+    fs::read_dir(folder.join("segments")).unwrap().count()
+}
+
+#[test]
+fn what_is_deleted_leaves_no_files_even_if_it_was_not_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let fill = |names: &[&str]| {
+        let handle = open(folder.path(), options(100));
+        for name in names {
+            let collection = create(&handle, name, "{}");
+            collection.write(WriteKind::Add, one("a")).unwrap();
+            collection.compact(&CancelToken::default()).unwrap();
+        }
+        handle.close().unwrap();
+    };
+    fill(&["first", "second", "third"]);
+    assert_eq!(folders_in(folder.path()), 3);
+    let handle = open(folder.path(), options(100));
+    let database = handle.database().unwrap();
+    database.delete_collection("default_tenant", "default_database", "first").unwrap();
+    assert_eq!(folders_in(folder.path()), 2);
+    let second =
+        database.catalog().collection_by_name("default_tenant", "default_database", "second").unwrap();
+    let held = database.collection(second.id).unwrap();
+    database.reset().unwrap();
+    assert_eq!(held.count().unwrap_err().code(), Code::NotFound);
+    assert_eq!(folders_in(folder.path()), 0);
+    handle.close().unwrap();
+    fill(&["fourth"]);
+    let handle = open(folder.path(), options(100));
+    handle.database().unwrap().delete_database("default_tenant", "default_database").unwrap();
+    assert_eq!(folders_in(folder.path()), 0);
+    handle.close().unwrap();
+}

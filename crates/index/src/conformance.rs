@@ -524,28 +524,6 @@ fn extending_builds_anew_where_it_must() {
 }
 
 #[test]
-fn a_vector_out_of_range_of_the_codes_does_not_spoil_the_index() {
-    // Vectors of all lengths, so that each has factors of its own, which the extreme one overflows.
-    let mut rows = clustered(3_000, 24, 20, 24);
-    for (i, vector) in rows.values.chunks_mut(24).enumerate() {
-        vector.iter_mut().for_each(|v| *v *= 1.0 + (i % 7) as f32);
-    }
-    let options = options(Metric::L2, Quantization::Auto);
-    let base = build(&rows.first(2_000), &options, true).unwrap();
-    for extreme in [1e20, 1e30, 3e38] {
-        rows.values[2_500 * 24 + 3] = extreme;
-        let extended = extend(&*base, &rows, &options, &RoaringBitmap::new()).unwrap();
-        for index in [extended, build(&rows, &options, true).unwrap(), build(&rows, &options, false).unwrap()]
-        {
-            let loaded = reload(&store(&*index)).unwrap();
-            for query in [0, 2_500] {
-                assert_eq!(search(&*loaded, &rows, rows.row(query).unwrap(), 10, None)[0].label, query);
-            }
-        }
-    }
-}
-
-#[test]
 fn one_extreme_component_leaves_an_index_that_loads() {
     let none = RoaringBitmap::new();
     for (metric, extreme) in METRICS.into_iter().flat_map(|m| [1e20, 1e30, 3e38].map(|e| (m, e))) {

@@ -98,6 +98,8 @@ impl Catalog {
         schema::verify(&mut connection)?;
         let wal = match location {
             Location::File(path) => {
+                // SQLite follows links: its log lies beside the file itself.
+                let path = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
                 let mut wal = path.into_os_string();
                 wal.push("-wal");
                 Some(PathBuf::from(wal))

@@ -12,7 +12,9 @@ use crate::failure::{failure, panicked};
 /// Threads for what waits rather than computes: opening, closing, the catalog, reads.
 const WORKERS: usize = 4;
 
-static POOL: LazyLock<Option<rayon::ThreadPool>> = LazyLock::new(|| pool(WORKERS, "ferrochrome-worker").ok());
+static SHORT: LazyLock<Option<rayon::ThreadPool>> =
+    LazyLock::new(|| pool(WORKERS, "ferrochrome-worker").ok());
+static LONG: LazyLock<Option<rayon::ThreadPool>> = LazyLock::new(|| pool(WORKERS, "ferrochrome-long").ok());
 
 pub(crate) fn pool(threads: usize, name: &'static str) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
@@ -49,13 +51,32 @@ where
     T: ToNapiValue + Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
-    promise_on(
-        env,
-        |work| match POOL.as_ref() {
-            Some(pool) => pool.spawn(work),
-            // No thread could be had: late is better than never.
-            None => work(),
-        },
-        work,
-    )
+    promise_on(env, |work| spawn(&SHORT, work), work)
+}
+
+/// As [`promise`], for work that may take minutes and must not keep the other from a thread.
+pub(crate) fn long_promise<'env, T, F>(env: &'env Env, work: F) -> napi::Result<Object<'env>>
+where
+    T: ToNapiValue + Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    promise_on(env, |work| spawn(&LONG, work), work)
+}
+
+fn spawn(pool: &LazyLock<Option<rayon::ThreadPool>>, work: Box<dyn FnOnce() + Send>) {
+    match pool.as_ref() {
+        Some(pool) => pool.spawn(work),
+        // No thread could be had: late is better than never.
+        None => work(),
+    }
+}
+
+/// Waits until everything that was given to `writer` before is done.
+///
+/// Not `install`: a worker that waits in there takes up other work meanwhile, perhaps for minutes.
+pub(crate) fn drain(writer: &rayon::ThreadPool) {
+    let (done, finished) = std::sync::mpsc::channel::<()>();
+    writer.spawn_fifo(move || drop(done));
+    // An error is what we wait for: the sender is gone.
+    let _ = finished.recv();
 }

@@ -11,7 +11,7 @@ use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue};
 use napi_derive::napi;
 
-use crate::background::{promise, promise_on};
+use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
 
 /// The records of one collection.
@@ -180,9 +180,9 @@ impl NativeCollection {
     pub fn compact<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         let collection = self.usable().map_err(|e| failure(&e))?.clone();
         let writer = self.writer.clone();
-        promise(env, move || {
+        long_promise(env, move || {
             // What was written before the call belongs into the segment.
-            writer.install(|| ());
+            drain(&writer);
             collection.compact(&CancelToken::default())
         })
     }

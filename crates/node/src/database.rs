@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::background::{pool, promise};
+use crate::background::{drain, long_promise, pool, promise};
 use crate::collection::NativeCollection;
 
 /// An open database.
@@ -105,9 +105,9 @@ impl NativeDatabase {
     pub fn close<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         let handle = self.handle.clone();
         let writer = self.writer.clone();
-        promise(env, move || {
+        long_promise(env, move || {
             // Writes that were asked for before the close come first.
-            writer.install(|| ());
+            drain(&writer);
             handle.close()
         })
     }

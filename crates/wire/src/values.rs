@@ -167,6 +167,14 @@ mod tests {
     }
 
     #[test]
+    fn floats_come_back_as_they_were_given() {
+        for text in ["0.10000000000000009", "0.7818279273423427", "5e-324", "1.7976931348623157e308"] {
+            let patch = parse(&format!(r#"{{"x":{text}}}"#)).unwrap();
+            assert_eq!(patch["x"], Some(Value::Float(text.parse().unwrap())), "{text}");
+        }
+    }
+
+    #[test]
     fn null_and_the_empty_array_mean_nothing() {
         let patch = parse(r#"{"a":null,"b":[]}"#).unwrap();
         assert!(patch.values().all(Option::is_none));

@@ -163,20 +163,3 @@ fn a_file_that_was_removed_is_still_read_by_several_threads() {
         }
     });
 }
-
-#[cfg(unix)]
-#[test]
-fn a_file_that_was_removed_is_still_read_by_many_threads() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("lookup.sqlite");
-    let (postings, documents) = small();
-    write_lookup(Some(&path), &postings, &documents, true, &CancelToken::default()).unwrap();
-    let file = Lookup::open_file(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    let expected = answers(&postings).unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..20).for_each(|_| assert_eq!(answers(&file).unwrap(), expected)));
-        }
-    });
-}
