@@ -114,17 +114,7 @@ fn assert_no_wrong_row(bytes: Vec<u8>, sound: &[RoaringBitmap], what: &str) {
 }
 
 #[test]
-fn flipped_bytes_bring_no_wrong_row() {
-    assert_flips_bring_no_wrong_row(13);
-}
-
-#[test]
-#[ignore = "takes a minute"]
 fn no_flipped_byte_brings_a_wrong_row() {
-    assert_flips_bring_no_wrong_row(1);
-}
-
-fn assert_flips_bring_no_wrong_row(step: usize) {
     // The same index with the smallest pages, so that there are few bytes to flip.
     let mut connection = Connection::open_in_memory().unwrap();
     let bytes = bytes();
@@ -132,7 +122,7 @@ fn assert_flips_bring_no_wrong_row(step: usize) {
     connection.execute_batch("PRAGMA page_size = 512; VACUUM").unwrap();
     let bytes = connection.serialize(MAIN_DB).unwrap().to_vec();
     let sound = answers(&Lookup::open_bytes(bytes.clone()).unwrap()).unwrap();
-    for place in (0..bytes.len()).step_by(step) {
+    for place in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[place] ^= 1 << (place % 8);
         assert_no_wrong_row(damaged, &sound, &format!("byte {place}"));
