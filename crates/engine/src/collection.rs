@@ -51,6 +51,18 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// # Errors
+    /// `ReadOnly` where the database was opened so.
+    pub fn check_writable(&self) -> Result<()> {
+        if self.options.read_only {
+            return Err(Error::new(
+                Code::ReadOnly,
+                "The database was opened read-only; open it without readOnly to write",
+            ));
+        }
+        Ok(())
+    }
+
     pub fn open_segment(&self, id: Uuid) -> Result<Segment> {
         let reader = SegmentReader::open(self.store.clone(), id)?;
         Ok(self.segment(id, reader))

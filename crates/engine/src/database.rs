@@ -192,22 +192,12 @@ impl Database {
         &self.shared.catalog
     }
 
-    fn check_writable(&self) -> Result<()> {
-        if self.shared.options.read_only {
-            return Err(Error::new(
-                Code::ReadOnly,
-                "The database was opened read-only; open it without readOnly to write",
-            ));
-        }
-        Ok(())
-    }
-
     /// Creates a tenant.
     ///
     /// # Errors
     /// `AlreadyExists`, `ReadOnly`, `Io`.
     pub fn create_tenant(&self, name: &str) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         self.shared.catalog.create_tenant(name)
     }
 
@@ -216,7 +206,7 @@ impl Database {
     /// # Errors
     /// `AlreadyExists`, `ReadOnly`, `Io`.
     pub fn create_database(&self, tenant: &str, name: &str) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         self.shared.catalog.create_database(tenant, name).map(|_| ())
     }
 
@@ -225,7 +215,7 @@ impl Database {
     /// # Errors
     /// `NotFound`, `ReadOnly`, `Io`.
     pub fn delete_database(&self, tenant: &str, name: &str) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
         let mut orphaned = Vec::new();
         for row in self.shared.catalog.list_collections(tenant, name, None, 0)? {
@@ -251,7 +241,7 @@ impl Database {
                 found => return found,
             }
         }
-        self.check_writable()?;
+        self.shared.check_writable()?;
         let _no_deletion = self.opening.lock();
         match self.shared.catalog.create_collection(row) {
             // Another client of this process was faster.
@@ -274,7 +264,7 @@ impl Database {
         metadata: Option<Option<&Metadata>>,
         configuration: Option<&str>,
     ) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         let _one_change = self.opening.lock();
         let row = self.shared.catalog.collection_by_id(id)?;
         let settings = Settings::parse(configuration.unwrap_or(&row.configuration), row.schema.as_deref())?;
@@ -290,7 +280,7 @@ impl Database {
     /// # Errors
     /// `NotFound`, `ReadOnly`, `Io`.
     pub fn delete_collection(&self, tenant: &str, database: &str, name: &str) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
         let id = self.shared.catalog.collection_by_name(tenant, database, name)?.id;
         // Opened, so that its segments are known and their files removed.
@@ -307,7 +297,7 @@ impl Database {
     /// # Errors
     /// `ReadOnly`, `Io`.
     pub fn reset(&self) -> Result<()> {
-        self.check_writable()?;
+        self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
         let mut orphaned = self.shared.catalog.all_segment_ids()?;
         self.shared.catalog.reset()?;

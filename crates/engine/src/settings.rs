@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferrochrome_index::Quantization;
-use ferrochrome_types::{DocumentFilter, Error, Filter, Metric, Result, Scalar, Test, ValueKind};
+use ferrochrome_types::{Error, Filter, Metric, Result, Scalar, Test, ValueKind};
 use serde::Deserialize;
 
 /// The part of a collection's configuration and schema that steers index, search and filters.
@@ -124,7 +124,7 @@ impl IndexedTypes {
     pub fn check(&self, filter: &Filter) -> Result<()> {
         match filter {
             Filter::And(parts) | Filter::Or(parts) => parts.iter().try_for_each(|part| self.check(part)),
-            Filter::Document(document) => self.check_document(document),
+            Filter::Document(_) => self.check_full_text(),
             Filter::Key(key, test) => {
                 let operand = match test {
                     Test::Equal(v)
@@ -146,7 +146,7 @@ impl IndexedTypes {
         }
     }
 
-    fn check_document(&self, _filter: &DocumentFilter) -> Result<()> {
+    fn check_full_text(&self) -> Result<()> {
         if self.full_text() {
             return Ok(());
         }

@@ -279,13 +279,7 @@ impl Collection {
 
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_usable()?;
-        if self.shared.options.read_only {
-            return Err(Error::new(
-                Code::ReadOnly,
-                "The database was opened read-only; open it without readOnly to write",
-            ));
-        }
-        Ok(())
+        self.shared.check_writable()
     }
 }
 
