@@ -13,8 +13,9 @@ import { badRequest, ChromaServerError, ChromaValueError } from "./errors.js";
 import { inSlices } from "./event-loop.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
+import { readQueryReply } from "./query-reply.js";
 import { encodeRecords, storedMetadata } from "./records.js";
-import { GetResult, QueryResult } from "./results.js";
+import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
 import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
 import type {
@@ -227,26 +228,16 @@ export class LocalCollection implements Collection {
     include: Include[],
     signal: AbortSignal | undefined,
   ): Promise<QueryResult<TMeta>> {
-    let reply: NativeReply;
     try {
-      if (signal === undefined) {
-        const answer = native.query(queries, dimension, request);
-        reply = typeof answer === "string" ? answer : await answer;
-      } else reply = await cancellable(native, queries, dimension, request, signal);
+      const reply =
+        signal === undefined
+          ? await this.handle.queries.ask(native, queries, dimension, request)
+          : await cancellable(native, queries, dimension, request, signal);
+      return readQueryReply<TMeta>(reply, include);
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;
       throw toError(failure, this.route("query"));
     }
-    const columns = JSON.parse(typeof reply === "string" ? reply : reply.text);
-    return new QueryResult<TMeta>({
-      ids: columns.ids,
-      distances: columns.distances ?? [],
-      documents: columns.documents ?? [],
-      embeddings: typeof reply === "string" ? [] : splitByQuery(reply.embeddings, columns.ids),
-      metadatas: columns.metadatas ?? [],
-      uris: columns.uris ?? [],
-      include,
-    });
   }
 
   modify(args: ModifyArgs): Promise<void> {
@@ -512,16 +503,4 @@ async function cancellable(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-function splitByQuery(values: Float64Array, ids: string[][]): number[][][] {
-  const total = ids.reduce((sum, hits) => sum + hits.length, 0);
-  const rows = unpackEmbeddings(values, total);
-  let start = 0;
-  return ids.map((hits) => {
-    const end = start + hits.length;
-    const embeddings = rows.slice(start, end);
-    start = end;
-    return embeddings;
-  });
 }

@@ -68,6 +68,14 @@ export interface NativeCollection {
 interface Binding {
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
   NativeCancel: new () => NativeCancel;
+  NativeCollection: {
+    queryTogether(
+      collections: NativeCollection[],
+      queries: Float32Array[],
+      dimensions: number[],
+      requests: string[],
+    ): (NativeReply | Promise<NativeReply>)[];
+  };
   buildInfo(): string;
 }
 

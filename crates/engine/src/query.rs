@@ -68,6 +68,11 @@ impl PreparedQuery {
     pub fn is_short(&self) -> bool {
         self.cost <= SHORT_QUERY_NANOSECONDS
     }
+
+    /// What the answer is predicted to take on one thread.
+    pub fn predicted_nanoseconds(&self) -> f64 {
+        self.cost
+    }
 }
 
 impl Collection {

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, Handle, PreparedQuery, WriteKind};
+use ferrochrome_engine::{Collection, Handle, WriteKind};
 use ferrochrome_types::{CancelToken, Error, Result};
-use ferrochrome_wire::{
-    Include, Records, Reply, get_reply, parse_delete, parse_get, parse_query, query_reply,
-};
+use ferrochrome_wire::{Records, Reply, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue};
+use napi::bindgen_prelude::{
+    ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
+};
 use napi_derive::napi;
 
 use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
+use crate::together::{Question, answer_together};
 
 /// The records of one collection.
 #[napi]
@@ -55,6 +56,19 @@ pub struct PackedReply {
 
 type TextOrPacked = Either<String, PackedReply>;
 
+/// An answer, or the promise of one.
+type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
+
+/// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
+const TOGETHER_NANOSECONDS: f64 = 1_500_000.0;
+
+fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
+    match to_js(reply) {
+        Either::A(text) => Either3::A(text),
+        Either::B(packed) => Either3::B(packed),
+    }
+}
+
 fn to_js(reply: Reply) -> TextOrPacked {
     match reply.embeddings {
         None => Either::A(reply.text),
@@ -77,6 +91,26 @@ impl NativeCollection {
         Ok(&self.collection)
     }
 
+    /// Checks a query and predicts what it costs.
+    fn question(&self, queries: &[f32], dim: u32, request: &str) -> Result<Question> {
+        let collection = self.usable()?.clone();
+        let (request, include) = parse_query(request, queries.to_vec(), dim as usize)?;
+        let query = collection.prepare_query(request)?;
+        Ok(Question { collection, query, include })
+    }
+
+    /// A promise for the answer, from the database's own threads.
+    fn answer_later<'env>(
+        &self,
+        env: &'env Env,
+        question: Question,
+        cancel: CancelToken,
+    ) -> napi::Result<Answer<'env>> {
+        let database = self.handle.database().map_err(|e| failure(&e))?;
+        let work = move || question.answer(&cancel).map(to_js);
+        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+    }
+
     fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: ToNapiValue + Send + 'static,
@@ -85,15 +119,6 @@ impl NativeCollection {
         let collection = self.usable().map_err(|e| failure(&e))?.clone();
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
     }
-}
-
-fn answer(
-    collection: &Collection,
-    query: &PreparedQuery,
-    include: Include,
-    cancel: &CancelToken,
-) -> Result<Reply> {
-    query_reply(&collection.run_query(query, cancel)?, include)
 }
 
 #[napi]
@@ -156,23 +181,53 @@ impl NativeCollection {
         dim: u32,
         request: String,
         cancel: Option<&NativeCancel>,
-    ) -> napi::Result<Either3<String, PackedReply, Object<'env>>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
+    ) -> napi::Result<Answer<'env>> {
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
-        let (request, include) =
-            parse_query(&request, queries.to_vec(), dim as usize).map_err(|e| failure(&e))?;
-        let query = collection.prepare_query(request).map_err(|e| failure(&e))?;
-        if query.is_short() {
-            let reply = answer(collection, &query, include, &cancel).map_err(|e| failure(&e))?;
-            return Ok(match to_js(reply) {
-                Either::A(text) => Either3::A(text),
-                Either::B(packed) => Either3::B(packed),
-            });
+        let question = self.question(&queries, dim, &request).map_err(|e| failure(&e))?;
+        if question.query.is_short() {
+            return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
         }
-        let database = self.handle.database().map_err(|e| failure(&e))?;
-        let collection = collection.clone();
-        let work = move || answer(&collection, &query, include, &cancel).map(to_js);
-        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+        self.answer_later(env, question, cancel)
+    }
+
+    /// Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
+    /// threads; the failure of one is a text, `!` and its JSON, in its place.
+    #[napi(catch_unwind, ts_return_type = "(string | PackedReply | Promise<string | PackedReply>)[]")]
+    pub fn query_together<'env>(
+        env: &'env Env,
+        collections: Vec<ClassInstance<'_, NativeCollection>>,
+        queries: Vec<Float32ArraySlice<'_>>,
+        dims: Vec<u32>,
+        requests: Vec<String>,
+    ) -> napi::Result<Vec<Answer<'env>>> {
+        let mut answers: Vec<Option<Answer<'env>>> = Vec::with_capacity(queries.len());
+        let (mut short, mut places) = (Vec::new(), Vec::new());
+        let mut cost = 0.0;
+        for (((collection, vectors), dim), request) in
+            collections.iter().zip(&queries).zip(dims).zip(&requests)
+        {
+            let answer = match collection.question(vectors, dim, request) {
+                Err(error) => Some(Either3::A(failure(&error).reason.to_string())),
+                Ok(question) if question.query.is_short() && cost < TOGETHER_NANOSECONDS => {
+                    cost += question.query.predicted_nanoseconds();
+                    places.push(answers.len());
+                    short.push(question);
+                    None
+                }
+                Ok(question) => Some(collection.answer_later(env, question, CancelToken::default())?),
+            };
+            answers.push(answer);
+        }
+        if let Some(first) = collections.first().filter(|_| !short.is_empty()) {
+            let database = first.handle.database().map_err(|e| failure(&e))?;
+            for (reply, place) in answer_together(database.pool(), short).into_iter().zip(places) {
+                answers[place] = Some(match reply {
+                    Ok(reply) => answer_to_js(reply),
+                    Err(error) => Either3::A(error.reason.to_string()),
+                });
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
     }
 
     /// Seals the head and merges all segments into one without tombstones.
