@@ -58,6 +58,19 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// `rows` fails with.
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
 
+    /// As [`search`](Self::search) for each query. Faster than one after another where their memory accesses can overlap.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), for the first that fails.
+    fn search_many(
+        &self,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Walk>> {
+        queries.iter().map(|query| self.search(query, rows, options)).collect()
+    }
+
     /// The `k` nearest among `members` (`None`: all rows) by the codes of each and every one of them, the best rescored exactly.
     /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.
     ///

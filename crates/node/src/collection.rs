@@ -13,7 +13,7 @@ use napi_derive::napi;
 
 use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
-use crate::together::{Question, answer_together};
+use crate::together::{Question, Shape, answer_together, groups};
 
 /// The records of one collection.
 #[napi]
@@ -92,9 +92,9 @@ impl NativeCollection {
     }
 
     /// Checks a query and predicts what it costs.
-    fn question(&self, queries: &[f32], dim: u32, request: &str) -> Result<Question> {
+    fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
         let collection = self.usable()?.clone();
-        let (request, include) = parse_query(request, queries.to_vec(), dim as usize)?;
+        let (request, include) = parse_query(request, queries, dim as usize)?;
         let query = collection.prepare_query(request)?;
         Ok(Question { collection, query, include })
     }
@@ -119,6 +119,11 @@ impl NativeCollection {
         let collection = self.usable().map_err(|e| failure(&e))?.clone();
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
     }
+}
+
+/// A failure in the place of an answer, which `src/query-queue.ts` knows by its beginning.
+fn failed<'env>(error: &napi::Error) -> Answer<'env> {
+    Either3::A(error.reason.to_string())
 }
 
 #[napi]
@@ -183,7 +188,7 @@ impl NativeCollection {
         cancel: Option<&NativeCancel>,
     ) -> napi::Result<Answer<'env>> {
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
-        let question = self.question(&queries, dim, &request).map_err(|e| failure(&e))?;
+        let question = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))?;
         if question.query.is_short() {
             return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
         }
@@ -200,31 +205,46 @@ impl NativeCollection {
         dims: Vec<u32>,
         requests: Vec<String>,
     ) -> napi::Result<Vec<Answer<'env>>> {
-        let mut answers: Vec<Option<Answer<'env>>> = Vec::with_capacity(queries.len());
+        let mut shapes = Vec::with_capacity(queries.len());
+        for (i, collection) in collections.iter().enumerate().take(queries.len()) {
+            let collection: &NativeCollection = collection;
+            let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
+            let single = queries[i].len() == dim as usize;
+            shapes.push(Shape { collection: Arc::as_ptr(&collection.collection), dim, request, single });
+        }
+        let Some(first) = collections.first() else { return Ok(Vec::new()) };
+        let database = first.handle.database().map_err(|e| failure(&e))?;
+        let mut answers: Vec<Option<Answer<'env>>> = (0..shapes.len()).map(|_| None).collect();
         let (mut short, mut places) = (Vec::new(), Vec::new());
         let mut cost = 0.0;
-        for (((collection, vectors), dim), request) in
-            collections.iter().zip(&queries).zip(dims).zip(&requests)
-        {
-            let answer = match collection.question(vectors, dim, request) {
-                Err(error) => Some(Either3::A(failure(&error).reason.to_string())),
+        for group in groups(&shapes, database.pool().current_num_threads()) {
+            let (Shape { dim, request, .. }, collection) = (shapes[group.start], &collections[group.start]);
+            let vectors: Vec<f32> =
+                queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
+            match collection.question(vectors, dim, request) {
                 Ok(question) if question.query.is_short() && cost < TOGETHER_NANOSECONDS => {
                     cost += question.query.predicted_nanoseconds();
-                    places.push(answers.len());
-                    short.push(question);
-                    None
+                    short.push((question, group.len()));
+                    places.push(group);
                 }
-                Ok(question) => Some(collection.answer_later(env, question, CancelToken::default())?),
-            };
-            answers.push(answer);
+                Ok(_) => {
+                    for place in group {
+                        let question = collection.question(queries[place].to_vec(), dim, request);
+                        answers[place] = Some(match question {
+                            Ok(question) => collection.answer_later(env, question, CancelToken::default())?,
+                            Err(error) => failed(&failure(&error)),
+                        });
+                    }
+                }
+                Err(error) => group.for_each(|place| answers[place] = Some(failed(&failure(&error)))),
+            }
         }
-        if let Some(first) = collections.first().filter(|_| !short.is_empty()) {
-            let database = first.handle.database().map_err(|e| failure(&e))?;
-            for (reply, place) in answer_together(database.pool(), short).into_iter().zip(places) {
-                answers[place] = Some(match reply {
-                    Ok(reply) => answer_to_js(reply),
-                    Err(error) => Either3::A(error.reason.to_string()),
-                });
+        for (replies, group) in answer_together(database.pool(), short).into_iter().zip(places) {
+            match replies {
+                Ok(replies) => {
+                    group.zip(replies).for_each(|(at, reply)| answers[at] = Some(answer_to_js(reply)))
+                }
+                Err(error) => group.for_each(|place| answers[place] = Some(failed(&error))),
             }
         }
         Ok(answers.into_iter().flatten().collect())

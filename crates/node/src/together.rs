@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ferrochrome_engine::{Collection, PreparedQuery};
+use ferrochrome_engine::{Collection, PreparedQuery, QueryResult};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
 use parking_lot::Mutex;
@@ -22,13 +22,52 @@ impl Question {
     pub(crate) fn answer(&self, cancel: &CancelToken) -> Result<Reply> {
         query_reply(&self.collection.run_query(&self.query, cancel)?, self.include)
     }
+
+    /// The only reply of one query, or those of a group of queries, each with one vector.
+    fn answers(&self, group: usize) -> Result<Vec<Reply>> {
+        if group == 1 {
+            return Ok(vec![self.answer(&CancelToken::default())?]);
+        }
+        let QueryResult { snapshot, queries } =
+            self.collection.run_query(&self.query, &CancelToken::default())?;
+        let single = |rows| QueryResult { snapshot: snapshot.clone(), queries: vec![rows] };
+        queries.into_iter().map(|rows| query_reply(&single(rows), self.include)).collect()
+    }
+}
+
+/// What queries have in common that can be asked as one with several vectors: all but the vectors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape<'a> {
+    pub(crate) collection: *const Collection,
+    pub(crate) dim: u32,
+    pub(crate) request: &'a str,
+    /// Whether there is one vector.
+    pub(crate) single: bool,
+}
+
+/// Joins neighbours of one shape into groups, as index ranges. Groups are small enough that every thread gets some, and large
+/// enough that one thread can overlap the memory accesses of several.
+pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<std::ops::Range<usize>> {
+    const MOST: usize = 4;
+    let most = (shapes.len() / (2 * threads.max(1))).clamp(1, MOST);
+    let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+    for (i, shape) in shapes.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if group.len() < most && shape.single && shapes[group.start] == *shape => {
+                group.end = i + 1;
+            }
+            _ => groups.push(i..i + 1),
+        }
+    }
+    groups
 }
 
 /// Questions that several threads take one after another.
 struct Together {
-    questions: Vec<Question>,
+    /// With the number of queries that each stands for.
+    questions: Vec<(Question, usize)>,
     next: AtomicUsize,
-    answers: Vec<Mutex<Option<napi::Result<Reply>>>>,
+    answers: Vec<Mutex<Option<napi::Result<Vec<Reply>>>>>,
     answered: AtomicUsize,
 }
 
@@ -36,8 +75,8 @@ impl Together {
     fn work(&self) {
         loop {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(question) = self.questions.get(at) else { return };
-            let answer = match catch_unwind(AssertUnwindSafe(|| question.answer(&CancelToken::default()))) {
+            let Some((question, group)) = self.questions.get(at) else { return };
+            let answer = match catch_unwind(AssertUnwindSafe(|| question.answers(*group))) {
                 Ok(answer) => answer.map_err(|error| failure(&error)),
                 Err(payload) => Err(panicked(payload.as_ref())),
             };
@@ -47,12 +86,12 @@ impl Together {
     }
 }
 
-/// The answers in the order of the questions. The calling thread works too, and waits at the end for no more than what another
-/// thread has begun: if they are all busy, it answers everything itself.
+/// For each question, in order, the replies to the queries that it stands for. The calling thread works too, and waits at the end for no more than what
+/// another thread has begun: if they are all busy, it answers everything itself.
 pub(crate) fn answer_together(
     pool: &rayon::ThreadPool,
-    questions: Vec<Question>,
-) -> Vec<napi::Result<Reply>> {
+    questions: Vec<(Question, usize)>,
+) -> Vec<napi::Result<Vec<Reply>>> {
     let count = questions.len();
     let together = Arc::new(Together {
         questions,

@@ -8,12 +8,13 @@ mod walk;
 use std::any::Any;
 use std::cell::Cell;
 
-use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
 pub(crate) use graph::{EMPTY, Graph, MAX_LEVEL, Shape, UpperLevels};
 
+use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::exact::rescore;
 use crate::parameters::GraphParameters;
@@ -21,10 +22,12 @@ use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
-use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
+use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
 /// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
 const SCAN_FROM_PART: usize = 4;
+/// Walks that take turns in one thread. Their visited rows must stay in the cache.
+const TURNS: usize = 3;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
@@ -42,8 +45,22 @@ struct Scratch {
     query: Option<CodeQuery>,
 }
 
+impl Scratch {
+    /// Makes the query ready for `codes`.
+    fn prepare(&mut self, codes: &Codes, query: &[f32]) -> Result<()> {
+        let padded = codes.quantizer.frame.rotation.padded();
+        let code_query = match &mut self.query {
+            Some(query) if query.codes.len() == padded => query,
+            other => other.insert(codes.new_query()?),
+        };
+        codes.prepare(query, code_query);
+        Ok(())
+    }
+}
+
 thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCHES: Cell<Vec<Scratch>> = const { Cell::new(Vec::new()) };
 }
 
 impl Hnsw {
@@ -67,16 +84,12 @@ impl Hnsw {
         options: &SearchOptions<'_>,
         scratch: &mut Scratch,
     ) -> Result<Walk> {
-        let depth = self.coding.depth(options.k);
         let end = match &self.coding.codes {
             Some(codes) => {
-                let padded = codes.quantizer.frame.rotation.padded();
-                let code_query = match &mut scratch.query {
-                    Some(query) if query.codes.len() == padded => query,
-                    other => other.insert(codes.new_query()?),
-                };
-                codes.prepare(query, code_query);
-                self.walk_by(codes, code_query, options, &mut scratch.walk)?
+                scratch.prepare(codes, query)?;
+                let Scratch { walk, query } = scratch;
+                let Some(code_query) = query else { return Err(Error::internal("a query was not prepared")) };
+                self.walk_by(codes, code_query, options, walk)?
             }
             None => {
                 let scorer = RowScorer::new(self.coding.metric, rows, self.coding.len);
@@ -86,12 +99,71 @@ impl Hnsw {
         if end == End::BudgetExceeded {
             return Ok(Walk::BudgetExceeded);
         }
-        let best = &scratch.walk.pool[..scratch.walk.pool.len().min(depth)];
-        for candidate in best {
+        self.prefetch_best(&scratch.walk, rows, options.k);
+        self.rescore_best(&scratch.walk, query, rows, options.k).map(Walk::Done)
+    }
+
+    fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, k: usize) {
+        for candidate in walked.pool.iter().take(self.coding.depth(k)) {
             rows.prefetch(candidate.label);
         }
-        let labels = best.iter().map(|candidate| candidate.label);
-        rescore(self.coding.metric, query, rows, labels, options.k).map(Walk::Done)
+    }
+
+    fn rescore_best(
+        &self,
+        walked: &WalkScratch,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
+        let labels = walked.pool.iter().take(self.coding.depth(k)).map(|candidate| candidate.label);
+        rescore(self.coding.metric, query, rows, labels, k)
+    }
+
+    /// The hits of a few queries without a filter, whose walks take turns.
+    fn walk_group(
+        &self,
+        codes: &Codes,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+        scratches: &mut [Scratch],
+    ) -> Result<Vec<Vec<Hit>>> {
+        let mut walkers = Vec::with_capacity(queries.len());
+        for (query, scratch) in queries.iter().zip(scratches.iter_mut()) {
+            scratch.prepare(codes, query)?;
+            let Scratch { walk, query } = scratch;
+            let Some(query) = &*query else { return Err(Error::internal("a query was not prepared")) };
+            let entry = self.descend(codes, query, walk)?;
+            walkers.push(Walker { query, entry, scratch: walk });
+        }
+        walk_in_turns(codes, &self.graph.ground(), self.ef(options), &mut walkers, options.cancel)?;
+        let mut hits = Vec::with_capacity(queries.len());
+        for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
+            if i == 0 {
+                self.prefetch_best(&scratch.walk, rows, options.k);
+            }
+            if let Some(next) = scratches.get(i + 1).filter(|_| i + 1 < queries.len()) {
+                self.prefetch_best(&next.walk, rows, options.k);
+            }
+            hits.push(self.rescore_best(&scratch.walk, query, rows, options.k)?);
+        }
+        Ok(hits)
+    }
+
+    /// The node nearest to the query that a descent through the upper levels finds.
+    fn descend<S: Scorer>(
+        &self,
+        scorer: &S,
+        query: &S::Query,
+        scratch: &mut WalkScratch,
+    ) -> Result<Candidate> {
+        let score = score_one(scorer, query, self.graph.entry)?;
+        let mut nearest = Candidate { score, label: self.graph.entry };
+        for level in (1..=self.graph.top_level).rev() {
+            nearest = descend(scorer, query, &self.graph.upper(level), nearest, scratch)?;
+        }
+        Ok(nearest)
     }
 
     /// Leaves the nearest candidates by score in the scratch's pool.
@@ -104,11 +176,7 @@ impl Hnsw {
     ) -> Result<End> {
         let ef = self.ef(options);
         let ground = self.graph.ground();
-        let score = score_one(scorer, query, self.graph.entry)?;
-        let mut nearest = Candidate { score, label: self.graph.entry };
-        for level in (1..=self.graph.top_level).rev() {
-            nearest = descend(scorer, query, &self.graph.upper(level), nearest, scratch)?;
-        }
+        let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
             walk(scorer, query, &ground, &[nearest], ef, scratch, options.cancel)?;
             return Ok(End::Finished);
@@ -162,6 +230,47 @@ impl VectorIndex for Hnsw {
             Walk::Done(hits) if hits.len() < options.k => Ok(Walk::BudgetExceeded),
             walk => Ok(walk),
         }
+    }
+
+    fn search_many(
+        &self,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Walk>> {
+        let one_by_one = || queries.iter().map(|query| self.search(query, rows, options)).collect();
+        let k = options.k.min(self.coding.len);
+        let options = &SearchOptions { k, ..*options };
+        let walks = options.filter.is_none()
+            && options.visit_budget.is_none()
+            && k > 0
+            && self.ef(options).saturating_mul(SCAN_FROM_PART) < self.coding.len;
+        let Some(codes) = self.coding.codes.as_ref().filter(|_| walks && queries.len() > 1) else {
+            return one_by_one();
+        };
+        for query in queries {
+            self.coding.check(query, rows)?;
+        }
+        let mut scratches = SCRATCHES.take();
+        scratches.resize_with(TURNS, Scratch::default);
+        let mut all = Vec::with_capacity(queries.len());
+        let mut outcome = Ok(());
+        for group in queries.chunks(TURNS) {
+            match self.walk_group(codes, group, rows, options, &mut scratches) {
+                Ok(hits) => all.extend(hits),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        SCRATCHES.set(scratches);
+        outcome?;
+        // Where the graph has a part that cannot be reached, a search of its own finds a way.
+        let complete = |(query, hits): (&&[f32], Vec<Hit>)| {
+            if hits.len() < k { self.search(query, rows, options) } else { Ok(Walk::Done(hits)) }
+        };
+        queries.iter().zip(all).map(complete).collect()
     }
 
     fn scan(
