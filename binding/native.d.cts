@@ -37,6 +37,8 @@ export declare class NativeCollection {
    * threads; the failure of one is a text, `!` and its JSON, in its place.
    */
   static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>): (string | PackedReply | Promise<string | PackedReply>)[]
+  /** How a query is answered and what that takes, as JSON. */
+  explain(queries: Float32Array, dim: number, request: string): Promise<string>
   /** Seals the head and merges all segments into one without tombstones. */
   compact(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */

@@ -60,6 +60,7 @@ export interface NativeCollection {
     request: string,
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
+  explain(queries: Float32Array, dimension: number, request: string): Promise<string>;
   compact(): Promise<void>;
   indexingStatus(): string;
 }

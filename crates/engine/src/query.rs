@@ -57,11 +57,11 @@ pub struct QueryResult {
 /// A query that was checked and planned, but not run.
 #[derive(Debug)]
 pub struct PreparedQuery {
-    snapshot: Arc<Snapshot>,
-    request: QueryRequest,
-    filter: Option<Filter>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) request: QueryRequest,
+    pub(crate) filter: Option<Filter>,
     named: Option<Vec<RoaringBitmap>>,
-    ef: usize,
+    pub(crate) ef: usize,
     cost: f64,
 }
 
@@ -152,17 +152,9 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Vec<Searchable<'a>>> {
         let mut parts = Vec::with_capacity(query.snapshot.parts.len());
-        for (number, view) in query.snapshot.parts.iter().enumerate() {
-            let named = query.named.as_ref().map(|by_part| &by_part[number]);
-            let allowed = allowed(view, named, query.filter.as_ref(), cancel)?;
-            let members = allowed.len(view);
-            if members == 0 {
-                continue;
-            }
-            let index = if query.request.exact { None } else { index_of(view)? };
-            let question = query.question(view, members);
-            let plan = Plan::choose(index.as_deref(), question);
-            parts.push(Searchable { number: number as u32, view, allowed, index, plan, k: question.k });
+        for number in 0..query.snapshot.parts.len() {
+            let allowed = query.allowed(number, cancel)?;
+            parts.extend(query.searchable(number, allowed)?);
         }
         Ok(parts)
     }
@@ -217,6 +209,25 @@ impl Collection {
 }
 
 impl PreparedQuery {
+    /// Rows of a part that may be found.
+    pub(crate) fn allowed(&self, number: usize, cancel: &CancelToken) -> Result<Allowed> {
+        let named = self.named.as_ref().map(|by_part| &by_part[number]);
+        allowed(&self.snapshot.parts[number], named, self.filter.as_ref(), cancel)
+    }
+
+    /// A part made ready; `None` where nothing may be found.
+    pub(crate) fn searchable(&self, number: usize, allowed: Allowed) -> Result<Option<Searchable<'_>>> {
+        let view = &self.snapshot.parts[number];
+        let members = allowed.len(view);
+        if members == 0 {
+            return Ok(None);
+        }
+        let index = if self.request.exact { None } else { index_of(view)? };
+        let question = self.question(view, members);
+        let plan = Plan::choose(index.as_deref(), question);
+        Ok(Some(Searchable { number: number as u32, view, allowed, index, plan, k: question.k }))
+    }
+
     fn question(&self, view: &PartView, allowed: u64) -> Question {
         Question {
             rows: view.part.rows() as u64,
@@ -236,13 +247,13 @@ fn index_of(view: &PartView) -> Result<Option<Arc<dyn VectorIndex>>> {
 }
 
 /// A part with all that a search of it needs, prepared once for all query vectors.
-struct Searchable<'a> {
+pub(crate) struct Searchable<'a> {
     number: u32,
-    view: &'a PartView,
-    allowed: Allowed,
-    index: Option<Arc<dyn VectorIndex>>,
-    plan: Plan,
-    k: usize,
+    pub(crate) view: &'a PartView,
+    pub(crate) allowed: Allowed,
+    pub(crate) index: Option<Arc<dyn VectorIndex>>,
+    pub(crate) plan: Plan,
+    pub(crate) k: usize,
 }
 
 impl Searchable<'_> {

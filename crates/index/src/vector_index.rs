@@ -24,6 +24,15 @@ pub enum Walk {
     BudgetExceeded,
 }
 
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchCounts {
+    /// Rows compared by what the graph is walked by: codes, or vectors where there are none.
+    pub scored: usize,
+    /// Of these the rows compared again, in full precision.
+    pub rescored: usize,
+}
+
 /// Nearest-neighbour search over the vectors of one segment. Immutable and shared.
 ///
 /// Every method that takes `rows` wants the very vectors that the index was built from.
@@ -57,6 +66,24 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// `InvalidArgument` if the query has another dimension or `rows` is not what the index was built from; `Cancelled`; whatever
     /// `rows` fails with.
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
+
+    /// As [`search`](Self::search), and what it did: what cannot be told is zero.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn search_counted(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<(Walk, SearchCounts)> {
+        Ok((self.search(query, rows, options)?, SearchCounts::default()))
+    }
+
+    /// What [`scan`](Self::scan) does with so many members.
+    fn scan_counts(&self, members: usize, _k: usize) -> SearchCounts {
+        SearchCounts { scored: members, rescored: 0 }
+    }
 
     /// As [`search`](Self::search) for each query. Faster than one after another where their memory accesses can overlap.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferrochrome_engine::{Collection, Handle, WriteKind};
 use ferrochrome_types::{CancelToken, Error, Result};
-use ferrochrome_wire::{Records, Reply, get_reply, parse_delete, parse_get, parse_query};
+use ferrochrome_wire::{Records, Reply, explanation_json, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
 use napi::bindgen_prelude::{
     ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
@@ -248,6 +248,23 @@ impl NativeCollection {
             }
         }
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// How a query is answered and what that takes, as JSON.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn explain<'env>(
+        &self,
+        env: &'env Env,
+        queries: Float32ArraySlice<'_>,
+        dim: u32,
+        request: String,
+    ) -> napi::Result<Object<'env>> {
+        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let vectors = queries.to_vec();
+        promise(env, move || {
+            let (request, _) = parse_query(&request, vectors, dim as usize)?;
+            Ok(explanation_json(&collection.explain(request, &CancelToken::default())?).to_string())
+        })
     }
 
     /// Seals the head and merges all segments into one without tombstones.

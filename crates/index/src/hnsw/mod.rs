@@ -21,7 +21,7 @@ use crate::parameters::GraphParameters;
 use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
-use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
+use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
 /// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
@@ -69,7 +69,7 @@ impl Hnsw {
         query: &[f32],
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
-    ) -> Result<Walk> {
+    ) -> Result<(Walk, SearchCounts)> {
         // Taken out rather than borrowed: should `rows` search in turn, that search gets a scratch of its own.
         let mut scratch = SCRATCH.take().unwrap_or_default();
         let result = self.walk_with(query, rows, options, &mut scratch);
@@ -83,7 +83,7 @@ impl Hnsw {
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
         scratch: &mut Scratch,
-    ) -> Result<Walk> {
+    ) -> Result<(Walk, SearchCounts)> {
         let end = match &self.coding.codes {
             Some(codes) => {
                 scratch.prepare(codes, query)?;
@@ -96,11 +96,14 @@ impl Hnsw {
                 self.walk_by(&scorer, &query.to_vec(), options, &mut scratch.walk)?
             }
         };
+        let scored = scratch.walk.scored();
         if end == End::BudgetExceeded {
-            return Ok(Walk::BudgetExceeded);
+            return Ok((Walk::BudgetExceeded, SearchCounts { scored, rescored: 0 }));
         }
         self.prefetch_best(&scratch.walk, rows, options.k);
-        self.rescore_best(&scratch.walk, query, rows, options.k).map(Walk::Done)
+        let hits = self.rescore_best(&scratch.walk, query, rows, options.k)?;
+        let rescored = scratch.walk.pool.len().min(self.coding.depth(options.k));
+        Ok((Walk::Done(hits), SearchCounts { scored, rescored }))
     }
 
     fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, k: usize) {
@@ -158,6 +161,7 @@ impl Hnsw {
         query: &S::Query,
         scratch: &mut WalkScratch,
     ) -> Result<Candidate> {
+        scratch.begin_counting();
         let score = score_one(scorer, query, self.graph.entry)?;
         let mut nearest = Candidate { score, label: self.graph.entry };
         for level in (1..=self.graph.top_level).rev() {
@@ -213,23 +217,38 @@ impl VectorIndex for Hnsw {
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
+        self.search_counted(query, rows, options).map(|(walk, _)| walk)
+    }
+
+    fn search_counted(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<(Walk, SearchCounts)> {
         self.coding.check(query, rows)?;
         let members = options.filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
         let options = SearchOptions { k: options.k.min(members).min(self.coding.len), ..*options };
         if options.k == 0 {
-            return Ok(Walk::Done(Vec::new()));
+            return Ok((Walk::Done(Vec::new()), SearchCounts::default()));
         }
-        let scan =
-            || self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done);
+        let scan = || {
+            let hits = self.coding.scan(query, rows, options.filter, options.k, options.cancel)?;
+            Ok((Walk::Done(hits), self.scan_counts(members, options.k)))
+        };
         if self.ef(&options).saturating_mul(SCAN_FROM_PART) >= members {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {
             // The graph has a part that cannot be reached.
-            Walk::Done(hits) if hits.len() < options.k && options.filter.is_none() => scan(),
-            Walk::Done(hits) if hits.len() < options.k => Ok(Walk::BudgetExceeded),
-            walk => Ok(walk),
+            (Walk::Done(hits), _) if hits.len() < options.k && options.filter.is_none() => scan(),
+            (Walk::Done(hits), counts) if hits.len() < options.k => Ok((Walk::BudgetExceeded, counts)),
+            walked => Ok(walked),
         }
+    }
+
+    fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
+        self.coding.scan_counts(members, k)
     }
 
     fn search_many(

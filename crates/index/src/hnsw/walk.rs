@@ -43,7 +43,7 @@ impl Default for WalkScratch {
             visited: Visited::default(),
             pool: Vec::new(),
             frontier: BinaryHeap::new(),
-            batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0 },
+            batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0, scored: 0 },
         }
     }
 }
@@ -54,6 +54,8 @@ struct Batch {
     labels: Box<[u32; BATCH]>,
     scores: Box<[f32; BATCH]>,
     len: usize,
+    /// How many were scored since [`WalkScratch::begin_counting`].
+    scored: usize,
 }
 
 impl Batch {
@@ -69,6 +71,7 @@ impl Batch {
     }
 
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
+        self.scored += self.len;
         scorer.score(query, &self.labels[..self.len], &mut self.scores[..])
     }
 
@@ -141,6 +144,15 @@ struct Progress {
 }
 
 impl WalkScratch {
+    pub(crate) fn begin_counting(&mut self) {
+        self.batch.scored = 0;
+    }
+
+    /// Rows that were scored since.
+    pub(crate) fn scored(&self) -> usize {
+        self.batch.scored
+    }
+
     fn begin(&mut self, len: usize, entries: &[Candidate], ef: usize) {
         self.visited.begin(len);
         self.batch.len = 0;
