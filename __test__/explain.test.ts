@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { EphemeralClient } from "../index.js";
 
-const ROWS = 3_000;
+const ROWS = 6_000;
 const vector = (seed: number): number[] => Array.from({ length: 8 }, (_, i) => Math.sin(seed * (i + 1) * 1.7));
 
 test("explain tells the plan of each part and what it compared", async () => {
