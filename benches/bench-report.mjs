@@ -47,7 +47,11 @@ export const provenance = () => ({
 /** Prints a report's tables and what could not be measured. */
 export function printReport(report) {
   const { cpu, cores, node, isa } = report.machine;
-  console.log(`\n${report.bench}: ${cores} x ${cpu}, Node ${node}${isa === "best" ? "" : `, ${isa} kernels`}`);
+  const { rows, dimension } = report.settings;
+  const kernels = isa === "best" ? "" : `, ${isa} kernels`;
+  console.log(
+    `\n${report.bench}: ${rows} rows of ${dimension} dimensions, cosine; ${cores} x ${cpu}, Node ${node}${kernels}`,
+  );
   for (const { title, legend, columns, rows } of [report, ...report.tables]) {
     if (rows.length === 0) continue;
     console.log(["", title, legend].filter((line) => line != null).join("\n"));

@@ -1,5 +1,5 @@
 // The index alone, without a database around it, beside hnswlib's C++: Ferrochrome's is measured by its Rust bench, hnswlib by
-// peers/hnswlib.py, one thread each, over the same vectors and queries, judged by the same exact neighbours.
+// peers/hnswlib_curve.py, one thread each, over the same vectors and queries, judged by the same exact neighbours.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

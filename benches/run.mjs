@@ -120,7 +120,14 @@ async function runBench(bench, options, tools = {}) {
     ? await module.run(options, { say, runChild, ...tools })
     : await measureStores(bench, module, options);
   const { columns, legend } = module;
-  const report = { bench, ...provenance(), ...options.settings, legend, columns, ...measured };
+  const report = {
+    bench,
+    ...provenance(),
+    settings: { ...options.settings, ...module.fixedSettings },
+    legend,
+    columns,
+    ...measured,
+  };
   printReport(report);
   const name = module.reportName?.(options.settings) ?? bench;
   writeFileSync(join(options.results, `${name}.json`), `${JSON.stringify(report, formatNames, 2)}\n`);

@@ -10,6 +10,7 @@
 //   sizes?(rows)              numbers of rows to measure at, where not only at the one asked for
 //   repeats?, median?(rows)   processes a variant is measured in, and the row that stands for all of them
 //   stores?, defaultsOnly?    the only stores that it is about; whether only the first variant of each is measured
+//   fixedSettings?            settings that it does not take from the command
 //   reportName?(settings)     the name of its report where that is not the bench's
 //   followedBy?               the bench that is run after it
 //   moreTables?(settings)     tables that do not compare stores: { title, legend, columns, rows }

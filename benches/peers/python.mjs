@@ -16,10 +16,10 @@ export function installPython() {
   return "hnswlib: pip could not build it (a C++ compiler and Python's headers are needed)";
 }
 
-/** Runs hnswlib.py with a job; returns its answer, or `{ reason }` why there is none. */
+/** Runs hnswlib_curve.py with a job; returns its answer, or `{ reason }` why there is none. */
 export function runHnswlib(job) {
   if (!existsSync(executable)) return { reason: "not installed (npm run bench -- install-peers, with python3)" };
-  const { status, stdout } = spawnSync(executable, [`${peers}hnswlib.py`], {
+  const { status, stdout } = spawnSync(executable, [`${peers}hnswlib_curve.py`], {
     input: JSON.stringify(job),
     maxBuffer: 1 << 30,
     encoding: "utf8",
