@@ -14,6 +14,7 @@ const load = (name: string) => import(new URL(`../benches/${name}.mjs`, import.m
 test("the speed at a recall lies on the curve's upper edge", async () => {
   const { speedAtRecall } = await load("curve");
   const points = [
+    { recall: 0.85, qps: 9_000 },
     { recall: 0.9, qps: 10_000 },
     { recall: 0.95, qps: 2_000 },
     { recall: 0.96, qps: 4_000 },
@@ -23,7 +24,9 @@ test("the speed at a recall lies on the curve's upper edge", async () => {
   expect(speedAtRecall(points, 0.97)).toBeCloseTo(2_000, 6);
   expect(speedAtRecall(points, 0.93)).toBeCloseTo(Math.sqrt(10_000 * 4_000), 6);
   expect(speedAtRecall(points, 0.99)).toBeNull();
+  expect(speedAtRecall(points, 0.87)).toBe(10_000);
   expect(speedAtRecall(points, 0.8)).toBeNull();
+  expect(speedAtRecall([], 0.8)).toBeNull();
 });
 
 test("the brute force finds what sorting finds, block by block and under masks", async () => {

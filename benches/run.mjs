@@ -129,7 +129,9 @@ async function runBench(bench, options, tools = {}) {
     ...measured,
   };
   printReport(report);
-  const name = module.reportName?.(options.settings) ?? bench;
+  // A run with forced kernels stands beside the other, not in its place.
+  const isa = process.env.FERROCHROME_ISA ? `-${process.env.FERROCHROME_ISA}` : "";
+  const name = (module.reportName?.(options.settings) ?? bench) + isa;
   writeFileSync(join(options.results, `${name}.json`), `${JSON.stringify(report, formatNames, 2)}\n`);
   if (module.followedBy && options.allStores) await runBench(module.followedBy, options, { [bench]: report });
 }
