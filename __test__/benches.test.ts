@@ -49,6 +49,29 @@ test("the brute force finds what sorting finds, block by block and under masks",
   }
 });
 
+test("the probe sees a block wherever it falls", async () => {
+  const { watchEventLoop } = await load("event-loop");
+  const block = () => {
+    const end = performance.now() + 60;
+    while (performance.now() < end);
+  };
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
+  for (const work of [
+    async () => block(),
+    async () => {
+      await turn();
+      block();
+      await turn();
+    },
+    async () => {
+      await turn();
+      block();
+    },
+  ]) {
+    expect((await watchEventLoop(work)).longestBlock).toBeGreaterThan(50);
+  }
+});
+
 describe.skipIf(!existsSync(dataset))("every bench, on a few rows and without peers", { timeout: 120_000 }, () => {
   let results: string;
 

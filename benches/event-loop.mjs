@@ -9,9 +9,8 @@ const RESOLUTION = 1;
 export async function watchEventLoop(work) {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION });
   delay.enable();
-  // The probe needs a turn before the work and one after it, or a block at either end goes unseen.
+  // The probe sees times between two of its looks: it needs one before the work and one after it.
   await setTimeout(5 * RESOLUTION);
-  delay.reset();
   const result = await work();
   await setTimeout(5 * RESOLUTION);
   delay.disable();
