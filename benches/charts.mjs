@@ -1,8 +1,9 @@
 // Charts as inline SVG: no script, no outside file.
+import { STORES } from "./peers/stores.mjs";
 
 const WIDTH = 720;
 const HEIGHT = 380;
-const MARGIN = { left: 70, right: 16, top: 12, bottom: 46 };
+const MARGIN = { left: 70, right: 30, top: 12, bottom: 46 };
 
 /** Distinguishable also for the colour-blind (Okabe and Ito). */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#a08000"];
@@ -13,11 +14,13 @@ export const escapeHtml = (text) =>
 
 const short = (value) => Number(value.toPrecision(3)).toLocaleString("en-US");
 
+/** Stores in the order of the colours, so that each has the same one in every chart. */
+const COLOURED = [...STORES, "hnswlib"];
+
 /** Colour and dash of every series: one colour a store, one dash a variant of it. */
 function styles(series) {
-  const stores = [...new Set(series.map(({ store }) => store))];
   return series.map((one, i) => ({
-    colour: COLOURS[stores.indexOf(one.store) % COLOURS.length],
+    colour: COLOURS[COLOURED.indexOf(one.store) % COLOURS.length],
     dash: DASHES[series.slice(0, i).filter(({ store }) => store === one.store).length % DASHES.length],
   }));
 }
@@ -52,10 +55,10 @@ const text = (x, y, anchor, content, more = "") =>
 
 const line = (x1, y1, x2, y2) => `<line x1="${x1}" y1="${y1.toFixed(1)}" x2="${x2}" y2="${y2.toFixed(1)}"/>`;
 
-/** Ends of the axis over all values; a logarithmic one leaves a little room, a linear one may be told where to begin. */
-function range(values, { log = false, from } = {}) {
+/** Ends of the axis over all values; a logarithmic one leaves a little room, a linear one may be told where to begin and end. */
+function range(values, { log = false, from, to }) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  return log ? [low * 0.9, high * 1.1] : [from ?? low, high];
+  return log ? [low * 0.9, high * 1.1] : [from ?? low, to ?? high];
 }
 
 function axes(xs, ys, x, y) {
@@ -83,7 +86,7 @@ function legendOf(series, style) {
 }
 
 /**
- * A line chart. `series` are `{ name, store, points: [[x, y]] }`; `x` and `y` are `{ label, from?, log? }`. Points to the left of
+ * A line chart. `series` are `{ name, store, points: [[x, y]] }`; `x` and `y` are `{ label, from?, to?, log? }`. Points to the left of
  * `x.from` are left out. Empty when there is nothing to show.
  */
 export function lineChart(series, x, y) {

@@ -52,7 +52,7 @@ const curves = (rows, key, label) =>
       ...series,
       points: rows.filter((row) => row[key] != null).map((row) => [row.recall, row[key]]),
     })),
-    { label: "recall@10", from: 0.85 },
+    { label: "recall@10", from: 0.85, to: 1 },
     { label, log: true },
   );
 

@@ -16,7 +16,8 @@ import { formatNames } from "./table.mjs";
 
 /** The benches, each a module of the same name; side-by-side.mjs says what it exports. */
 const BENCHES = {
-  search: "recall@10 against queries a second, over a sweep of the search width; runs index-alone too",
+  search:
+    "recall@10 against queries a second, over a sweep of the search width; without --stores also runs index-alone",
   "index-alone": "the index without a database beside hnswlib's C++, on one thread; build times",
   filters: "recall, result counts and speed with filters of every share and kind",
   ingest: "rows a second while the collection grows, time until all are indexed, blocks of the event loop",
@@ -160,7 +161,7 @@ async function main() {
   if (bench !== "all") await runBench(bench, options);
   else if (!reportOnly) {
     // The search bench runs index-alone, and scale takes hours.
-    const left = options.allStores ? ["index-alone", "scale"] : ["scale"];
+    const left = ["index-alone", "scale"];
     for (const name of Object.keys(BENCHES)) if (!left.includes(name)) await runBench(name, options);
   }
   if (bench === "all" && (html || reportOnly)) writePage(options.results);

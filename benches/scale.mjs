@@ -41,9 +41,9 @@ export const columns = [
 ];
 
 export const legend =
-  "Intervals are 100,000 rows (a tenth of a smaller run); making the rows is not timed. Peak memory is the store's share while it\n" +
-  "is loaded. Memory is that of a fresh process after every query was asked once. The store's own exact search is compared with\n" +
-  "a brute force.";
+  "Intervals are 100,000 rows (a tenth of a smaller run); making the rows is not timed. Peak memory is what came on top of the\n" +
+  "generator while the store was loaded. RSS is that of a fresh process after every query was asked once. The store's own exact\n" +
+  "search is compared with a brute force.";
 
 const sweepColumns = [
   { title: "store", key: "store", format: formats.text },
