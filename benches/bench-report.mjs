@@ -1,6 +1,6 @@
 // What a report says beside its figures: where, with what and by which command they were measured.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { tableLines } from "./table.mjs";
@@ -18,7 +18,7 @@ export const machine = () => ({
   isa: process.env.FERROCHROME_ISA ?? "best",
 });
 
-const readJson = (file) => (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : null);
+const readJson = (file) => JSON.parse(readFileSync(file, "utf8"));
 
 /** The commit that was measured, with a `+` when files were changed after it; null outside a git clone. */
 function commit() {
@@ -29,10 +29,14 @@ function commit() {
   return stdout.trim() + (changed ? "+" : "");
 }
 
-/** Versions of Ferrochrome and of the peers that benches/package.json names. */
+/** Versions of Ferrochrome and of the peers, as they are pinned. */
 function versions() {
-  const peers = readJson(`${root}benches/package.json`)?.dependencies ?? {};
-  return { ferrochrome: readJson(`${root}package.json`).version, ...peers };
+  const fromPyPI = /^(hnswlib)==(.+)$/m.exec(readFileSync(`${root}benches/peers/requirements.txt`, "utf8"));
+  return {
+    ferrochrome: readJson(`${root}package.json`).version,
+    ...readJson(`${root}benches/package.json`).dependencies,
+    [`${fromPyPI[1]} (PyPI)`]: fromPyPI[2],
+  };
 }
 
 /** Everything that identifies a run. */
