@@ -47,6 +47,7 @@ mod rotation;
 mod scorer;
 mod seeded_hash;
 mod shortlist;
+mod storage;
 mod vector_index;
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod wordnet;
 
 pub use build::{build, extend};
 pub use exact::exact_search;
-pub use load::load;
+pub use load::{load, open};
 pub use options::{BuildOptions, Quantization, SearchOptions};
 pub use parameters::{GraphParameters, Parameters};
 pub use provider::{Provider, ProviderStats};

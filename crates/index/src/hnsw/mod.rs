@@ -20,6 +20,7 @@ use crate::parameters::GraphParameters;
 use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
+use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
@@ -28,10 +29,10 @@ const SCAN_FROM_PART: usize = 4;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
-pub(crate) struct Hnsw {
-    pub(crate) coding: Coding,
+pub(crate) struct Hnsw<S: Storage = Resident> {
+    pub(crate) coding: Coding<S>,
     /// Over the same rows as `coding`.
-    pub(crate) graph: Graph,
+    pub(crate) graph: Graph<S>,
     pub(crate) ef_construction: usize,
 }
 
@@ -46,7 +47,7 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-impl Hnsw {
+impl<S: Storage> Hnsw<S> {
     fn walk_and_rescore(
         &self,
         query: &[f32],
@@ -70,12 +71,12 @@ impl Hnsw {
         let depth = self.coding.depth(options.k);
         let end = match &self.coding.codes {
             Some(codes) => {
-                let padded = codes.quantizer.frame.rotation.padded();
+                let padded = codes.quantizer().frame.rotation.padded();
                 let code_query = match &mut scratch.query {
                     Some(query) if query.codes.len() == padded => query,
                     other => other.insert(codes.new_query()?),
                 };
-                codes.prepare(query, code_query);
+                codes.quantizer().prepare(query, code_query);
                 self.walk_by(codes, code_query, options, &mut scratch.walk)?
             }
             None => {
@@ -95,10 +96,10 @@ impl Hnsw {
     }
 
     /// Leaves the nearest candidates by score in the scratch's pool.
-    fn walk_by<S: Scorer>(
+    fn walk_by<C: Scorer>(
         &self,
-        scorer: &S,
-        query: &S::Query,
+        scorer: &C,
+        query: &C::Query,
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
@@ -123,7 +124,7 @@ impl Hnsw {
     }
 }
 
-impl VectorIndex for Hnsw {
+impl<S: Storage> VectorIndex for Hnsw<S> {
     fn metric(&self) -> Metric {
         self.coding.metric
     }
@@ -138,6 +139,10 @@ impl VectorIndex for Hnsw {
 
     fn memory_bytes(&self) -> usize {
         self.coding.memory_bytes() + self.graph.memory_bytes()
+    }
+
+    fn is_resident(&self) -> bool {
+        S::RESIDENT
     }
 
     fn has_graph(&self) -> bool {
@@ -188,13 +193,13 @@ impl VectorIndex for Hnsw {
         Parameters { graph: Some(graph), ..self.coding.parameters() }
     }
 
-    fn buffers(&self) -> Vec<(&'static str, &[u8])> {
-        let mut buffers = self.coding.buffers();
-        buffers.push(("links", self.graph.links.as_bytes()));
+    fn buffers(&self) -> Result<Vec<(&'static str, &[u8])>> {
+        let mut buffers = self.coding.buffers()?;
+        buffers.push(("links", self.graph.links.as_bytes()?));
         buffers.push(("upper_labels", self.graph.upper.labels.as_bytes()));
-        buffers.push(("upper_links", self.graph.upper.links.as_bytes()));
+        buffers.push(("upper_links", self.graph.upper.links.as_bytes()?));
         buffers.retain(|(_, bytes)| !bytes.is_empty());
-        buffers
+        Ok(buffers)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -20,7 +20,7 @@ const CANCEL_STRIDE: usize = 64;
 /// The links of one level.
 pub(crate) trait Links {
     /// Calls `visit` with each neighbour of `label`.
-    fn for_each(&self, label: u32, visit: impl FnMut(u32));
+    fn for_each(&self, label: u32, visit: impl FnMut(u32)) -> Result<()>;
 
     /// A hint that the neighbours of `label` are wanted soon.
     fn prefetch(&self, label: u32);
@@ -58,14 +58,14 @@ struct Batch {
 
 impl Batch {
     #[inline(always)]
-    fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) {
+    fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) -> Result<()> {
         links.for_each(label, |neighbour| {
             if self.len < BATCH {
                 // Written always, kept only if new: cheaper than a branch that is taken half of the time.
                 self.labels[self.len] = neighbour;
                 self.len += usize::from(visited.insert(neighbour));
             }
-        });
+        })
     }
 
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
@@ -123,7 +123,7 @@ pub(crate) fn descend<S: Scorer, L: Links>(
         links.for_each(from.label, |neighbour| {
             batch.labels[batch.len] = neighbour;
             batch.len += 1;
-        });
+        })?;
         batch.score(scorer, query)?;
         let nearest = batch.scored().min_by(Candidate::order);
         match nearest {
@@ -165,7 +165,7 @@ pub(crate) fn walk<S: Scorer, L: Links>(
             let label = pool[position].label;
             if label & EXPANDED == 0 {
                 pool[position].label |= EXPANDED;
-                batch.gather(links, label, visited);
+                batch.gather(links, label, visited)?;
                 expansions += 1;
             }
             position += 1;
@@ -257,7 +257,7 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
         for _ in 0..EXPANSIONS {
             match frontier.peek() {
                 Some(Reverse(ByScore(nearest))) if nearest.score <= worst => {
-                    batch.gather(links, nearest.label, visited);
+                    batch.gather(links, nearest.label, visited)?;
                     frontier.pop();
                 }
                 _ => break,
