@@ -81,8 +81,8 @@ fn read_all(file: &str, blob: Blob) -> Result<()> {
             let index = IndexFile::open(blob)?;
             black_box((
                 index.parameters().is_ok(),
-                index.buffer("codes").is_ok(),
-                index.buffer("links").is_ok(),
+                index.place("codes").is_some_and(|place| index.bytes(place).is_ok()),
+                index.place("links").is_some_and(|place| index.bytes(place).is_ok()),
             ));
             Ok(())
         }

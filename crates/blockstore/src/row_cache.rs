@@ -11,7 +11,6 @@ use parking_lot::RwLock;
 const SHARDS: usize = 16;
 /// Rows that memory is taken for at once.
 const ROWS_PER_CHUNK: usize = 256;
-const ABSENT: u32 = u32::MAX;
 
 /// A cache of rows by label, emptied by second chance (CLOCK).
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub(crate) struct RowCache {
 #[derive(Debug, Default)]
 struct Shard {
     capacity: usize,
-    /// Slot of each label of this shard, or [`ABSENT`].
+    /// Slot of each label of this shard plus one, or zero: pages of zeros cost nothing until they are written to.
     slots: Vec<u32>,
     /// Label in each slot.
     labels: Vec<u32>,
@@ -40,7 +39,7 @@ impl RowCache {
             usize::try_from(bytes).unwrap_or(usize::MAX) / (dim * size_of::<f32>()).max(1) / SHARDS;
         let labels = (rows as usize).div_ceil(SHARDS);
         let shard = |_| {
-            let slots = if capacity == 0 { Vec::new() } else { vec![ABSENT; labels] };
+            let slots = if capacity == 0 { Vec::new() } else { vec![0; labels] };
             RwLock::new(Shard { capacity: capacity.min(labels), slots, ..Shard::default() })
         };
         RowCache { dim, shards: std::array::from_fn(shard) }
@@ -73,7 +72,7 @@ impl RowCache {
         }
         let slot = shard.take_slot(self.dim);
         shard.labels[slot] = label;
-        shard.slots[label as usize / SHARDS] = slot as u32;
+        shard.slots[label as usize / SHARDS] = slot as u32 + 1;
         shard.row_mut(slot, self.dim).copy_from_slice(row);
     }
 }
@@ -81,8 +80,7 @@ impl RowCache {
 impl Shard {
     #[inline]
     fn slot(&self, label: u32) -> Option<usize> {
-        let slot = *self.slots.get(label as usize / SHARDS)?;
-        (slot != ABSENT).then_some(slot as usize)
+        (*self.slots.get(label as usize / SHARDS)? as usize).checked_sub(1)
     }
 
     #[inline]
@@ -103,7 +101,7 @@ impl Shard {
                 let rows = ROWS_PER_CHUNK.min(self.capacity - used);
                 self.chunks.push(vec![0.0; rows * dim].into_boxed_slice());
             }
-            self.labels.push(ABSENT);
+            self.labels.push(0);
             self.referenced.push(AtomicBool::new(false));
             return used;
         }
@@ -112,7 +110,7 @@ impl Shard {
         }
         let slot = self.hand;
         self.hand = (self.hand + 1) % used;
-        self.slots[self.labels[slot] as usize / SHARDS] = ABSENT;
+        self.slots[self.labels[slot] as usize / SHARDS] = 0;
         slot
     }
 }

@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::{Chunk, Row};
+use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
 use crate::maintenance::Signal;
 use crate::options::DatabaseOptions;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub catalog: Catalog,
     pub store: Arc<dyn BlobStore>,
     pub provider: Arc<Provider>,
+    pub loader: Arc<IndexLoader>,
     pub options: DatabaseOptions,
     pub signal: Signal,
     /// Cancelled when the database closes.
@@ -69,7 +71,7 @@ impl Shared {
     }
 
     pub fn segment(&self, id: Uuid, reader: SegmentReader) -> Segment {
-        Segment::new(id, reader, self.store.clone(), self.provider.clone(), self.options.vector_cache_bytes)
+        Segment::new(id, reader, self)
     }
 }
 
@@ -160,6 +162,20 @@ impl Collection {
 
     pub(crate) fn set_settings(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Does now what first queries would have to wait for: opens all files, and copies indices into memory as far as the cache has
+    /// room.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`, `LimitExceeded` where the system gives no memory, `Closed`, `NotFound`.
+    pub fn preload(&self) -> Result<()> {
+        for view in &self.snapshot()?.parts {
+            if let Part::Segment(segment) = &view.part {
+                segment.preload()?;
+            }
+        }
+        Ok(())
     }
 
     /// Marks the collection as deleted and its files as garbage.

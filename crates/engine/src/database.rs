@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
+use crate::index_loader::IndexLoader;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::options::DatabaseOptions;
@@ -150,13 +151,16 @@ impl Database {
             .build()
             .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
         let read_only = options.read_only;
+        let provider = Arc::new(Provider::new(options.index_cache_bytes));
+        let shutdown = CancelToken::default();
         let shared = Arc::new(Shared {
             catalog,
             store,
-            provider: Arc::new(Provider::new(options.index_cache_bytes)),
+            loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
+            provider,
             options,
             signal: Signal::default(),
-            shutdown: CancelToken::default(),
+            shutdown,
             pool,
         });
         let database = Arc::new(Database {
@@ -368,6 +372,7 @@ impl Database {
     fn stop(&self) {
         self.shared.shutdown.cancel();
         self.shared.signal.raise();
+        self.shared.loader.stop();
         let me = std::thread::current().id();
         for thread in self.threads.lock().drain(..) {
             // The last hold may have been a background thread's own.

@@ -36,6 +36,7 @@ mod collection;
 mod compaction;
 mod database;
 mod get;
+mod index_loader;
 mod lock;
 mod log_entry;
 mod maintenance;

@@ -97,9 +97,9 @@ fn rest(shared: &Shared) {
     }
 }
 
-/// Lets the system prefer every other thread: a merge can wait, a program that writes or asks should not. Threads that the
-/// merge starts inherit it.
-fn yield_to_the_program() {
+/// Lets the system prefer every other thread: background work can wait, a program that writes or asks should not. Threads that
+/// this one starts inherit it.
+pub(crate) fn yield_to_the_program() {
     #[cfg(target_os = "linux")]
     {
         const NICE: i32 = 10;

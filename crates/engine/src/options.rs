@@ -19,8 +19,12 @@ pub struct DatabaseOptions {
     pub seal_rows: usize,
     /// Bytes in the head that start a seal. Default: 64 MiB.
     pub seal_bytes: usize,
-    /// Bytes of open indices that the shared cache may hold. Default: 2 GiB.
+    /// Bytes of open indices that the shared cache may hold; less where the system is short of memory. An index that has no room
+    /// is searched in its file. Default: 2 GiB.
     pub index_cache_bytes: u64,
+    /// Indices whose files have at least so many bytes are searched in their files until they were copied into memory in the
+    /// background; smaller ones are read at once. Default: 8 MiB.
+    pub index_map_bytes: u64,
     /// Bytes of the vectors of one segment that are kept as copies for rescoring; others are read from the file. Default:
     /// 64 MiB.
     pub vector_cache_bytes: u64,
@@ -36,6 +40,7 @@ impl Default for DatabaseOptions {
             seal_rows: 8_192,
             seal_bytes: 64 << 20,
             index_cache_bytes: 2 << 30,
+            index_map_bytes: 8 << 20,
             vector_cache_bytes: 64 << 20,
         }
     }

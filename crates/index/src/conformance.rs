@@ -357,9 +357,9 @@ fn errors_of_rows_come_through() {
 }
 
 /// The buffers of an index by name, owned.
-type Stored = (String, Vec<(&'static str, Vec<u8>)>);
+pub(crate) type Stored = (String, Vec<(&'static str, Vec<u8>)>);
 
-fn store(index: &dyn VectorIndex) -> Stored {
+pub(crate) fn store(index: &dyn VectorIndex) -> Stored {
     let buffers = index.buffers().unwrap().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     (index.parameters().to_json().unwrap(), buffers)
 }
@@ -397,12 +397,12 @@ impl IndexBuffers for File {
     }
 }
 
-fn reload((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
+pub(crate) fn reload((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
     load(parameters, &*File::new(buffers), &CancelToken::default())
 }
 
 /// The same in its file.
-fn reopen((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
+pub(crate) fn reopen((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
     open(parameters, File::new(buffers))
 }
 

@@ -31,6 +31,7 @@
 //! ```
 
 mod aligned_buffer;
+mod available_memory;
 mod build;
 mod calibration;
 mod codes;
