@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ferrochrome_types::{Code, Record, Result, Value};
+use ferrochrome_types::{Code, IndexBuffers, Record, Result, Value};
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ferrochrome_blockstore::{BlobStore, SegmentReader};
+use ferrochrome_blockstore::{BlobStore, RowCacheBudget, SegmentReader};
 use ferrochrome_index::Provider;
 use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
 use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub store: Arc<dyn BlobStore>,
     pub provider: Arc<Provider>,
     pub loader: Arc<IndexLoader>,
+    pub row_caches: Arc<RowCacheBudget>,
     pub options: DatabaseOptions,
     pub signal: Signal,
     /// Cancelled when the database closes.
@@ -94,6 +95,8 @@ pub struct Collection {
     gone: AtomicBool,
     opened: Instant,
     last_write_ms: AtomicU64,
+    /// When it was last asked for, by the clock of its database.
+    last_used: AtomicU64,
 }
 
 /// What only writers know.
@@ -129,6 +132,7 @@ impl Collection {
             gone: AtomicBool::new(false),
             opened: Instant::now(),
             last_write_ms: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
         })
     }
 
@@ -317,6 +321,21 @@ impl Collection {
             Part::Chunk(_) => None,
         };
         self.snapshot.load().parts.iter().filter_map(id).collect()
+    }
+
+    /// When [`used_at`](Self::used_at) was last called.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn used_at(&self, now: u64) {
+        self.last_used.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether a later opening would find this very state, and nobody is looking at it. The caller holds the only reference.
+    pub(crate) fn can_be_closed(&self) -> bool {
+        // One reference is the collection's, the other the one that is counted here.
+        self.replaced.lock().is_empty() && Arc::strong_count(&self.snapshot.load_full()) <= 2
     }
 
     /// Takes over segments that the manifest no longer names.

@@ -61,5 +61,5 @@ pub use get::{GetRequest, GetResult};
 pub use options::DatabaseOptions;
 pub use query::{PreparedQuery, QueryRequest, QueryResult};
 pub use snapshot::{RowAddress, Snapshot};
-pub use status::{IndexingStatus, isa};
+pub use status::{DatabaseStats, IndexingStatus, isa};
 pub use write::{DeleteRequest, MetadataPatch, WriteBatch, WriteKind};

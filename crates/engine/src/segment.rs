@@ -21,6 +21,8 @@ pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
 /// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
 const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
+/// The part of the vector cache that one segment may take.
+const SEGMENT_CACHE_PART: u64 = 4;
 /// Mapped vectors that may stay resident after an exact search.
 const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 
@@ -50,7 +52,7 @@ impl fmt::Debug for Segment {
 
 impl Segment {
     pub fn new(id: Uuid, reader: SegmentReader, shared: &Shared) -> Self {
-        reader.set_cache_bytes(shared.options.vector_cache_bytes);
+        reader.set_cache(shared.options.vector_cache_bytes / SEGMENT_CACHE_PART, &shared.row_caches);
         Segment {
             id,
             reader,
@@ -201,6 +203,9 @@ impl Segment {
     pub fn insertion_order(&self) -> Result<Option<&[u32]>> {
         if let Some(order) = self.order.get() {
             return Ok(order.as_deref());
+        }
+        if self.reader.is_in_insertion_order()? {
+            return Ok(None);
         }
         let mut ordinals = Vec::with_capacity(self.rows() as usize);
         for label in 0..self.rows() {

@@ -10,6 +10,7 @@ use ferrochrome_wire::{
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue};
 use napi_derive::napi;
+use uuid::Uuid;
 
 use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
@@ -18,7 +19,8 @@ use crate::failure::failure;
 #[napi]
 pub struct NativeCollection {
     handle: Arc<Handle>,
-    collection: Arc<Collection>,
+    /// Not the collection itself, so that one that is not used may be closed.
+    id: Uuid,
     writer: Arc<rayon::ThreadPool>,
 }
 
@@ -63,18 +65,13 @@ fn to_js(reply: Reply) -> TextOrPacked {
 }
 
 impl NativeCollection {
-    pub(crate) fn new(
-        handle: Arc<Handle>,
-        collection: Arc<Collection>,
-        writer: Arc<rayon::ThreadPool>,
-    ) -> Self {
-        NativeCollection { handle, collection, writer }
+    pub(crate) fn new(handle: Arc<Handle>, id: Uuid, writer: Arc<rayon::ThreadPool>) -> Self {
+        NativeCollection { handle, id, writer }
     }
 
-    /// The collection, while the hold on its database lasts.
-    fn usable(&self) -> Result<&Arc<Collection>> {
-        self.handle.database()?;
-        Ok(&self.collection)
+    /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
+    fn usable(&self) -> Result<Arc<Collection>> {
+        self.handle.database()?.collection(self.id)
     }
 
     fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
@@ -82,7 +79,7 @@ impl NativeCollection {
         T: ToNapiValue + Send + 'static,
         F: FnOnce(&Collection) -> Result<T> + Send + 'static,
     {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
     }
 }
@@ -139,7 +136,7 @@ impl NativeCollection {
     /// Reads records in insertion order.
     #[napi(catch_unwind, ts_return_type = "Promise<string | PackedReply>")]
     pub fn get<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         promise(env, move || {
             let (request, include) = parse_get(&request)?;
             let result = collection.get(&request, &CancelToken::default())?;
@@ -163,14 +160,13 @@ impl NativeCollection {
             parse_query(&request, queries.to_vec(), dim as usize).map_err(|e| failure(&e))?;
         let query = collection.prepare_query(request).map_err(|e| failure(&e))?;
         if query.is_short() {
-            let reply = answer(collection, &query, include, &cancel).map_err(|e| failure(&e))?;
+            let reply = answer(&collection, &query, include, &cancel).map_err(|e| failure(&e))?;
             return Ok(match to_js(reply) {
                 Either::A(text) => Either3::A(text),
                 Either::B(packed) => Either3::B(packed),
             });
         }
         let database = self.handle.database().map_err(|e| failure(&e))?;
-        let collection = collection.clone();
         let work = move || answer(&collection, &query, include, &cancel).map(to_js);
         promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
     }
@@ -178,13 +174,20 @@ impl NativeCollection {
     /// Seals the head and merges all segments into one without tombstones.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn compact<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         let writer = self.writer.clone();
         long_promise(env, move || {
             // What was written before the call belongs into the segment.
             drain(&writer);
             collection.compact(&CancelToken::default())
         })
+    }
+
+    /// Opens all files, and copies indices into memory as far as there is room.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn preload<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        let collection = self.usable().map_err(|e| failure(&e))?;
+        long_promise(env, move || collection.preload())
     }
 
     /// How much of the collection has its final index, as JSON in Chroma's words.

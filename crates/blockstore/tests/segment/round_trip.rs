@@ -149,6 +149,21 @@ fn an_empty_segment() {
 }
 
 #[test]
+fn a_segment_knows_whether_its_labels_are_in_insertion_order() {
+    let (_dir, stores) = stores();
+    let segment = |ordinals: &[u64]| {
+        let mut rows = rows(ordinals.len(), 2);
+        rows.iter_mut().zip(ordinals).for_each(|((record, _), ordinal)| record.ordinal = *ordinal);
+        write(&stores[0], 2, Compression::None, &rows)
+    };
+    for (ordinals, ordered) in
+        [(&[][..], true), (&[7], true), (&[3, 4, 9], true), (&[3, 9, 4], false), (&[3, 3], false)]
+    {
+        assert_eq!(segment(ordinals).is_in_insertion_order().unwrap(), ordered, "{ordinals:?}");
+    }
+}
+
+#[test]
 fn ids_are_found_among_many_and_absent_ones_are_not() {
     let (_dir, stores) = stores();
     for n in [1, 2, 3, 100, 20_000] {
