@@ -34,6 +34,8 @@ export declare class NativeCollection {
   query(queries: Float32Array, dim: number, request: string, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
   /** Seals the head and merges all segments into one without tombstones. */
   compact(): Promise<void>
+  /** Opens all files, and copies indices into memory as far as there is room. */
+  preload(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */
   indexingStatus(): string
 }

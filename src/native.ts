@@ -61,6 +61,7 @@ export interface NativeCollection {
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
   compact(): Promise<void>;
+  preload(): Promise<void>;
   indexingStatus(): string;
 }
 

@@ -95,8 +95,8 @@ fn one_pass_over_all_collections_leaves_the_hot_indices_open() {
     const COLLECTIONS: usize = 40;
     const HOT: usize = 8;
     const ROWS: usize = 2_100;
-    // Codes of 64 bytes a row, and a little more.
-    const INDEX_BYTES: u64 = (ROWS * 64 + 1_024) as u64;
+    // Codes of 64 bytes and factors of eight, and a little more.
+    const INDEX_BYTES: u64 = (ROWS * (64 + 8) + 1_024) as u64;
     let mut options = options(10_000);
     options.index_cache_bytes = 10 * INDEX_BYTES;
     options.vector_cache_bytes = 200_000;
