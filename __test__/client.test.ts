@@ -91,7 +91,13 @@ describe("a client", () => {
     expect(await client.supportsBase64Encoding()).toBe(true);
     expect(client.preflightChecks).toEqual({ max_batch_size: 100_000, supports_base64_encoding: true });
     expect(client.headers).toBeUndefined();
-    expect(await client.stats()).toEqual({ index: { hits: 0, misses: 0, bytes: 0, evictions: 0 } });
+    expect(await client.stats()).toEqual({
+      collections: 0,
+      segments: 0,
+      records: 0,
+      index: { open: 0, resident: 0, bytes: 0, budget: 2 ** 31, hits: 0, misses: 0, evictions: 0 },
+      vectorCache: { bytes: 0, budget: 2 ** 28 },
+    });
     expect(await client.getUserIdentity()).toEqual({
       user_id: "",
       tenant: "default_tenant",

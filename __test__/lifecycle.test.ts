@@ -27,6 +27,7 @@ describe("a closed client", () => {
       collection.modify({ name: "new" }),
       collection.getIndexingStatus(),
       collection.compact(),
+      collection.preload(),
     ]);
     for (const outcome of outcomes) {
       expect(outcome).toMatchObject({ status: "rejected", reason: { name: "DatabaseClosedError", code: "CLOSED" } });

@@ -41,6 +41,8 @@ export declare class NativeCollection {
   explain(queries: Float32Array, dim: number, request: string): Promise<string>
   /** Seals the head and merges all segments into one without tombstones. */
   compact(): Promise<void>
+  /** Opens all files, and copies indices into memory as far as there is room. */
+  preload(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */
   indexingStatus(): string
 }

@@ -197,9 +197,9 @@ export class ChromaClient {
   }
 
   /**
-   * What the database holds in memory. Not in Chroma.
+   * What the database has open and holds in memory. Not in Chroma.
    *
-   * @returns Counters since the database was opened.
+   * @returns The present figures, and counters since the database was opened.
    */
   async stats(): Promise<DatabaseStats> {
     return JSON.parse(await this.handle.call("stats", (native) => native.stats()));

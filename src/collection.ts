@@ -254,4 +254,11 @@ export interface Collection {
    * own as needed; call it to reclaim space now.
    */
   compact(): Promise<void>;
+
+  /**
+   * Does now what the first queries would have to wait for: opens all files, and reads indexes into memory as far as
+   * `indexCacheBytes` allows. Not in Chroma. Never needed: without it the first queries search the index in its file, while it
+   * is read in the background.
+   */
+  preload(): Promise<void>;
 }

@@ -25,14 +25,25 @@ export interface DatabaseOptions {
   sealRows?: number | undefined;
   /** Memory after which the newest records are sealed into an indexed segment, in bytes. Default chosen by the engine. */
   headBytes?: number | undefined;
-  /** Memory for copies of indexes, in bytes. Default chosen by the engine. */
+  /**
+   * Memory for indexes, in bytes; less is taken where the system is short of it. An index that has no room is searched in its
+   * file. Default 2 GiB.
+   */
   indexCacheBytes?: number | undefined;
-  /** Memory for copies of the vectors of each segment that searches come back to, in bytes. Default 64 MiB. */
+  /**
+   * Memory for copies of the vectors that searches come back to, of all collections together, in bytes; one segment takes at
+   * most a quarter. Default 256 MiB.
+   */
   vectorCacheBytes?: number | undefined;
+  /**
+   * Segments that may be open at once, each with its file handles and mappings. Beyond, the collections that were idle longest
+   * are closed until they are used again, which goes unnoticed but for some milliseconds. Default 256.
+   */
+  openSegments?: number | undefined;
 }
 
 const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
-const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "vectorCacheBytes"] as const;
+const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "vectorCacheBytes", "openSegments"] as const;
 
 /** Options as native code reads them, checked. */
 function encodeOptions(options: DatabaseOptions): string {

@@ -330,6 +330,15 @@ export class LocalCollection implements Collection {
     }
   }
 
+  async preload(): Promise<void> {
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      await native.preload();
+    } catch (failure) {
+      throw toError(failure, this.route("preload"));
+    }
+  }
+
   /** The native collection if it is open, without waiting a turn for it. */
   private openNative(): NativeCollection | undefined {
     if (this.handle.closed) throw this.handle.closedError();

@@ -62,6 +62,7 @@ export interface NativeCollection {
   ): NativeReply | Promise<NativeReply>;
   explain(queries: Float32Array, dimension: number, request: string): Promise<string>;
   compact(): Promise<void>;
+  preload(): Promise<void>;
   indexingStatus(): string;
 }
 

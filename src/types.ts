@@ -266,18 +266,40 @@ export interface PreflightChecks {
 
 /** The cache of open indexes, which all collections of a database share. */
 export interface IndexCacheStats {
-  /** Searches that found their index open. */
-  hits: number;
-  /** Searches that had to open it. */
-  misses: number;
-  /** Memory of the open indexes. */
+  /** Open indexes: one a segment of 2,048 records or more. */
+  open: number;
+  /** How many of them are in memory; the others are searched in their files, and copied into memory as there is room. */
+  resident: number;
+  /** Memory of the open indexes, in bytes. */
   bytes: number;
-  /** Indexes closed to stay within `indexCacheBytes`. */
+  /** What `bytes` is kept below: `indexCacheBytes`, or less where the system is short of memory. */
+  budget: number;
+  /** Times that an index was wanted and found open. */
+  hits: number;
+  /** Times that it had to be opened. */
+  misses: number;
+  /** Indexes closed to stay within the budget. */
   evictions: number;
 }
 
-/** What a database holds in memory. */
+/** The copies of vectors that searches come back to, of all collections of a database. */
+export interface VectorCacheStats {
+  /** Their memory, in bytes. */
+  bytes: number;
+  /** What `bytes` is kept below: `vectorCacheBytes`. */
+  budget: number;
+}
+
+/** What a database has open and holds in memory. Counters begin when it is opened; clients of one folder share them. */
 export interface DatabaseStats {
+  /** Open collections. */
+  collections: number;
+  /** Their sealed segments. */
+  segments: number;
+  /** Their records. */
+  records: number;
   /** The cache of open indexes. */
   index: IndexCacheStats;
+  /** The cache of vectors. */
+  vectorCache: VectorCacheStats;
 }

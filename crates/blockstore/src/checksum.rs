@@ -17,7 +17,8 @@ const HEADER_LEN: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChecksumTable {
     file_len: u64,
-    blocks: Vec<u32>,
+    /// Little-endian, as in the file: a table of megabytes is read at once.
+    blocks: Vec<[u8; 4]>,
 }
 
 impl ChecksumTable {
@@ -28,7 +29,7 @@ impl ChecksumTable {
 
     /// The checksum of a block; `None` past the end of the file.
     pub(crate) fn block(&self, index: usize) -> Option<u32> {
-        self.blocks.get(index).copied()
+        self.blocks.get(index).map(|crc| u32::from_le_bytes(*crc))
     }
 
     /// Number of blocks.
@@ -40,7 +41,7 @@ impl ChecksumTable {
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.header_fields());
-        hasher.update(&self.block_bytes());
+        hasher.update(self.blocks.as_flattened());
         hasher.finalize()
     }
 
@@ -50,7 +51,7 @@ impl ChecksumTable {
         bytes.extend_from_slice(&self.header_fields());
         bytes.extend_from_slice(&self.checksum().to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&self.block_bytes());
+        bytes.extend_from_slice(self.blocks.as_flattened());
         bytes
     }
 
@@ -69,11 +70,11 @@ impl ChecksumTable {
         if word(8) as usize != BLOCK_SIZE || word(12) != 0 || word(28) != 0 {
             return Err(damaged("its header has unknown values"));
         }
-        if table.len() % 4 != 0 || (table.len() / 4) as u64 != file_len.div_ceil(BLOCK_SIZE as u64) {
+        let (blocks, rest) = table.as_chunks::<4>();
+        if !rest.is_empty() || blocks.len() as u64 != file_len.div_ceil(BLOCK_SIZE as u64) {
             return Err(damaged("its length does not match the file that it describes"));
         }
-        let blocks = table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let read = ChecksumTable { file_len, blocks };
+        let read = ChecksumTable { file_len, blocks: blocks.to_vec() };
         if read.checksum() != word(24) {
             return Err(damaged("its checksum does not match"));
         }
@@ -86,10 +87,6 @@ impl ChecksumTable {
         header[8..12].copy_from_slice(&(BLOCK_SIZE as u32).to_le_bytes());
         header[16..24].copy_from_slice(&self.file_len.to_le_bytes());
         header
-    }
-
-    fn block_bytes(&self) -> Vec<u8> {
-        self.blocks.iter().flat_map(|crc| crc.to_le_bytes()).collect()
     }
 }
 
@@ -125,7 +122,7 @@ impl ChecksumBuilder {
 
     fn end_block(&mut self) {
         let block = std::mem::take(&mut self.block);
-        self.table.blocks.push(block.finalize());
+        self.table.blocks.push(block.finalize().to_le_bytes());
     }
 }
 
@@ -175,7 +172,8 @@ mod tests {
     fn a_table_does_not_depend_on_how_the_bytes_arrive() {
         for len in [0, 1, 4095, 4096, 4097, 12_288, 20_000] {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
-            let expected: Vec<u32> = bytes.chunks(BLOCK_SIZE).map(crc32fast::hash).collect();
+            let expected: Vec<_> =
+                bytes.chunks(BLOCK_SIZE).map(|block| crc32fast::hash(block).to_le_bytes()).collect();
             for step in [1000, 4096, 100_000] {
                 let table = table_of(&bytes, step);
                 assert_eq!(table.blocks, expected);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ferrochrome_types::{Code, Record, Result, Value};
+use ferrochrome_types::{Code, IndexBuffers, Record, Result, Value};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -81,8 +81,8 @@ fn read_all(file: &str, blob: Blob) -> Result<()> {
             let index = IndexFile::open(blob)?;
             black_box((
                 index.parameters().is_ok(),
-                index.buffer("codes").is_ok(),
-                index.buffer("links").is_ok(),
+                index.place("codes").is_some_and(|place| index.bytes(place).is_ok()),
+                index.place("links").is_some_and(|place| index.bytes(place).is_ok()),
             ));
             Ok(())
         }

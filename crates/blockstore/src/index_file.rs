@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, LargeBinaryArray, RecordBatch};
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema};
-use ferrochrome_types::{Error, Result};
+use ferrochrome_types::{Error, IndexBuffers, Result};
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, write_error};
 use crate::{Blob, BlobStore};
@@ -47,9 +47,9 @@ fn one_value(bytes: &[u8]) -> Result<ArrayRef, arrow_schema::ArrowError> {
     Ok(Arc::new(LargeBinaryArray::try_new(offsets, Buffer::from(bytes), None)?))
 }
 
-/// `index.arrow`, open.
+/// The vector index of a segment: named buffers in a file, each starting at a multiple of 64 bytes.
 #[derive(Debug)]
-pub(crate) struct IndexFile {
+pub struct IndexFile {
     file: ArrowFile,
     /// Name and place of each buffer.
     buffers: Vec<(String, Range<usize>)>,
@@ -83,14 +83,37 @@ impl IndexFile {
         self.file.blob()
     }
 
-    pub(crate) fn parameters(&self) -> Result<&str> {
+    /// The parameters that [`SegmentWriter::write_index`](crate::SegmentWriter::write_index) was given.
+    ///
+    /// # Errors
+    /// `Corrupted` if there are none.
+    pub fn parameters(&self) -> Result<&str> {
         let found = self.file.schema().metadata().get(PARAMETERS_KEY);
         found.map(String::as_str).ok_or_else(|| self.blob().damaged("it has no parameters"))
     }
 
-    pub(crate) fn buffer(&self, name: &str) -> Result<Option<&[u8]>> {
-        let found = self.buffers.iter().find(|(known, _)| known == name);
-        found.map(|(_, place)| self.blob().bytes(place.clone())).transpose()
+    /// Length of the file in bytes.
+    pub fn bytes_on_disk(&self) -> u64 {
+        self.blob().len() as u64
+    }
+
+    /// Lets the kernel take back the pages of the mapped file, for who has copied what it needs of it.
+    pub fn release_pages(&self) {
+        self.blob().release_pages();
+    }
+}
+
+impl IndexBuffers for IndexFile {
+    fn name(&self) -> &str {
+        self.blob().name()
+    }
+
+    fn place(&self, buffer: &str) -> Option<Range<usize>> {
+        self.buffers.iter().find(|(name, _)| name == buffer).map(|(_, place)| place.clone())
+    }
+
+    fn bytes(&self, range: Range<usize>) -> Result<&[u8]> {
+        self.blob().bytes(range)
     }
 }
 

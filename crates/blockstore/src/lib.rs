@@ -34,9 +34,11 @@ mod store;
 mod vectors;
 
 pub use blob::Blob;
+pub use index_file::IndexFile;
 pub use local_store::LocalStore;
 pub use memory_store::MemoryStore;
 pub use records::{Compression, RecordRef};
+pub use row_cache::RowCacheBudget;
 pub use segment_reader::{Lookup, SegmentReader};
 pub use segment_rows::SegmentRows;
 pub use segment_writer::{SegmentOptions, SegmentWriter};

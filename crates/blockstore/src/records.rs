@@ -20,6 +20,8 @@ const BATCH_BYTES: usize = 16 << 20;
 const MAX_RECORD_BYTES: usize = 1 << 30;
 /// Key in the footer: the rows of each batch, so that a label is found without reading every batch's message.
 const BATCH_ROWS_KEY: &str = "batch_rows";
+/// Key in the footer, with the value `true` where ordinals ascend with labels: it spares reading them all.
+const ORDERED_KEY: &str = "in_insertion_order";
 
 /// How `records.arrow` is compressed, as Arrow defines it: each column of each batch by itself.
 ///
@@ -101,6 +103,8 @@ pub(crate) struct RecordsWriter {
     ordinals: UInt64Builder,
     pending_bytes: usize,
     batch_rows: Vec<String>,
+    last_ordinal: Option<u64>,
+    ordered: bool,
 }
 
 impl RecordsWriter {
@@ -117,6 +121,8 @@ impl RecordsWriter {
             ordinals: UInt64Builder::new(),
             pending_bytes: 0,
             batch_rows: Vec::new(),
+            last_ordinal: None,
+            ordered: true,
         })
     }
 
@@ -135,6 +141,8 @@ impl RecordsWriter {
         self.metadata.append_option(record.metadata);
         self.uris.append_option(record.uri);
         self.ordinals.append_value(record.ordinal);
+        self.ordered &= self.last_ordinal.is_none_or(|last| last < record.ordinal);
+        self.last_ordinal = Some(record.ordinal);
         self.pending_bytes += len;
         Ok(())
     }
@@ -144,6 +152,7 @@ impl RecordsWriter {
             self.end_batch()?;
         }
         self.writer.footer_metadata(BATCH_ROWS_KEY, self.batch_rows.join(","));
+        self.writer.footer_metadata(ORDERED_KEY, self.ordered.to_string());
         self.writer.finish()
     }
 
@@ -193,6 +202,11 @@ impl RecordsFile {
 
     pub(crate) fn blob(&self) -> &Blob {
         self.file.blob()
+    }
+
+    /// Whether the file says that ordinals ascend with labels.
+    pub(crate) fn is_in_insertion_order(&self) -> bool {
+        self.file.footer_metadata(ORDERED_KEY) == Some("true")
     }
 
     pub(crate) fn id(&self, label: u32) -> Result<&str> {

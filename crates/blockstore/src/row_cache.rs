@@ -3,9 +3,10 @@
 //! A search rescores a few rows that lie anywhere in a file of gigabytes. Mapping them makes the 64 KiB around each resident; a
 //! copy takes the row alone, so that the same memory holds many times as many of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::prefetch::prefetch;
 
@@ -15,19 +16,90 @@ const SHARDS: usize = 16;
 const ROWS_PER_CHUNK: usize = 256;
 /// Cache lines of a row that are asked for ahead: all of those of most embeddings.
 const PREFETCHED_LINES: usize = 24;
-const ABSENT: u32 = u32::MAX;
+/// A cache that was used since so many requests for memory were refused, a few dozen searches' worth, is not emptied for another
+/// one.
+const IDLE_REFUSALS: u64 = 1_024;
+/// Refusals between two looks for an idle cache.
+const LOOK_STRIDE: u64 = 64;
+
+/// The memory that the row caches of many segments share.
+#[derive(Debug)]
+pub struct RowCacheBudget {
+    bytes: u64,
+    used: AtomicU64,
+    /// Counts refusals; stands in for time, which need not pass while there is memory.
+    clock: AtomicU64,
+    caches: Mutex<Vec<Weak<RowCache>>>,
+}
+
+impl RowCacheBudget {
+    /// So many bytes for all caches together.
+    pub fn new(bytes: u64) -> Arc<Self> {
+        let (used, clock) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(RowCacheBudget { bytes, used, clock, caches: Mutex::default() })
+    }
+
+    /// Bytes that caches hold rows in.
+    pub fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Hands `bytes` out. If none are left, the cache that was idle longest is emptied, unless all were used lately.
+    ///
+    /// The caller holds no lock of a cache.
+    fn take(&self, bytes: u64, asking: &RowCache) -> bool {
+        let enough = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.bytes);
+        let try_take = || self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough).is_ok();
+        if try_take() {
+            return true;
+        }
+        if !self.clock.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_STRIDE) {
+            return false;
+        }
+        self.longest_idle(asking).is_some_and(|idle| {
+            idle.clear();
+            try_take()
+        })
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn longest_idle(&self, asking: &RowCache) -> Option<Arc<RowCache>> {
+        let mut caches = self.caches.lock();
+        caches.retain(|cache| cache.strong_count() > 0);
+        let used_at = |cache: &RowCache| cache.last_used.load(Ordering::Relaxed);
+        let idle = |cache: &Arc<RowCache>| {
+            let since = self.now().saturating_sub(used_at(cache));
+            since > IDLE_REFUSALS && cache.held.load(Ordering::Relaxed) > 0 && !std::ptr::eq(&**cache, asking)
+        };
+        caches.iter().filter_map(Weak::upgrade).filter(idle).min_by_key(|cache| used_at(cache))
+    }
+}
 
 /// A cache of rows by label, emptied by second chance (CLOCK).
 #[derive(Debug)]
 pub(crate) struct RowCache {
     dim: usize,
+    budget: Arc<RowCacheBudget>,
+    /// Bytes of the budget that this cache has.
+    held: AtomicU64,
+    /// Time by the budget's clock.
+    last_used: AtomicU64,
     shards: [RwLock<Shard>; SHARDS],
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     capacity: usize,
-    /// Slot of each label of this shard, or [`ABSENT`].
+    /// Labels that belong to this shard.
+    label_count: usize,
+    /// Slot of each label of this shard plus one, or zero: pages of zeros cost nothing until they are written to.
     slots: Vec<u32>,
     /// Label in each slot.
     labels: Vec<u32>,
@@ -38,21 +110,30 @@ struct Shard {
 }
 
 impl RowCache {
-    /// A cache for `rows` rows of `dim` components that takes no more than about `bytes`.
-    pub fn new(rows: u32, dim: usize, bytes: u64) -> Self {
+    /// A cache for `rows` rows of `dim` components that takes no more than about `bytes`, and those from `budget`.
+    pub fn new(rows: u32, dim: usize, bytes: u64, budget: &Arc<RowCacheBudget>) -> Arc<Self> {
         let capacity =
             usize::try_from(bytes).unwrap_or(usize::MAX) / (dim * size_of::<f32>()).max(1) / SHARDS;
-        let labels = (rows as usize).div_ceil(SHARDS);
-        let shard = |_| {
-            let slots = if capacity == 0 { Vec::new() } else { vec![ABSENT; labels] };
-            RwLock::new(Shard { capacity: capacity.min(labels), slots, ..Shard::default() })
-        };
-        RowCache { dim, shards: std::array::from_fn(shard) }
+        let label_count = (rows as usize).div_ceil(SHARDS);
+        let shard = |_| RwLock::new(Shard::new(capacity.min(label_count), label_count));
+        let cache = Arc::new(RowCache {
+            dim,
+            budget: budget.clone(),
+            held: AtomicU64::new(0),
+            last_used: AtomicU64::new(budget.now()),
+            shards: std::array::from_fn(shard),
+        });
+        budget.caches.lock().push(Arc::downgrade(&cache));
+        cache
     }
 
     /// Copies the row of `label` into `out` if it is here.
     #[inline]
     pub fn get(&self, label: u32, out: &mut [f32]) -> bool {
+        let now = self.budget.now();
+        if self.last_used.load(Ordering::Relaxed) != now {
+            self.last_used.store(now, Ordering::Relaxed);
+        }
         let shard = self.shards[label as usize % SHARDS].read();
         let Some(slot) = shard.slot(label) else { return false };
         shard.referenced[slot].store(true, Ordering::Relaxed);
@@ -69,24 +150,66 @@ impl RowCache {
         }
     }
 
-    /// Keeps a copy of `row`, in the place of one that was not asked for lately if the budget is spent.
+    /// Keeps a copy of `row`, in the place of one that was not asked for lately if there is no more memory for it.
     pub fn insert(&self, label: u32, row: &[f32]) {
-        let mut shard = self.shards[label as usize % SHARDS].write();
-        if shard.capacity == 0 || shard.slot(label).is_some() {
+        let shard = &self.shards[label as usize % SHARDS];
+        let wanted = shard.read().wanted_chunk();
+        if wanted > 0 {
+            self.grow(shard, wanted);
+        }
+        let mut shard = shard.write();
+        if shard.slot(label).is_some() {
             return;
         }
-        let slot = shard.take_slot(self.dim);
+        let Some(slot) = shard.take_slot() else { return };
         shard.labels[slot] = label;
-        shard.slots[label as usize / SHARDS] = slot as u32;
+        shard.slots[label as usize / SHARDS] = slot as u32 + 1;
         shard.row_mut(slot, self.dim).copy_from_slice(row);
+    }
+
+    /// Adds room for `rows` rows, if the budget has it.
+    fn grow(&self, shard: &RwLock<Shard>, rows: usize) {
+        let bytes = (rows * self.dim * size_of::<f32>()) as u64;
+        if !self.budget.take(bytes, self) {
+            return;
+        }
+        let mut shard = shard.write();
+        // Another thread may have been faster.
+        if shard.wanted_chunk() == rows {
+            self.held.fetch_add(bytes, Ordering::Relaxed);
+            shard.add_chunk(rows, self.dim);
+        } else {
+            self.budget.give_back(bytes);
+        }
+    }
+
+    /// Forgets every row and gives the memory back.
+    fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            let bytes = shard.chunks.iter().map(|chunk| size_of_val(&**chunk) as u64).sum();
+            *shard = Shard::new(shard.capacity, shard.label_count);
+            drop(shard);
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+            self.budget.give_back(bytes);
+        }
+    }
+}
+
+impl Drop for RowCache {
+    fn drop(&mut self) {
+        self.budget.give_back(*self.held.get_mut());
     }
 }
 
 impl Shard {
+    fn new(capacity: usize, label_count: usize) -> Self {
+        Shard { capacity, label_count, ..Shard::default() }
+    }
+
     #[inline]
     fn slot(&self, label: u32) -> Option<usize> {
-        let slot = *self.slots.get(label as usize / SHARDS)?;
-        (slot != ABSENT).then_some(slot as usize)
+        (*self.slots.get(label as usize / SHARDS)? as usize).checked_sub(1)
     }
 
     #[inline]
@@ -100,30 +223,47 @@ impl Shard {
         &mut self.chunks[slot / ROWS_PER_CHUNK][start..start + dim]
     }
 
-    fn take_slot(&mut self, dim: usize) -> usize {
+    /// Rows of the chunk that the next row needs; none if there is room, or the shard is as large as it may be.
+    fn wanted_chunk(&self) -> usize {
         let used = self.labels.len();
-        if used < self.capacity {
-            if used.is_multiple_of(ROWS_PER_CHUNK) {
-                let rows = ROWS_PER_CHUNK.min(self.capacity - used);
-                self.chunks.push(vec![0.0; rows * dim].into_boxed_slice());
-            }
-            self.labels.push(ABSENT);
+        if used < self.chunks.len() * ROWS_PER_CHUNK { 0 } else { ROWS_PER_CHUNK.min(self.capacity - used) }
+    }
+
+    fn add_chunk(&mut self, rows: usize, dim: usize) {
+        if self.slots.is_empty() {
+            self.slots = vec![0; self.label_count];
+        }
+        self.chunks.push(vec![0.0; rows * dim].into_boxed_slice());
+    }
+
+    /// A free slot, or that of a row that was not asked for lately. `None` where there is no memory at all.
+    fn take_slot(&mut self) -> Option<usize> {
+        let used = self.labels.len();
+        if used < self.capacity.min(self.chunks.len() * ROWS_PER_CHUNK) {
+            self.labels.push(0);
             self.referenced.push(AtomicBool::new(false));
-            return used;
+            return Some(used);
+        }
+        if used == 0 {
+            return None;
         }
         while self.referenced[self.hand].swap(false, Ordering::Relaxed) {
             self.hand = (self.hand + 1) % used;
         }
         let slot = self.hand;
         self.hand = (self.hand + 1) % used;
-        self.slots[self.labels[slot] as usize / SHARDS] = ABSENT;
-        slot
+        self.slots[self.labels[slot] as usize / SHARDS] = 0;
+        Some(slot)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cache(rows: u32, bytes: u64) -> Arc<RowCache> {
+        RowCache::new(rows, 3, bytes, &RowCacheBudget::new(u64::MAX))
+    }
 
     fn row(label: u32) -> [f32; 3] {
         [label as f32, 0.5, -1.0]
@@ -132,7 +272,7 @@ mod tests {
     #[test]
     fn rows_come_back_and_the_budget_holds() {
         let rows_that_fit = 4 * SHARDS as u32;
-        let cache = RowCache::new(10_000, 3, u64::from(rows_that_fit) * 12);
+        let cache = cache(10_000, u64::from(rows_that_fit) * 12);
         let mut out = [0.0; 3];
         for label in 0..10_000 {
             assert!(!cache.get(label, &mut out));
@@ -146,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_again_stays() {
-        let cache = RowCache::new(1_600, 3, 4 * SHARDS as u64 * 12);
+        let cache = cache(1_600, 4 * SHARDS as u64 * 12);
         let mut out = [0.0; 3];
         cache.insert(0, &row(0));
         for label in (16..1_600).step_by(SHARDS) {
@@ -158,9 +298,58 @@ mod tests {
 
     #[test]
     fn without_a_budget_nothing_is_kept() {
-        let cache = RowCache::new(100, 3, 0);
+        let cache = cache(100, 0);
         cache.insert(5, &row(5));
         cache.prefetch(5);
         assert!(!cache.get(5, &mut [0.0; 3]));
+    }
+
+    /// Reads every row through the cache. Returns how many were in it.
+    fn pass(cache: &RowCache, rows: u32) -> u32 {
+        let mut out = [0.0; 3];
+        let read = |label| {
+            let hit = cache.get(label, &mut out);
+            assert!(!hit || out == row(label));
+            cache.insert(label, &row(label));
+            u32::from(hit)
+        };
+        (0..rows).map(read).sum()
+    }
+
+    #[test]
+    fn caches_together_stay_within_their_budget_and_the_idle_one_yields() {
+        const ROWS: u32 = 1_600;
+        let whole = u64::from(ROWS) * 12;
+        let budget = RowCacheBudget::new(3 * whole);
+        let caches: Vec<_> = (0..20).map(|_| RowCache::new(ROWS, 3, u64::MAX, &budget)).collect();
+        let hot = &caches[0];
+        for cache in &caches {
+            pass(hot, ROWS);
+            pass(cache, ROWS);
+            assert!(budget.used_bytes() <= 3 * whole);
+        }
+        assert_eq!(pass(hot, ROWS), ROWS, "what is used all the time stays");
+        let held = |cache: &Arc<RowCache>| cache.held.load(Ordering::Relaxed);
+        assert_eq!(caches.iter().map(held).sum::<u64>(), budget.used_bytes());
+        assert!(caches[1..10].iter().all(|cache| held(cache) == 0), "the idle ones gave their memory up");
+        assert!(pass(&caches[19], ROWS) > 0);
+        drop(caches);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn caches_are_used_and_emptied_from_many_threads() {
+        const ROWS: u32 = 800;
+        let budget = RowCacheBudget::new(2 * u64::from(ROWS) * 12);
+        let caches: Vec<_> = (0..8).map(|_| RowCache::new(ROWS, 3, u64::MAX, &budget)).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let caches = &caches;
+                scope.spawn(move || (0..40).for_each(|round| _ = pass(&caches[(thread + round) % 8], ROWS)));
+            }
+        });
+        assert!(budget.used_bytes() <= 2 * u64::from(ROWS) * 12);
+        drop(caches);
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

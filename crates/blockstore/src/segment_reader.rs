@@ -17,7 +17,7 @@ use crate::{Blob, BlobStore};
 #[derive(Debug)]
 pub struct SegmentReader {
     rows: SegmentRows,
-    index: OnceLock<IndexFile>,
+    index: OnceLock<Arc<IndexFile>>,
     lookup: OnceLock<Blob>,
 }
 
@@ -54,31 +54,16 @@ impl SegmentReader {
         self.has_file(INDEX)
     }
 
-    /// The parameters that [`SegmentWriter::write_index`](crate::SegmentWriter::write_index) was given, `None` without an
-    /// index.
+    /// The vector index, `None` if the segment has none. Only its description is read; blocks are verified when they are first
+    /// touched.
     ///
     /// # Errors
     /// `Corrupted`, `Io`.
-    pub fn index_parameters(&self) -> Result<Option<String>> {
-        self.index_file()?.map(|file| file.parameters().map(str::to_owned)).transpose()
-    }
-
-    /// A buffer of the vector index, verified, starting at a multiple of 64 bytes; `None` if there is none of that name.
-    ///
-    /// # Errors
-    /// `Corrupted`, `Io`.
-    pub fn index_buffer(&self, name: &str) -> Result<Option<&[u8]>> {
-        match self.index_file()? {
-            Some(file) => file.buffer(name),
-            None => Ok(None),
+    pub fn index_file(&self) -> Result<Option<&Arc<IndexFile>>> {
+        if !self.has_index() {
+            return Ok(None);
         }
-    }
-
-    /// Lets the kernel take back the pages of the mapped vector index, for who has copied what it needs of it.
-    pub fn release_index_pages(&self) {
-        if let Some(file) = self.index.get() {
-            file.blob().release_pages();
-        }
+        open_once(&self.index, || Ok(Arc::new(IndexFile::open(self.rows.open_file(INDEX)?)?))).map(Some)
     }
 
     /// The lookup database, `None` if the segment has none. Verified as a whole, once, because SQLite reads it by itself.
@@ -116,13 +101,6 @@ impl SegmentReader {
 
     fn has_file(&self, file: &str) -> bool {
         self.rows.description().is_some_and(|description| description.files.contains_key(file))
-    }
-
-    fn index_file(&self) -> Result<Option<&IndexFile>> {
-        if !self.has_index() {
-            return Ok(None);
-        }
-        open_once(&self.index, || IndexFile::open(self.rows.open_file(INDEX)?)).map(Some)
     }
 }
 

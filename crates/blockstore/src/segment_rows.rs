@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::ids::{IdsFile, hash_id};
 use crate::records::RecordsFile;
-use crate::row_cache::RowCache;
+use crate::row_cache::{RowCache, RowCacheBudget};
 use crate::segment_json::SegmentDescription;
 use crate::store::{IDS, RECORDS, VECTORS};
 use crate::vectors::VectorsFile;
@@ -28,7 +28,7 @@ pub struct SegmentRows {
     vectors: OnceLock<VectorsFile>,
     ids: OnceLock<IdsFile>,
     /// `None` until a budget is set: vectors are then mapped.
-    cache: OnceLock<RowCache>,
+    cache: OnceLock<Arc<RowCache>>,
 }
 
 /// Where the files lie.
@@ -155,6 +155,14 @@ impl SegmentRows {
         self.records_file()?.ordinal(label)
     }
 
+    /// Whether [`ordinal`](Self::ordinal) is known to ascend with labels, without looking at every row.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn is_in_insertion_order(&self) -> Result<bool> {
+        Ok(self.records_file()?.is_in_insertion_order())
+    }
+
     /// The label of an id, `None` if no row has it. If several have, the smallest.
     ///
     /// # Errors
@@ -172,9 +180,9 @@ impl SegmentRows {
     }
 
     /// Bounds the memory that [`row_within_budget`](VectorRows::row_within_budget) takes: it keeps copies of the rows it is asked
-    /// for, up to so many bytes, and maps nothing. Without it rows are mapped. A second call does nothing.
-    pub fn set_cache_bytes(&self, bytes: u64) {
-        self.cache.get_or_init(|| RowCache::new(self.rows, self.dim, bytes));
+    /// for, up to so many bytes, as far as `budget` has them, and maps nothing. Without it rows are mapped. A second call does nothing.
+    pub fn set_cache(&self, bytes: u64, budget: &Arc<RowCacheBudget>) {
+        self.cache.get_or_init(|| RowCache::new(self.rows, self.dim, bytes, budget));
     }
 
     /// An upper estimate of the resident bytes of the mapped vectors since [`release_pages`](Self::release_pages).

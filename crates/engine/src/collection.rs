@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ferrochrome_blockstore::{BlobStore, SegmentReader};
+use ferrochrome_blockstore::{BlobStore, RowCacheBudget, SegmentReader};
 use ferrochrome_index::Provider;
 use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
 use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::{Chunk, Row};
+use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
 use crate::maintenance::Signal;
 use crate::options::DatabaseOptions;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub catalog: Catalog,
     pub store: Arc<dyn BlobStore>,
     pub provider: Arc<Provider>,
+    pub loader: Arc<IndexLoader>,
+    pub row_caches: Arc<RowCacheBudget>,
     pub options: DatabaseOptions,
     pub signal: Signal,
     /// Cancelled when the database closes.
@@ -69,7 +72,7 @@ impl Shared {
     }
 
     pub fn segment(&self, id: Uuid, reader: SegmentReader) -> Segment {
-        Segment::new(id, reader, self.store.clone(), self.provider.clone(), self.options.vector_cache_bytes)
+        Segment::new(id, reader, self)
     }
 }
 
@@ -92,6 +95,8 @@ pub struct Collection {
     gone: AtomicBool,
     opened: Instant,
     last_write_ms: AtomicU64,
+    /// When it was last asked for, by the clock of its database.
+    last_used: AtomicU64,
 }
 
 /// What only writers know.
@@ -127,6 +132,7 @@ impl Collection {
             gone: AtomicBool::new(false),
             opened: Instant::now(),
             last_write_ms: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
         })
     }
 
@@ -160,6 +166,20 @@ impl Collection {
 
     pub(crate) fn set_settings(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Does now what first queries would have to wait for: opens all files, and copies indices into memory as far as the cache has
+    /// room.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`, `LimitExceeded` where the system gives no memory, `Closed`, `NotFound`.
+    pub fn preload(&self) -> Result<()> {
+        for view in &self.snapshot()?.parts {
+            if let Part::Segment(segment) = &view.part {
+                segment.preload()?;
+            }
+        }
+        Ok(())
     }
 
     /// Marks the collection as deleted and its files as garbage.
@@ -301,6 +321,21 @@ impl Collection {
             Part::Chunk(_) => None,
         };
         self.snapshot.load().parts.iter().filter_map(id).collect()
+    }
+
+    /// When [`used_at`](Self::used_at) was last called.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn used_at(&self, now: u64) {
+        self.last_used.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether a later opening would find this very state, and nobody is looking at it. The caller holds the only reference.
+    pub(crate) fn can_be_closed(&self) -> bool {
+        // One reference is the collection's, the other the one that is counted here.
+        self.replaced.lock().is_empty() && Arc::strong_count(&self.snapshot.load_full()) <= 2
     }
 
     /// Takes over segments that the manifest no longer names.

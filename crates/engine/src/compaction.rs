@@ -125,7 +125,7 @@ impl Collection {
             builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
         }
         let graph = match base.map(|view| &view.part) {
-            Some(Part::Segment(segment)) => segment.index()?,
+            Some(Part::Segment(segment)) => segment.index_in_memory(cancel)?,
             _ => None,
         };
         let source = match (graph, base) {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use std::thread::JoinHandle;
 
-use ferrochrome_blockstore::{BlobStore, LocalStore, MemoryStore};
+use ferrochrome_blockstore::{BlobStore, LocalStore, MemoryStore, RowCacheBudget};
 use ferrochrome_index::Provider;
 use ferrochrome_metadata::{Catalog, CollectionRow, Location};
 use ferrochrome_types::{CancelToken, Code, Error, Metadata, Result};
@@ -14,10 +14,12 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
+use crate::index_loader::IndexLoader;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::options::DatabaseOptions;
 use crate::settings::Settings;
+use crate::snapshot::Snapshot;
 
 const CATALOG_FILE: &str = "catalog.sqlite";
 const SEGMENTS_FOLDER: &str = "segments";
@@ -35,6 +37,8 @@ static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Database>>>> = LazyLock::new(Mutex
 pub struct Database {
     shared: Arc<Shared>,
     collections: RwLock<HashMap<Uuid, Arc<Collection>>>,
+    /// Counts requests for collections; stands in for time.
+    clock: AtomicU64,
     /// Serialises opening, creating, changing and deleting collections.
     opening: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -150,18 +154,23 @@ impl Database {
             .build()
             .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
         let read_only = options.read_only;
+        let provider = Arc::new(Provider::new(options.index_cache_bytes));
+        let shutdown = CancelToken::default();
         let shared = Arc::new(Shared {
             catalog,
             store,
-            provider: Arc::new(Provider::new(options.index_cache_bytes)),
+            loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
+            provider,
+            row_caches: RowCacheBudget::new(options.vector_cache_bytes),
             options,
             signal: Signal::default(),
-            shutdown: CancelToken::default(),
+            shutdown,
             pool,
         });
         let database = Arc::new(Database {
             shared,
             collections: RwLock::default(),
+            clock: AtomicU64::new(0),
             opening: Mutex::new(()),
             threads: Mutex::default(),
             lock: Mutex::new(lock),
@@ -178,7 +187,17 @@ impl Database {
         &self.shared
     }
 
-    pub(crate) fn open_collections(&self) -> Vec<Arc<Collection>> {
+    pub(crate) fn open_ids(&self) -> Vec<Uuid> {
+        self.collections.read().keys().copied().collect()
+    }
+
+    /// The present states of the open collections.
+    pub(crate) fn open_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        // One that is being closed or deleted counts no more.
+        self.collections.read().values().filter_map(|collection| collection.snapshot().ok()).collect()
+    }
+
+    fn open_collections(&self) -> Vec<Arc<Collection>> {
         self.collections.read().values().cloned().collect()
     }
 
@@ -312,7 +331,11 @@ impl Database {
 
     /// Removes the files of segments that nobody has open and no manifest names.
     fn discard(&self, segments: impl IntoIterator<Item = Uuid>) -> Result<()> {
-        segments.into_iter().try_for_each(|id| self.shared.store.discard_folder(&id.to_string()))
+        segments.into_iter().try_for_each(|id| {
+            // A collection that was closed may have left its indices behind.
+            self.shared.provider.remove(id);
+            self.shared.store.discard_folder(&id.to_string())
+        })
     }
 
     fn forget(&self, id: Uuid) {
@@ -322,16 +345,58 @@ impl Database {
         }
     }
 
-    /// Opens a collection; later calls return the same one.
+    /// Opens a collection; later calls return the same one, for as long as someone holds it. One that nobody holds may be closed
+    /// to keep within [`open_segments`](DatabaseOptions::open_segments).
     ///
     /// # Errors
     /// `NotFound`, `Corrupted`, `Io`.
     pub fn collection(&self, id: Uuid) -> Result<Arc<Collection>> {
-        if let Some(collection) = self.collections.read().get(&id) {
-            return Ok(collection.clone());
+        if let Some(collection) = self.opened(id) {
+            collection.used_at(self.clock.fetch_add(1, Ordering::Relaxed));
+            return Ok(collection);
         }
         let _one_opener = self.opening.lock();
-        self.open_locked(id)
+        let collection = self.open_locked(id)?;
+        collection.used_at(self.clock.fetch_add(1, Ordering::Relaxed));
+        self.close_idle();
+        Ok(collection)
+    }
+
+    /// The collection if it is open.
+    pub(crate) fn opened(&self, id: Uuid) -> Option<Arc<Collection>> {
+        self.collections.read().get(&id).cloned()
+    }
+
+    /// Closes the collections that were idle longest, of those that nobody holds, until no more than the allowed number of
+    /// segments is open. A collection counts for one even without segments: it has a head.
+    fn close_idle(&self) {
+        let options = &self.shared.options;
+        if options.read_only {
+            return;
+        }
+        let size = |collection: &Collection| 1 + collection.segment_ids().len();
+        let mut closed = Vec::new();
+        let mut collections = self.collections.write();
+        let mut open: usize = collections.values().map(|collection| size(collection)).sum();
+        if open <= options.open_segments {
+            return;
+        }
+        let idle =
+            |collection: &&Arc<Collection>| Arc::strong_count(collection) == 1 && collection.can_be_closed();
+        let mut idle: Vec<_> = collections.values().filter(idle).map(|c| (c.last_used(), c.id())).collect();
+        idle.sort_unstable();
+        for (_, id) in idle {
+            if open <= options.open_segments {
+                break;
+            }
+            if let Some(collection) = collections.remove(&id) {
+                open -= size(&collection);
+                closed.push(collection);
+            }
+        }
+        // Unmapping takes a while; nobody should wait for it.
+        drop(collections);
+        drop(closed);
     }
 
     fn open_locked(&self, id: Uuid) -> Result<Arc<Collection>> {
@@ -368,6 +433,7 @@ impl Database {
     fn stop(&self) {
         self.shared.shutdown.cancel();
         self.shared.signal.raise();
+        self.shared.loader.stop();
         let me = std::thread::current().id();
         for thread in self.threads.lock().drain(..) {
             // The last hold may have been a background thread's own.

@@ -70,11 +70,13 @@ fn run(database: &Weak<Database>, task: Task) {
         if shared.shutdown.is_cancelled() {
             return;
         }
-        let Some(collections) = database.upgrade().map(|database| database.open_collections()) else {
-            return;
-        };
+        let Some(open) = database.upgrade().map(|database| database.open_ids()) else { return };
         let mut failed = false;
-        for collection in collections {
+        for id in open {
+            // Held one at a time, so that a long merge keeps no other collection from being closed.
+            let Some(database) = database.upgrade() else { return };
+            let Some(collection) = database.opened(id) else { continue };
+            drop(database);
             let outcome = match task {
                 Task::Seal => seal_if_due(&collection),
                 Task::Compact => {
@@ -82,6 +84,9 @@ fn run(database: &Weak<Database>, task: Task) {
                 }
             };
             failed |= outcome.is_err() && collection.check_usable().is_ok();
+        }
+        if let Task::Compact = task {
+            shared.provider.trim();
         }
         if failed {
             rest(&shared);
@@ -97,9 +102,9 @@ fn rest(shared: &Shared) {
     }
 }
 
-/// Lets the system prefer every other thread: a merge can wait, a program that writes or asks should not. Threads that the
-/// merge starts inherit it.
-fn yield_to_the_program() {
+/// Lets the system prefer every other thread: background work can wait, a program that writes or asks should not. Threads that
+/// this one starts inherit it.
+pub(crate) fn yield_to_the_program() {
     #[cfg(target_os = "linux")]
     {
         const NICE: i32 = 10;

@@ -19,11 +19,19 @@ pub struct DatabaseOptions {
     pub seal_rows: usize,
     /// Bytes in the head that start a seal. Default: 64 MiB.
     pub seal_bytes: usize,
-    /// Bytes of open indices that the shared cache may hold. Default: 2 GiB.
+    /// Bytes of open indices that the shared cache may hold; less where the system is short of memory. An index that has no room
+    /// is searched in its file. Default: 2 GiB.
     pub index_cache_bytes: u64,
-    /// Bytes of the vectors of one segment that are kept as copies for rescoring; others are read from the file. Default:
-    /// 64 MiB.
+    /// Indices whose files have at least so many bytes are searched in their files until they were copied into memory in the
+    /// background; smaller ones are read at once. Default: 8 MiB.
+    pub index_map_bytes: u64,
+    /// Bytes of vectors that are kept as copies for rescoring, of all collections together; others are read from the file. A
+    /// segment takes at most a quarter. Default: 256 MiB.
     pub vector_cache_bytes: u64,
+    /// Segments that may be open at once, each with its mappings and file descriptors; beyond, the collections that were idle
+    /// longest are closed until they are used again. Does not bound what is in use, nor a read-only opening, which goes on
+    /// showing the state that it found. Default: 256.
+    pub open_segments: usize,
 }
 
 impl Default for DatabaseOptions {
@@ -36,7 +44,9 @@ impl Default for DatabaseOptions {
             seal_rows: 8_192,
             seal_bytes: 64 << 20,
             index_cache_bytes: 2 << 30,
-            vector_cache_bytes: 64 << 20,
+            index_map_bytes: 8 << 20,
+            vector_cache_bytes: 256 << 20,
+            open_segments: 256,
         }
     }
 }

@@ -21,8 +21,8 @@ const VECTORS_PER_TASK: usize = 12;
 /// A filter whose bitmap must be made first is taken for this much.
 const UNSEEN_FILTER_NANOSECONDS: f64 = 500_000.0;
 
-/// An index that must be read from its file first is taken for this much.
-const UNOPENED_INDEX_NANOSECONDS: f64 = 5_000_000.0;
+/// A search of an index that is in its file, where most blocks are seen for the first time, is taken for this much.
+const INDEX_IN_FILE_NANOSECONDS: f64 = 5_000_000.0;
 
 /// What to look for.
 #[derive(Clone, Debug, Default)]
@@ -191,6 +191,10 @@ impl Collection {
         for view in &query.snapshot.parts {
             let question = query.question(view, view.live_rows());
             cost += match (&view.part, &query.filter) {
+                (_, None) if question.exact => Plan::Exact.cost(question, query.request.dim),
+                (Part::Segment(segment), _) if !question.exact && segment.is_index_in_file() => {
+                    INDEX_IN_FILE_NANOSECONDS
+                }
                 (Part::Segment(segment), Some(filter)) if !segment.remembers(filter) => {
                     UNSEEN_FILTER_NANOSECONDS
                 }
@@ -198,8 +202,6 @@ impl Collection {
                 (Part::Segment(_), Some(_)) => {
                     Plan::Scan.cost(question, query.request.dim).min(SHORT_QUERY_NANOSECONDS / 2.0)
                 }
-                (_, _) if question.exact => Plan::Exact.cost(question, query.request.dim),
-                (Part::Segment(segment), None) if segment.is_unopened()? => UNOPENED_INDEX_NANOSECONDS,
                 _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question, query.request.dim),
             };
         }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ferrochrome_blockstore::{BlobStore, Lookup as LookupFile, SegmentReader};
+use ferrochrome_blockstore::{BlobStore, IndexFile, Lookup as LookupFile, SegmentReader};
 use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate};
 use ferrochrome_types::{CancelToken, Error, Filter, Result};
@@ -13,11 +13,16 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
+use crate::collection::Shared;
+use crate::index_loader::{IndexLoader, load};
+
 /// Name of the file with posting lists and full text.
 pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
 /// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
 const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
+/// The part of the vector cache that one segment may take.
+const SEGMENT_CACHE_PART: u64 = 4;
 /// Mapped vectors that may stay resident after an exact search.
 const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 
@@ -27,6 +32,11 @@ pub(crate) struct Segment {
     reader: SegmentReader,
     store: Arc<dyn BlobStore>,
     provider: Arc<Provider>,
+    loader: Arc<IndexLoader>,
+    /// An index file of at least so many bytes is first searched where it lies.
+    index_map_bytes: u64,
+    /// How often the index was asked for while it was in its file, since it was opened.
+    uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
     opening: Mutex<()>,
     remembered: Mutex<VecDeque<(String, Arc<RoaringBitmap>)>>,
@@ -41,19 +51,16 @@ impl fmt::Debug for Segment {
 }
 
 impl Segment {
-    pub fn new(
-        id: Uuid,
-        reader: SegmentReader,
-        store: Arc<dyn BlobStore>,
-        provider: Arc<Provider>,
-        vector_cache_bytes: u64,
-    ) -> Self {
-        reader.set_cache_bytes(vector_cache_bytes);
+    pub fn new(id: Uuid, reader: SegmentReader, shared: &Shared) -> Self {
+        reader.set_cache(shared.options.vector_cache_bytes / SEGMENT_CACHE_PART, &shared.row_caches);
         Segment {
             id,
             reader,
-            store,
-            provider,
+            store: shared.store.clone(),
+            provider: shared.provider.clone(),
+            loader: shared.loader.clone(),
+            index_map_bytes: shared.options.index_map_bytes,
+            uses_in_file: AtomicU64::new(0),
             lookup: OnceLock::new(),
             opening: Mutex::new(()),
             remembered: Mutex::default(),
@@ -74,31 +81,63 @@ impl Segment {
         &self.reader
     }
 
-    /// The search index; `None` for a segment too small to have one.
+    /// The search index; `None` for a segment too small to have one. A large one is at first searched in its file, and copied into
+    /// memory in the background.
     pub fn index(&self) -> Result<Option<Arc<dyn VectorIndex>>> {
-        let Some(parameters) = self.reader.index_parameters()? else { return Ok(None) };
-        let load = || {
-            let index = ferrochrome_index::load(&parameters, &|name| self.reader.index_buffer(name))?;
-            // The index has copied its buffers.
-            self.reader.release_index_pages();
-            if index.len() == self.rows() as usize && index.dim() == self.reader.dim() {
-                return Ok(index);
-            }
-            let found = format!("it indexes {} rows of {} components", index.len(), index.dim());
-            Err(self.damaged_index(found))
-        };
-        self.provider.get_or_load(self.id, load).map(Some)
+        let Some(file) = self.reader.index_file()? else { return Ok(None) };
+        let index = self.provider.get_or_load(self.id, || self.open_index(file))?;
+        // There may be no room for it now, but some when it was used more often.
+        if !index.is_resident() && self.uses_in_file.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+            self.loader.request(self.id, file.clone());
+        }
+        Ok(Some(index))
+    }
+
+    fn open_index(&self, file: &Arc<IndexFile>) -> Result<Arc<dyn VectorIndex>> {
+        if file.bytes_on_disk() < self.index_map_bytes {
+            return self.fitting(load(file, &CancelToken::default())?);
+        }
+        self.uses_in_file.store(1, Ordering::Relaxed);
+        self.fitting(ferrochrome_index::open(file.parameters()?, file.clone())?)
+    }
+
+    /// The search index in memory, to be extended.
+    pub fn index_in_memory(&self, cancel: &CancelToken) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let Some(file) = self.reader.index_file()? else { return Ok(None) };
+        match self.provider.get(self.id) {
+            Some(index) if index.is_resident() => Ok(Some(index)),
+            _ => self.fitting(load(file, cancel)?).map(Some),
+        }
+    }
+
+    /// Opens every file, and copies the index into memory if there is room for it.
+    pub fn preload(&self) -> Result<()> {
+        self.pin()?;
+        match (self.index()?, self.reader.index_file()?) {
+            (Some(index), Some(file)) if !index.is_resident() => self.loader.copy(self.id, file),
+            _ => Ok(()),
+        }
+    }
+
+    /// The index, if it is of the segment's rows.
+    fn fitting(&self, index: Arc<dyn VectorIndex>) -> Result<Arc<dyn VectorIndex>> {
+        if index.len() == self.rows() as usize && index.dim() == self.reader.dim() {
+            return Ok(index);
+        }
+        let found = format!("it indexes {} rows of {} components", index.len(), index.dim());
+        Err(self.damaged_index(found))
     }
 
     /// Whether there is an index that is not in memory.
-    pub fn is_unopened(&self) -> Result<bool> {
-        Ok(self.reader.has_index() && self.provider.get(self.id).is_none())
+    pub fn is_index_in_file(&self) -> bool {
+        self.reader.has_index() && self.provider.get(self.id).is_none_or(|index| !index.is_resident())
     }
 
     /// Whether the index has a graph. No buffer is read for it.
     pub fn has_graph(&self) -> Result<bool> {
-        let Some(parameters) = self.reader.index_parameters()? else { return Ok(false) };
-        let parameters: Parameters = serde_json::from_str(&parameters).map_err(|e| self.damaged_index(e))?;
+        let Some(file) = self.reader.index_file()? else { return Ok(false) };
+        let parameters: Parameters =
+            serde_json::from_str(file.parameters()?).map_err(|e| self.damaged_index(e))?;
         Ok(parameters.graph.is_some())
     }
 
@@ -165,6 +204,9 @@ impl Segment {
         if let Some(order) = self.order.get() {
             return Ok(order.as_deref());
         }
+        if self.reader.is_in_insertion_order()? {
+            return Ok(None);
+        }
         let mut ordinals = Vec::with_capacity(self.rows() as usize);
         for label in 0..self.rows() {
             ordinals.push(self.reader.ordinal(label)?);
@@ -191,7 +233,7 @@ impl Segment {
             self.reader.vector(0)?;
         }
         self.reader.find("")?;
-        self.index()?;
+        self.reader.index_file()?;
         self.lookup()?;
         Ok(())
     }

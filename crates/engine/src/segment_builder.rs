@@ -61,6 +61,7 @@ impl<'a> SegmentBuilder<'a> {
         cancel: &CancelToken,
     ) -> Result<Segment> {
         let rows = self.writer.finish_rows()?;
+        let mut built = None;
         if self.rows >= MIN_ROWS_FOR_CODES {
             let options = BuildOptions {
                 metric: settings.metric,
@@ -82,7 +83,8 @@ impl<'a> SegmentBuilder<'a> {
                 }
             };
             let parameters = index.parameters().to_json()?;
-            self.writer.write_index(&parameters, &index.buffers())?;
+            self.writer.write_index(&parameters, &index.buffers()?)?;
+            built = Some(index);
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
         let path = self.shared.store.staging_path(&name);
@@ -93,6 +95,11 @@ impl<'a> SegmentBuilder<'a> {
         }
         drop(rows);
         let reader = self.writer.publish()?;
-        Ok(self.shared.segment(self.id, reader))
+        let segment = self.shared.segment(self.id, reader);
+        if let Some(index) = built {
+            // Without room for it the first search opens the file.
+            self.shared.provider.offer(self.id, index);
+        }
+        Ok(segment)
     }
 }

@@ -43,7 +43,42 @@ impl Collection {
     }
 }
 
+/// What a database has open and holds in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseStats {
+    /// Open collections.
+    pub collections: usize,
+    /// Their segments.
+    pub segments: usize,
+    /// Their records.
+    pub records: u64,
+    /// The cache of open indices.
+    pub index: ProviderStats,
+    /// Bytes of vectors that are kept as copies.
+    pub vector_cache_bytes: u64,
+    /// What `vector_cache_bytes` is kept below.
+    pub vector_cache_budget: u64,
+}
+
 impl Database {
+    /// What is open and in memory now.
+    pub fn stats(&self) -> DatabaseStats {
+        let shared = self.shared();
+        let mut stats = DatabaseStats {
+            index: self.index_stats(),
+            vector_cache_bytes: shared.row_caches.used_bytes(),
+            vector_cache_budget: shared.options.vector_cache_bytes,
+            ..DatabaseStats::default()
+        };
+        for snapshot in self.open_snapshots() {
+            stats.collections += 1;
+            stats.records += snapshot.count();
+            let segments = snapshot.parts.iter().filter(|view| matches!(view.part, Part::Segment(_)));
+            stats.segments += segments.count();
+        }
+        stats
+    }
+
     /// Counters of the cache of open indices.
     pub fn index_stats(&self) -> ProviderStats {
         self.shared().provider.stats()

@@ -49,15 +49,6 @@ impl<T: Pod> AlignedBuffer<T> {
         Ok(buffer)
     }
 
-    /// A copy of little-endian bytes. They may be unaligned; their number must be a multiple of the entry's size.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        debug_assert!(bytes.len().is_multiple_of(size_of::<T>()));
-        let mut buffer = AlignedBuffer::zeroed(bytes.len() / size_of::<T>())?;
-        let whole = buffer.len * size_of::<T>();
-        bytemuck::cast_slice_mut(&mut buffer).copy_from_slice(&bytes[..whole]);
-        Ok(buffer)
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self)
     }
@@ -119,13 +110,6 @@ mod tests {
             let longer = AlignedBuffer::extended(&buffer, len + 2).unwrap();
             assert_eq!(longer.iter().map(|&v| v as usize).sum::<usize>(), 7 * len);
         }
-    }
-
-    #[test]
-    fn bytes_may_be_unaligned() {
-        let bytes: Vec<u8> = (0..41).collect();
-        let buffer = AlignedBuffer::<u32>::from_bytes(&bytes[1..]).unwrap();
-        assert_eq!(buffer.as_bytes(), &bytes[1..]);
     }
 
     #[test]

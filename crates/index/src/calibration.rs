@@ -167,7 +167,7 @@ impl<'a> Sample<'a> {
         let deepest = depths.iter().copied().max().unwrap_or(0);
         let (mut found, mut wanted) = (vec![0_usize; depths.len()], 0);
         for (&query, distances) in self.queries.iter().zip(&self.distances) {
-            codes.prepare(self.rows.row(query)?, &mut code_query);
+            codes.quantizer.prepare(self.rows.row(query)?, &mut code_query);
             let others = (0..self.rows.len() as u32).filter(|&label| label != query);
             let shortlist = shortlist(&codes, &code_query, others, deepest, cancel)?;
             let others = distances.iter().enumerate().filter(|&(label, _)| label != query as usize);

@@ -4,6 +4,7 @@ use ferrochrome_types::{CancelToken, Result, VectorRows};
 use crate::aligned_buffer::AlignedBuffer;
 use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
 use crate::scorer::Scorer;
+use crate::storage::CodeRows;
 
 /// Rows between two looks at the cancel token.
 const CANCEL_STRIDE: u32 = 1024;
@@ -66,18 +67,23 @@ impl Codes {
         Ok(Codes::from_parts(quantizer, len, rows, factors))
     }
 
-    /// Makes `query` ready from a vector of the index's dimension.
-    pub(crate) fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
-        self.quantizer.prepare(vector, query);
-    }
-
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.rows.len() + self.factors.as_bytes().len() + self.quantizer.frame.mean.as_bytes().len()
-    }
-
     fn code(&self, label: u32) -> &[u8] {
         let row_bytes = self.quantizer.row_bytes();
         &self.rows[label as usize * row_bytes..][..row_bytes]
+    }
+}
+
+impl CodeRows for Codes {
+    fn quantizer(&self) -> &Quantizer {
+        &self.quantizer
+    }
+
+    fn as_bytes(&self) -> Result<(&[u8], &[u8])> {
+        Ok((&self.rows, self.factors.as_bytes()))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.rows.len() + self.factors.as_bytes().len() + self.quantizer.frame.mean.as_bytes().len()
     }
 }
 
@@ -89,7 +95,7 @@ impl Scorer for Codes {
     }
 
     fn new_query(&self) -> Result<CodeQuery> {
-        CodeQuery::new(self.quantizer.frame.rotation.padded())
+        self.quantizer.new_query()
     }
 
     fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {

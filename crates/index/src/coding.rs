@@ -1,12 +1,11 @@
 use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
-use crate::codes::Codes;
 use crate::exact::{check_dimension, rescore};
 use crate::parameters::LAYOUT_VERSION;
-use crate::quantizer::Bits;
-use crate::scorer::Scorer;
-use crate::shortlist::Shortlist;
+use crate::quantizer::{Bits, CodeQuery};
+use crate::shortlist::{Candidate, Shortlist};
+use crate::storage::{CodeRows, Resident, Storage};
 use crate::{Hit, Parameters, SearchCounts, exact_search};
 
 /// Rows scored by one call of a kernel in a scan.
@@ -17,20 +16,20 @@ pub(crate) const CALIBRATED_K: usize = 10;
 
 /// How an index compares: codes, or none, and how many of the best by code are rescored.
 #[derive(Debug)]
-pub(crate) struct Coding {
+pub(crate) struct Coding<S: Storage = Resident> {
     pub(crate) metric: Metric,
     pub(crate) dim: usize,
     pub(crate) len: usize,
     pub(crate) seed: u64,
     /// `None`: the f32 rows themselves.
-    pub(crate) codes: Option<Codes>,
+    pub(crate) codes: Option<S::Codes>,
     /// Rows rescored in a search for [`CALIBRATED_K`].
     pub(crate) rescore_depth: usize,
     /// recall@10 at that depth, on a sample.
     pub(crate) recall: Option<f32>,
 }
 
-impl Coding {
+impl<S: Storage> Coding<S> {
     /// Rows to be rescored in a search for `k`.
     pub(crate) fn depth(&self, k: usize) -> usize {
         self.rescore_depth.saturating_mul(k.max(CALIBRATED_K)).div_ceil(CALIBRATED_K)
@@ -91,7 +90,7 @@ impl Coding {
     #[allow(clippy::too_many_arguments)]
     fn scan_codes(
         &self,
-        codes: &Codes,
+        codes: &S::Codes,
         query: &[f32],
         rows: &dyn VectorRows,
         labels: impl Iterator<Item = u32>,
@@ -99,8 +98,8 @@ impl Coding {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
-        let mut code_query = codes.new_query()?;
-        codes.prepare(query, &mut code_query);
+        let mut code_query = codes.quantizer().new_query()?;
+        codes.quantizer().prepare(query, &mut code_query);
         let shortlist = shortlist(codes, &code_query, labels, depth, cancel)?;
         for candidate in &shortlist {
             rows.prefetch(candidate.label);
@@ -109,11 +108,11 @@ impl Coding {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.codes.as_ref().map_or(0, Codes::memory_bytes)
+        self.codes.as_ref().map_or(0, CodeRows::memory_bytes)
     }
 
     pub(crate) fn parameters(&self) -> Parameters {
-        let quantizer = self.codes.as_ref().map(|codes| &codes.quantizer);
+        let quantizer = self.codes.as_ref().map(CodeRows::quantizer);
         let quantization = match quantizer.map(|q| q.bits) {
             Some(Bits::Four) => "int4",
             Some(Bits::Eight) => "int8",
@@ -135,27 +134,25 @@ impl Coding {
         }
     }
 
-    pub(crate) fn buffers(&self) -> Vec<(&'static str, &[u8])> {
-        let Some(codes) = &self.codes else { return Vec::new() };
-        let mut buffers =
-            vec![("mean", codes.quantizer.frame.mean.as_bytes()), ("codes", codes.rows.as_bytes())];
-        if codes.quantizer.step.is_none() {
-            buffers.push(("factors", codes.factors.as_bytes()));
-        }
+    pub(crate) fn buffers(&self) -> Result<Vec<(&'static str, &[u8])>> {
+        let Some(codes) = &self.codes else { return Ok(Vec::new()) };
+        let (rows, factors) = codes.as_bytes()?;
+        let mut buffers = vec![("mean", codes.quantizer().frame.mean.as_bytes()), ("codes", rows)];
+        buffers.push(("factors", factors));
         buffers.retain(|(_, bytes)| !bytes.is_empty());
-        buffers
+        Ok(buffers)
     }
 }
 
 /// The `depth` best of `labels` by code, ascending. Labels are below the codes' length.
-pub(crate) fn shortlist(
-    codes: &Codes,
-    query: &<Codes as Scorer>::Query,
+pub(crate) fn shortlist<C: CodeRows>(
+    codes: &C,
+    query: &CodeQuery,
     mut labels: impl Iterator<Item = u32>,
     depth: usize,
     cancel: &CancelToken,
-) -> Result<Vec<crate::shortlist::Candidate>> {
-    let mut shortlist = Shortlist::new(depth, codes.len);
+) -> Result<Vec<Candidate>> {
+    let mut shortlist = Shortlist::new(depth, codes.len());
     let mut batch = [0_u32; SCAN_BATCH];
     let mut scores = [0_f32; SCAN_BATCH];
     loop {

@@ -1,17 +1,20 @@
 //! What every implementation of [`VectorIndex`] must do.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use ferrochrome_types::{CancelToken, Code, Error, Metric, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Code, Error, IndexBuffers, Metric, Result, VectorRows};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use roaring::RoaringBitmap;
 
+use crate::aligned_buffer::AlignedBuffer;
 use crate::wordnet::Vectors;
 use crate::{
     BuildOptions, Hit, Quantization, SearchOptions, VectorIndex, Walk, build, exact_search, extend, load,
+    open,
 };
 
 const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
@@ -354,15 +357,53 @@ fn errors_of_rows_come_through() {
 }
 
 /// The buffers of an index by name, owned.
-type Stored = (String, Vec<(&'static str, Vec<u8>)>);
+pub(crate) type Stored = (String, Vec<(&'static str, Vec<u8>)>);
 
-fn store(index: &dyn VectorIndex) -> Stored {
-    let buffers = index.buffers().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
+pub(crate) fn store(index: &dyn VectorIndex) -> Stored {
+    let buffers = index.buffers().unwrap().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     (index.parameters().to_json().unwrap(), buffers)
 }
 
-fn reload((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
-    load(parameters, &|name| Ok(buffers.iter().find(|(n, _)| *n == name).map(|(_, bytes)| &bytes[..])))
+/// Stored buffers one after the other, as a file has them.
+#[derive(Debug)]
+struct File {
+    places: Vec<(&'static str, Range<usize>)>,
+    bytes: AlignedBuffer<u8>,
+}
+
+impl File {
+    fn new(buffers: &[(&'static str, Vec<u8>)]) -> Arc<Self> {
+        let (mut places, mut bytes) = (Vec::new(), Vec::new());
+        for (name, buffer) in buffers {
+            bytes.resize(bytes.len().next_multiple_of(64), 0);
+            places.push((*name, bytes.len()..bytes.len() + buffer.len()));
+            bytes.extend_from_slice(buffer);
+        }
+        Arc::new(File { places, bytes: AlignedBuffer::extended(&bytes, 0).unwrap() })
+    }
+}
+
+impl IndexBuffers for File {
+    fn name(&self) -> &str {
+        "index.arrow"
+    }
+
+    fn place(&self, buffer: &str) -> Option<Range<usize>> {
+        self.places.iter().find(|(name, _)| *name == buffer).map(|(_, place)| place.clone())
+    }
+
+    fn bytes(&self, range: Range<usize>) -> Result<&[u8]> {
+        self.bytes.get(range).ok_or_else(|| Error::corrupted("index.arrow", "it is too short"))
+    }
+}
+
+pub(crate) fn reload((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
+    load(parameters, &*File::new(buffers), &CancelToken::default())
+}
+
+/// The same in its file.
+pub(crate) fn reopen((parameters, buffers): &Stored) -> Result<Arc<dyn VectorIndex>> {
+    open(parameters, File::new(buffers))
 }
 
 #[test]
@@ -373,15 +414,19 @@ fn what_is_stored_is_what_comes_back() {
             for (graph, quantization) in implementations() {
                 let index = build(&rows, &options(metric, quantization), graph).unwrap();
                 let stored = store(&*index);
-                let loaded = reload(&stored).unwrap();
-                assert_eq!(store(&*loaded), stored);
-                assert_eq!(loaded.parameters(), index.parameters());
-                for query in 0..len.min(20) as u32 {
-                    let query = rows.row(query).unwrap();
-                    assert_eq!(
-                        search(&*loaded, &rows, query, 10, None),
-                        search(&*index, &rows, query, 10, None)
-                    );
+                let half = (0..len as u32).step_by(2).collect();
+                for loaded in [reload(&stored).unwrap(), reopen(&stored).unwrap()] {
+                    assert_eq!(store(&*loaded), stored);
+                    assert_eq!(loaded.parameters(), index.parameters());
+                    for (query, filter) in
+                        (0..len.min(20) as u32).zip([None, Some(&half)].into_iter().cycle())
+                    {
+                        let query = rows.row(query).unwrap();
+                        assert_eq!(
+                            search(&*loaded, &rows, query, 10, filter),
+                            search(&*index, &rows, query, 10, filter)
+                        );
+                    }
                 }
             }
         }
@@ -399,7 +444,9 @@ fn buffers_of_a_wrong_length_are_refused() {
                 let bytes = &mut damaged.1[i].1;
                 let len = bytes.len().saturating_add_signed(change);
                 bytes.resize(len, 0);
-                assert_eq!(reload(&damaged).unwrap_err().code(), Code::Corrupted, "{}", damaged.1[i].0);
+                for outcome in [reload(&damaged), reopen(&damaged)] {
+                    assert_eq!(outcome.unwrap_err().code(), Code::Corrupted, "{}", damaged.1[i].0);
+                }
             }
         }
     }
@@ -439,7 +486,8 @@ proptest! {
                 bytes[place] ^= value;
             }
         }
-        if let Ok(index) = reload(&(parameters, buffers)) {
+        let damaged = (parameters, buffers);
+        for index in [reload(&damaged), reopen(&damaged)].into_iter().flatten() {
             let cancel = CancelToken::default();
             for filter in [None, Some(&(0..450).step_by(2).collect())] {
                 let options = SearchOptions { k: 5, ef: 20, filter, visit_budget: None, cancel: &cancel };
@@ -490,7 +538,7 @@ fn extending_keeps_labels_and_recall() {
             assert!(recall(&*extended, &rows, &rows.first(40), Some(&live)).0 >= 0.95);
             if quantization == Quantization::Int8 {
                 let name = |index: &dyn VectorIndex, name| {
-                    index.buffers().into_iter().find(|(n, _)| *n == name).unwrap().1.to_vec()
+                    index.buffers().unwrap().into_iter().find(|(n, _)| *n == name).unwrap().1.to_vec()
                 };
                 assert!(
                     name(&*extended, "codes").starts_with(&name(&*base, "codes")),

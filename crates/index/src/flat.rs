@@ -4,15 +4,16 @@ use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 use crate::coding::Coding;
+use crate::storage::{Resident, Storage};
 use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 
 /// Codes without a graph: every search scores every member.
 #[derive(Debug)]
-pub(crate) struct Flat {
-    pub(crate) coding: Coding,
+pub(crate) struct Flat<S: Storage = Resident> {
+    pub(crate) coding: Coding<S>,
 }
 
-impl VectorIndex for Flat {
+impl<S: Storage> VectorIndex for Flat<S> {
     fn metric(&self) -> Metric {
         self.coding.metric
     }
@@ -27,6 +28,10 @@ impl VectorIndex for Flat {
 
     fn memory_bytes(&self) -> usize {
         self.coding.memory_bytes()
+    }
+
+    fn is_resident(&self) -> bool {
+        S::RESIDENT
     }
 
     fn has_graph(&self) -> bool {
@@ -66,7 +71,7 @@ impl VectorIndex for Flat {
         self.coding.parameters()
     }
 
-    fn buffers(&self) -> Vec<(&'static str, &[u8])> {
+    fn buffers(&self) -> Result<Vec<(&'static str, &[u8])>> {
         self.coding.buffers()
     }
 

@@ -31,6 +31,7 @@
 //! ```
 
 mod aligned_buffer;
+mod available_memory;
 mod build;
 mod calibration;
 mod codes;
@@ -47,6 +48,7 @@ mod rotation;
 mod scorer;
 mod seeded_hash;
 mod shortlist;
+mod storage;
 mod vector_index;
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ mod wordnet;
 
 pub use build::{build, extend};
 pub use exact::exact_search;
-pub use load::load;
+pub use load::{load, open};
 pub use options::{BuildOptions, Quantization, SearchOptions};
 pub use parameters::{GraphParameters, Parameters};
 pub use provider::{Provider, ProviderStats};

@@ -289,6 +289,22 @@ impl Quantizer {
         query.offset = factors.map_or(0.0, |f| f[1]);
     }
 
+    /// A query to be filled by [`prepare`](Self::prepare) or [`decode`](Self::decode).
+    pub(crate) fn new_query(&self) -> Result<CodeQuery> {
+        CodeQuery::new(self.frame.rotation.padded())
+    }
+
+    /// The score of a row from the sum over its code. `factors` are the row's own where there is no common step.
+    pub(crate) fn score(&self, sum: i32, query: &CodeQuery, factors: Option<Factors>) -> f32 {
+        let sum = sum as f32 - query.zero;
+        match (self.step, factors) {
+            (None, Some([step, bias])) => {
+                query.offset + bias * query.bias_weight - sum * query.multiplier * step
+            }
+            (step, _) => sum * (-step.unwrap_or(1.0) * query.multiplier),
+        }
+    }
+
     fn zero(&self, query_sum: i32) -> f32 {
         match self.bits {
             Bits::Four => INT4_ZERO * query_sum as f32,

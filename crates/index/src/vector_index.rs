@@ -51,8 +51,12 @@ pub trait VectorIndex: Send + Sync + Debug {
         self.len() == 0
     }
 
-    /// Memory that the index itself takes, in bytes. The f32 vectors are not counted.
+    /// Memory that the index itself takes, in bytes. The f32 vectors, and what lies in a file, are not counted.
     fn memory_bytes(&self) -> usize;
+
+    /// Whether it lies in memory, as indices from [`build`](crate::build), [`extend`](crate::extend) and
+    /// [`load`](crate::load) do, rather than in a file ([`open`](crate::open)).
+    fn is_resident(&self) -> bool;
 
     /// Whether [`search`](Self::search) walks a graph. Without one it scans.
     fn has_graph(&self) -> bool;
@@ -64,7 +68,7 @@ pub trait VectorIndex: Send + Sync + Debug {
     ///
     /// # Errors
     /// `InvalidArgument` if the query has another dimension or `rows` is not what the index was built from; `Cancelled`; whatever
-    /// `rows` fails with.
+    /// `rows` fails with; of an index in a file `Corrupted`.
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
 
     /// As [`search`](Self::search), and what it did: what cannot be told is zero.
@@ -116,7 +120,10 @@ pub trait VectorIndex: Send + Sync + Debug {
     fn parameters(&self) -> Parameters;
 
     /// The named little-endian buffers that make up the index. Names are unique; empty buffers are left out.
-    fn buffers(&self) -> Vec<(&'static str, &[u8])>;
+    ///
+    /// # Errors
+    /// Of an index in a file: `Corrupted`.
+    fn buffers(&self) -> Result<Vec<(&'static str, &[u8])>>;
 
     /// The concrete index, for [`extend`](crate::extend).
     fn as_any(&self) -> &dyn Any;

@@ -10,6 +10,7 @@ use napi::bindgen_prelude::{
     ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
 };
 use napi_derive::napi;
+use uuid::Uuid;
 
 use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
@@ -19,7 +20,8 @@ use crate::together::{Question, Shape, answer_together, groups};
 #[napi]
 pub struct NativeCollection {
     handle: Arc<Handle>,
-    collection: Arc<Collection>,
+    /// Not the collection itself, so that one that is not used may be closed.
+    id: Uuid,
     writer: Arc<rayon::ThreadPool>,
 }
 
@@ -77,23 +79,18 @@ fn to_js(reply: Reply) -> TextOrPacked {
 }
 
 impl NativeCollection {
-    pub(crate) fn new(
-        handle: Arc<Handle>,
-        collection: Arc<Collection>,
-        writer: Arc<rayon::ThreadPool>,
-    ) -> Self {
-        NativeCollection { handle, collection, writer }
+    pub(crate) fn new(handle: Arc<Handle>, id: Uuid, writer: Arc<rayon::ThreadPool>) -> Self {
+        NativeCollection { handle, id, writer }
     }
 
-    /// The collection, while the hold on its database lasts.
-    fn usable(&self) -> Result<&Arc<Collection>> {
-        self.handle.database()?;
-        Ok(&self.collection)
+    /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
+    fn usable(&self) -> Result<Arc<Collection>> {
+        self.handle.database()?.collection(self.id)
     }
 
     /// Checks a query and predicts what it costs.
     fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
-        let collection = self.usable()?.clone();
+        let collection = self.usable()?;
         let (request, include) = parse_query(request, queries, dim as usize)?;
         let query = collection.prepare_query(request)?;
         Ok(Question { collection, query, include })
@@ -116,7 +113,7 @@ impl NativeCollection {
         T: ToNapiValue + Send + 'static,
         F: FnOnce(&Collection) -> Result<T> + Send + 'static,
     {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
     }
 }
@@ -169,7 +166,7 @@ impl NativeCollection {
     /// Reads records in insertion order.
     #[napi(catch_unwind, ts_return_type = "Promise<string | PackedReply>")]
     pub fn get<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         promise(env, move || {
             let (request, include) = parse_get(&request)?;
             let result = collection.get(&request, &CancelToken::default())?;
@@ -210,7 +207,7 @@ impl NativeCollection {
             let collection: &NativeCollection = collection;
             let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
             let single = queries[i].len() == dim as usize;
-            shapes.push(Shape { collection: Arc::as_ptr(&collection.collection), dim, request, single });
+            shapes.push(Shape { collection: collection.id, dim, request, single });
         }
         let Some(first) = collections.first() else { return Ok(Vec::new()) };
         let database = first.handle.database().map_err(|e| failure(&e))?;
@@ -259,7 +256,7 @@ impl NativeCollection {
         dim: u32,
         request: String,
     ) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         let vectors = queries.to_vec();
         promise(env, move || {
             let (request, _) = parse_query(&request, vectors, dim as usize)?;
@@ -270,13 +267,20 @@ impl NativeCollection {
     /// Seals the head and merges all segments into one without tombstones.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn compact<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?.clone();
+        let collection = self.usable().map_err(|e| failure(&e))?;
         let writer = self.writer.clone();
         long_promise(env, move || {
             // What was written before the call belongs into the segment.
             drain(&writer);
             collection.compact(&CancelToken::default())
         })
+    }
+
+    /// Opens all files, and copies indices into memory as far as there is room.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn preload<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        let collection = self.usable().map_err(|e| failure(&e))?;
+        long_promise(env, move || collection.preload())
     }
 
     /// How much of the collection has its final index, as JSON in Chroma's words.

@@ -36,6 +36,7 @@ struct OpenOptions {
     head_bytes: Option<usize>,
     index_cache_bytes: Option<u64>,
     vector_cache_bytes: Option<u64>,
+    open_segments: Option<usize>,
 }
 
 impl OpenOptions {
@@ -60,6 +61,7 @@ impl OpenOptions {
         options.seal_bytes = given.head_bytes.unwrap_or(options.seal_bytes).max(1);
         options.index_cache_bytes = given.index_cache_bytes.unwrap_or(options.index_cache_bytes);
         options.vector_cache_bytes = given.vector_cache_bytes.unwrap_or(options.vector_cache_bytes);
+        options.open_segments = given.open_segments.unwrap_or(options.open_segments);
         Ok(options)
     }
 }
@@ -283,7 +285,7 @@ impl NativeDatabase {
         let handle = self.handle.clone();
         self.with(env, move |database| {
             let collection = database.collection(parse_id(&id)?)?;
-            Ok(NativeCollection::new(handle, collection, writer))
+            Ok(NativeCollection::new(handle, collection.id(), writer))
         })
     }
 
@@ -291,9 +293,22 @@ impl NativeDatabase {
     #[napi(catch_unwind)]
     pub fn stats(&self) -> napi::Result<String> {
         let database = self.handle.database().map_err(|e| crate::failure::failure(&e))?;
-        let index = database.index_stats();
+        let stats = database.stats();
+        let index = stats.index;
         Ok(json!({
-            "index": { "hits": index.hits, "misses": index.misses, "bytes": index.bytes, "evictions": index.evictions },
+            "collections": stats.collections,
+            "segments": stats.segments,
+            "records": stats.records,
+            "index": {
+                "open": index.indices,
+                "resident": index.resident,
+                "bytes": index.bytes,
+                "budget": index.budget,
+                "hits": index.hits,
+                "misses": index.misses,
+                "evictions": index.evictions,
+            },
+            "vectorCache": { "bytes": stats.vector_cache_bytes, "budget": stats.vector_cache_budget },
         })
         .to_string())
     }

@@ -8,6 +8,7 @@ use ferrochrome_engine::{Collection, PreparedQuery, QueryResult};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::failure::{failure, panicked};
 
@@ -38,7 +39,7 @@ impl Question {
 /// What queries have in common that can be asked as one with several vectors: all but the vectors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape<'a> {
-    pub(crate) collection: *const Collection,
+    pub(crate) collection: Uuid,
     pub(crate) dim: u32,
     pub(crate) request: &'a str,
     /// Whether there is one vector.

@@ -19,5 +19,5 @@ pub use error::{Code, Error, Result};
 pub use filter::{Comparison, DocumentFilter, Filter, Scalar, Test};
 pub use metric::Metric;
 pub use record::Record;
-pub use rows::{DocumentRows, VectorRows};
+pub use rows::{DocumentRows, IndexBuffers, VectorRows};
 pub use value::{Metadata, Value, ValueKind, compare_int_float};

@@ -1,3 +1,6 @@
+use std::fmt::Debug;
+use std::ops::Range;
+
 use crate::Result;
 
 /// Vectors by label, wherever they lie (an arena, a mapped file).
@@ -47,4 +50,19 @@ pub trait DocumentRows: Send + Sync {
     /// # Errors
     /// `Corrupted` if the bytes do not match their checksum or `label >= len`.
     fn document(&self, label: u32) -> Result<Option<&str>>;
+}
+
+/// The named buffers of a vector index in one file, to be read piece by piece.
+pub trait IndexBuffers: Send + Sync + Debug {
+    /// What messages call the file.
+    fn name(&self) -> &str;
+
+    /// Where the buffer of this name lies in the file, in bytes; `None` if there is no such buffer.
+    fn place(&self, buffer: &str) -> Option<Range<usize>>;
+
+    /// Bytes of the file. What they mean is not checked.
+    ///
+    /// # Errors
+    /// `Corrupted` if they do not match their checksum or lie outside the file.
+    fn bytes(&self, range: Range<usize>) -> Result<&[u8]>;
 }

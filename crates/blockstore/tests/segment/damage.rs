@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, Compression, LocalStore, SegmentReader};
-use ferrochrome_types::{Code, Error};
+use ferrochrome_types::{Code, Error, IndexBuffers};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -62,9 +62,12 @@ impl Sample {
             check(segment.find(&record.id).map(|read| read == Some(label)));
         }
         check(segment.find("absent").map(|read| read.is_none()));
-        check(segment.index_parameters().map(|read| read.as_deref() == Some("parameters")));
-        check(segment.index_buffer("codes").map(|read| read == Some(&self.index[..])));
-        check(segment.index_buffer("links").map(|read| read == Some(b"links")));
+        let index = segment.index_file().and_then(|file| file.ok_or_else(|| Error::internal("no index")));
+        check(index.clone().and_then(|index| index.parameters()).map(|read| read == "parameters"));
+        for (name, expected) in [("codes", &self.index[..]), ("links", b"links")] {
+            let place = index.clone().map(|index| (index, index.place(name).unwrap_or(0..0)));
+            check(place.and_then(|(index, place)| index.bytes(place)).map(|read| read == expected));
+        }
         check(segment.lookup().map(|read| read.is_some()));
         check(segment.verify_all().map(|()| true));
         for error in &errors {

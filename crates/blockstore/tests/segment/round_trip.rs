@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{Compression, Lookup, SegmentReader, SegmentRows};
-use ferrochrome_types::{Code, DocumentRows, Metadata, Record, Value, VectorRows};
+use ferrochrome_types::{Code, DocumentRows, IndexBuffers, Metadata, Record, Value, VectorRows};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -141,10 +141,25 @@ fn an_empty_segment() {
             let segment = write(store, 4, compression, &[]);
             assert_holds(&segment, &[]);
             assert_eq!(segment.find("a").unwrap(), None);
-            assert_eq!(segment.index_parameters().unwrap(), None);
+            assert!(segment.index_file().unwrap().is_none());
             assert!(segment.lookup().unwrap().is_none());
             segment.verify_all().unwrap();
         }
+    }
+}
+
+#[test]
+fn a_segment_knows_whether_its_labels_are_in_insertion_order() {
+    let (_dir, stores) = stores();
+    let segment = |ordinals: &[u64]| {
+        let mut rows = rows(ordinals.len(), 2);
+        rows.iter_mut().zip(ordinals).for_each(|((record, _), ordinal)| record.ordinal = *ordinal);
+        write(&stores[0], 2, Compression::None, &rows)
+    };
+    for (ordinals, ordered) in
+        [(&[][..], true), (&[7], true), (&[3, 4, 9], true), (&[3, 9, 4], false), (&[3, 3], false)]
+    {
+        assert_eq!(segment(ordinals).is_in_insertion_order().unwrap(), ordered, "{ordinals:?}");
     }
 }
 
@@ -187,13 +202,14 @@ fn the_index_and_the_lookup_are_built_from_staged_rows() {
             None => writer.add_bytes("lookup.sqlite", b"a database").unwrap(),
         }
         let segment = writer.publish().unwrap();
-        assert_eq!(segment.index_parameters().unwrap().as_deref(), Some("{\"m\":16}"));
+        let index = segment.index_file().unwrap().unwrap();
+        assert_eq!(index.parameters().unwrap(), "{\"m\":16}");
         for (name, bytes) in buffers {
-            let read = segment.index_buffer(name).unwrap().unwrap();
+            let read = index.bytes(index.place(name).unwrap()).unwrap();
             assert_eq!(read, bytes);
             assert!(bytes.is_empty() || read.as_ptr().addr().is_multiple_of(64));
         }
-        assert_eq!(segment.index_buffer("other").unwrap(), None);
+        assert_eq!(index.place("other"), None);
         match segment.lookup().unwrap().unwrap() {
             Lookup::Path(path) => assert_eq!(std::fs::read(path).unwrap(), b"a database"),
             Lookup::Bytes(blob) => assert_eq!(blob.all().unwrap(), b"a database"),

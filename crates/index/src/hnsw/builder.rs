@@ -96,7 +96,7 @@ struct GrowingLinks<'a, S: Scorer> {
 
 impl<S: Scorer> Links for GrowingLinks<'_, S> {
     #[inline(always)]
-    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) {
+    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) -> Result<()> {
         for slot in self.builder.row(label, self.level) {
             let link = slot.load(Ordering::Relaxed);
             if link == EMPTY {
@@ -104,6 +104,7 @@ impl<S: Scorer> Links for GrowingLinks<'_, S> {
             }
             visit(link);
         }
+        Ok(())
     }
 
     #[inline(always)]

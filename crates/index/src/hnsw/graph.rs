@@ -1,9 +1,9 @@
-use ferrochrome_distance::prefetch_bytes;
 use ferrochrome_types::Result;
 
 use super::walk::Links;
 use crate::aligned_buffer::AlignedBuffer;
 use crate::seeded_hash::hash;
+use crate::storage::{LinkRows, Resident, Storage};
 
 /// An unused slot; all slots after it are unused too.
 pub(crate) const EMPTY: u32 = u32::MAX;
@@ -49,39 +49,39 @@ impl Shape {
 
 /// The links of all nodes, and where a walk begins.
 #[derive(Debug)]
-pub(crate) struct Graph {
+pub(crate) struct Graph<S: Storage = Resident> {
     pub(crate) shape: Shape,
     pub(crate) len: usize,
     /// `len` rows of `shape.row_width()` labels.
-    pub(crate) links: AlignedBuffer<u32>,
-    pub(crate) upper: UpperLevels,
+    pub(crate) links: S::Links,
+    pub(crate) upper: UpperLevels<S>,
     /// A node of the highest level. 0 in an empty graph.
     pub(crate) entry: u32,
     pub(crate) top_level: u8,
 }
 
-impl Graph {
-    pub(crate) fn ground(&self) -> GroundLinks<'_> {
+impl<S: Storage> Graph<S> {
+    pub(crate) fn ground(&self) -> GroundLinks<'_, S> {
         GroundLinks { links: &self.links, width: self.shape.row_width() }
     }
 
-    pub(crate) fn upper(&self, level: u8) -> UpperLinks<'_> {
+    pub(crate) fn upper(&self, level: u8) -> UpperLinks<'_, S> {
         UpperLinks { upper: &self.upper, level }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.links.as_bytes().len() + self.upper.memory_bytes()
+        self.links.memory_bytes() + self.upper.memory_bytes()
     }
 }
 
 /// The nodes above the ground level and their links there.
 #[derive(Debug)]
-pub(crate) struct UpperLevels {
+pub(crate) struct UpperLevels<S: Storage = Resident> {
     width: usize,
     /// The node of each row of links, ascending; a node of level `l` has `l` rows, for level 1 first.
     pub(crate) labels: AlignedBuffer<u32>,
     /// `labels.len()` rows of `width` labels.
-    pub(crate) links: AlignedBuffer<u32>,
+    pub(crate) links: S::Links,
     /// One bit a node of the graph: whether it is here.
     present: Vec<u64>,
     /// Per word of `present`: how many nodes are here before it.
@@ -90,14 +90,9 @@ pub(crate) struct UpperLevels {
     starts: Vec<u32>,
 }
 
-impl UpperLevels {
+impl<S: Storage> UpperLevels<S> {
     /// Indexes rows of links by node. `labels` ascend and lie below `len`; `links` has a row for each.
-    pub(crate) fn new(
-        len: usize,
-        width: usize,
-        labels: AlignedBuffer<u32>,
-        links: AlignedBuffer<u32>,
-    ) -> Self {
+    pub(crate) fn new(len: usize, width: usize, labels: AlignedBuffer<u32>, links: S::Links) -> Self {
         let mut present = vec![0_u64; len.div_ceil(64)];
         let mut starts = Vec::new();
         let mut previous = None;
@@ -118,25 +113,6 @@ impl UpperLevels {
             })
             .collect();
         UpperLevels { width, labels, links, present, ranks, starts }
-    }
-
-    /// Empty rows for the nodes `0..len` by their levels, beginning with a copy of `base`, which covers the first `base_len`.
-    pub(crate) fn with_levels(
-        base: Option<&UpperLevels>,
-        base_len: usize,
-        len: usize,
-        shape: Shape,
-        seed: u64,
-    ) -> Result<Self> {
-        let width = shape.upper_width();
-        let mut labels: Vec<u32> = base.map_or(Vec::new(), |base| base.labels.to_vec());
-        for label in base_len as u32..len as u32 {
-            labels.extend(std::iter::repeat_n(label, shape.level(seed, label).into()));
-        }
-        let base_links: &[u32] = base.map_or(&[], |base| &base.links);
-        let mut links = AlignedBuffer::extended(base_links, labels.len() * width)?;
-        links[base_links.len()..].fill(EMPTY);
-        Ok(UpperLevels::new(len, width, AlignedBuffer::extended(&labels, 0)?, links))
     }
 
     /// Rows of `label`: its level.
@@ -166,50 +142,81 @@ impl UpperLevels {
     }
 
     fn memory_bytes(&self) -> usize {
-        let rows = self.labels.as_bytes().len() + self.links.as_bytes().len();
+        let rows = self.labels.as_bytes().len() + self.links.memory_bytes();
         rows + 8 * self.present.len() + 4 * (self.ranks.len() + self.starts.len())
+    }
+}
+
+impl UpperLevels {
+    /// Empty rows for the nodes `0..len` by their levels, beginning with a copy of `base`, which covers the first `base_len`.
+    pub(crate) fn with_levels(
+        base: Option<&UpperLevels>,
+        base_len: usize,
+        len: usize,
+        shape: Shape,
+        seed: u64,
+    ) -> Result<Self> {
+        let width = shape.upper_width();
+        let mut labels: Vec<u32> = base.map_or(Vec::new(), |base| base.labels.to_vec());
+        for label in base_len as u32..len as u32 {
+            labels.extend(std::iter::repeat_n(label, shape.level(seed, label).into()));
+        }
+        let base_links: &[u32] = base.map_or(&[], |base| &base.links);
+        let mut links = AlignedBuffer::extended(base_links, labels.len() * width)?;
+        links[base_links.len()..].fill(EMPTY);
+        Ok(UpperLevels::new(len, width, AlignedBuffer::extended(&labels, 0)?, links))
     }
 }
 
 /// Links of the ground level.
 #[derive(Clone, Copy)]
-pub(crate) struct GroundLinks<'a> {
-    links: &'a [u32],
+pub(crate) struct GroundLinks<'a, S: Storage> {
+    links: &'a S::Links,
     width: usize,
 }
 
-impl Links for GroundLinks<'_> {
+impl<S: Storage> GroundLinks<'_, S> {
     #[inline(always)]
-    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) {
-        for &link in &self.links[label as usize * self.width..][..self.width] {
+    fn slots(&self, label: u32) -> std::ops::Range<usize> {
+        let begin = label as usize * self.width;
+        begin..begin + self.width
+    }
+}
+
+impl<S: Storage> Links for GroundLinks<'_, S> {
+    #[inline(always)]
+    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) -> Result<()> {
+        for &link in self.links.slots(self.slots(label))? {
             if link == EMPTY {
                 break;
             }
             visit(link);
         }
+        Ok(())
     }
 
     #[inline(always)]
     fn prefetch(&self, label: u32) {
-        prefetch_bytes(self.links.as_ptr().wrapping_add(label as usize * self.width).cast(), self.width * 4);
+        self.links.prefetch(self.slots(label));
     }
 }
 
 /// Links of one level above.
 #[derive(Clone, Copy)]
-pub(crate) struct UpperLinks<'a> {
-    upper: &'a UpperLevels,
+pub(crate) struct UpperLinks<'a, S: Storage> {
+    upper: &'a UpperLevels<S>,
     level: u8,
 }
 
-impl Links for UpperLinks<'_> {
-    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) {
-        for &link in &self.upper.links[self.upper.slots(label, self.level)] {
+impl<S: Storage> Links for UpperLinks<'_, S> {
+    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) -> Result<()> {
+        for &link in self.upper.links.slots(self.upper.slots(label, self.level))? {
             if link == EMPTY {
                 break;
             }
             visit(link);
         }
+        Ok(())
     }
 
     fn prefetch(&self, _label: u32) {}

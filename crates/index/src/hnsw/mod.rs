@@ -14,13 +14,13 @@ use roaring::RoaringBitmap;
 pub(crate) use builder::{GrowOptions, grow};
 pub(crate) use graph::{EMPTY, Graph, MAX_LEVEL, Shape, UpperLevels};
 
-use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::exact::rescore;
 use crate::parameters::GraphParameters;
 use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
+use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
@@ -31,10 +31,10 @@ const TURNS: usize = 3;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
-pub(crate) struct Hnsw {
-    pub(crate) coding: Coding,
+pub(crate) struct Hnsw<S: Storage = Resident> {
+    pub(crate) coding: Coding<S>,
     /// Over the same rows as `coding`.
-    pub(crate) graph: Graph,
+    pub(crate) graph: Graph<S>,
     pub(crate) ef_construction: usize,
 }
 
@@ -47,13 +47,13 @@ struct Scratch {
 
 impl Scratch {
     /// Makes the query ready for `codes`.
-    fn prepare(&mut self, codes: &Codes, query: &[f32]) -> Result<()> {
-        let padded = codes.quantizer.frame.rotation.padded();
+    fn prepare<C: CodeRows>(&mut self, codes: &C, query: &[f32]) -> Result<()> {
+        let padded = codes.quantizer().frame.rotation.padded();
         let code_query = match &mut self.query {
             Some(query) if query.codes.len() == padded => query,
             other => other.insert(codes.new_query()?),
         };
-        codes.prepare(query, code_query);
+        codes.quantizer().prepare(query, code_query);
         Ok(())
     }
 }
@@ -63,7 +63,7 @@ thread_local! {
     static SCRATCHES: Cell<Vec<Scratch>> = const { Cell::new(Vec::new()) };
 }
 
-impl Hnsw {
+impl<S: Storage> Hnsw<S> {
     fn walk_and_rescore(
         &self,
         query: &[f32],
@@ -126,7 +126,7 @@ impl Hnsw {
     /// The hits of a few queries without a filter, whose walks take turns.
     fn walk_group(
         &self,
-        codes: &Codes,
+        codes: &S::Codes,
         queries: &[&[f32]],
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
@@ -155,10 +155,10 @@ impl Hnsw {
     }
 
     /// The node nearest to the query that a descent through the upper levels finds.
-    fn descend<S: Scorer>(
+    fn descend<C: Scorer>(
         &self,
-        scorer: &S,
-        query: &S::Query,
+        scorer: &C,
+        query: &C::Query,
         scratch: &mut WalkScratch,
     ) -> Result<Candidate> {
         scratch.begin_counting();
@@ -171,10 +171,10 @@ impl Hnsw {
     }
 
     /// Leaves the nearest candidates by score in the scratch's pool.
-    fn walk_by<S: Scorer>(
+    fn walk_by<C: Scorer>(
         &self,
-        scorer: &S,
-        query: &S::Query,
+        scorer: &C,
+        query: &C::Query,
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
@@ -195,7 +195,7 @@ impl Hnsw {
     }
 }
 
-impl VectorIndex for Hnsw {
+impl<S: Storage> VectorIndex for Hnsw<S> {
     fn metric(&self) -> Metric {
         self.coding.metric
     }
@@ -210,6 +210,10 @@ impl VectorIndex for Hnsw {
 
     fn memory_bytes(&self) -> usize {
         self.coding.memory_bytes() + self.graph.memory_bytes()
+    }
+
+    fn is_resident(&self) -> bool {
+        S::RESIDENT
     }
 
     fn has_graph(&self) -> bool {
@@ -316,13 +320,13 @@ impl VectorIndex for Hnsw {
         Parameters { graph: Some(graph), ..self.coding.parameters() }
     }
 
-    fn buffers(&self) -> Vec<(&'static str, &[u8])> {
-        let mut buffers = self.coding.buffers();
-        buffers.push(("links", self.graph.links.as_bytes()));
+    fn buffers(&self) -> Result<Vec<(&'static str, &[u8])>> {
+        let mut buffers = self.coding.buffers()?;
+        buffers.push(("links", self.graph.links.as_bytes()?));
         buffers.push(("upper_labels", self.graph.upper.labels.as_bytes()));
-        buffers.push(("upper_links", self.graph.upper.links.as_bytes()));
+        buffers.push(("upper_links", self.graph.upper.links.as_bytes()?));
         buffers.retain(|(_, bytes)| !bytes.is_empty());
-        buffers
+        Ok(buffers)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -20,7 +20,7 @@ const CANCEL_STRIDE: usize = 64;
 /// The links of one level.
 pub(crate) trait Links {
     /// Calls `visit` with each neighbour of `label`.
-    fn for_each(&self, label: u32, visit: impl FnMut(u32));
+    fn for_each(&self, label: u32, visit: impl FnMut(u32)) -> Result<()>;
 
     /// A hint that the neighbours of `label` are wanted soon.
     fn prefetch(&self, label: u32);
@@ -60,14 +60,14 @@ struct Batch {
 
 impl Batch {
     #[inline(always)]
-    fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) {
+    fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) -> Result<()> {
         links.for_each(label, |neighbour| {
             if self.len < BATCH {
                 // Written always, kept only if new: cheaper than a branch that is taken half of the time.
                 self.labels[self.len] = neighbour;
                 self.len += usize::from(visited.insert(neighbour));
             }
-        });
+        })
     }
 
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
@@ -126,7 +126,7 @@ pub(crate) fn descend<S: Scorer, L: Links>(
         links.for_each(from.label, |neighbour| {
             batch.labels[batch.len] = neighbour;
             batch.len += 1;
-        });
+        })?;
         batch.score(scorer, query)?;
         let nearest = batch.scored().min_by(Candidate::order);
         match nearest {
@@ -167,7 +167,7 @@ impl WalkScratch {
 
     /// Gathers the new neighbours of the nearest nodes that are not expanded yet. False if there are none.
     #[inline(always)]
-    fn expand<L: Links>(&mut self, links: &L, progress: &mut Progress) -> bool {
+    fn expand<L: Links>(&mut self, links: &L, progress: &mut Progress) -> Result<bool> {
         let WalkScratch { visited, pool, batch, .. } = self;
         batch.len = 0;
         let mut position = progress.first;
@@ -176,7 +176,7 @@ impl WalkScratch {
             let label = pool[position].label;
             if label & EXPANDED == 0 {
                 pool[position].label |= EXPANDED;
-                batch.gather(links, label, visited);
+                batch.gather(links, label, visited)?;
                 expansions += 1;
             }
             position += 1;
@@ -185,7 +185,7 @@ impl WalkScratch {
         if expansions > 0 {
             prefetch_next(links, &pool[position..]);
         }
-        expansions > 0
+        Ok(expansions > 0)
     }
 
     /// Takes what was gathered, and scored since, into the pool.
@@ -233,7 +233,7 @@ pub(crate) fn walk<S: Scorer, L: Links>(
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        if !scratch.expand(links, &mut progress) {
+        if !scratch.expand(links, &mut progress)? {
             break;
         }
         scratch.batch.score(scorer, query)?;
@@ -248,6 +248,28 @@ pub(crate) struct Walker<'a, Q> {
     pub(crate) query: &'a Q,
     pub(crate) entry: Candidate,
     pub(crate) scratch: &'a mut WalkScratch,
+}
+
+impl<Q> Walker<'_, Q> {
+    /// Scores what was gathered before, and gathers what comes next. False at the end.
+    #[inline(always)]
+    fn step<S: Scorer<Query = Q>, L: Links>(
+        &mut self,
+        scorer: &S,
+        links: &L,
+        ef: usize,
+        progress: &mut Progress,
+    ) -> Result<bool> {
+        let scratch = &mut *self.scratch;
+        scratch.batch.score(scorer, self.query)?;
+        scratch.absorb(links, ef, progress);
+        let goes_on = scratch.expand(links, progress)?;
+        scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
+        if !goes_on {
+            scratch.finish();
+        }
+        Ok(goes_on)
+    }
 }
 
 /// As [`walk`] for each walker, in turns: while what one of them gathered is on its way from memory, the others are scored.
@@ -267,23 +289,16 @@ pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        let mut failure = Ok(());
+        let mut failure = None;
         walking.retain_mut(|(walker, progress)| {
-            let Walker { query, scratch, .. } = walker;
-            if round > 1 {
-                match scratch.batch.score(scorer, query) {
-                    Ok(()) => scratch.absorb(links, ef, progress),
-                    Err(error) => failure = Err(error),
-                }
-            }
-            let goes_on = scratch.expand(links, progress);
-            scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
-            if !goes_on {
-                scratch.finish();
-            }
-            goes_on
+            walker.step(scorer, links, ef, progress).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
         });
-        failure?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
         if walking.is_empty() {
             break;
         }
@@ -352,7 +367,7 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
         for _ in 0..EXPANSIONS {
             match frontier.peek() {
                 Some(Reverse(ByScore(nearest))) if nearest.score <= worst => {
-                    batch.gather(links, nearest.label, visited);
+                    batch.gather(links, nearest.label, visited)?;
                     frontier.pop();
                 }
                 _ => break,

@@ -1,0 +1,119 @@
+//! Copies indices into memory in the background, while searches read them in their files.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ferrochrome_blockstore::IndexFile;
+use ferrochrome_index::{Provider, VectorIndex};
+use ferrochrome_types::{CancelToken, Result};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::maintenance::yield_to_the_program;
+
+/// What asks for a copy: a segment's index, by the segment's id.
+type Request = (Uuid, Arc<IndexFile>);
+
+/// Makes copies one after the other, on a thread that is there only while there is something to copy.
+pub(crate) struct IndexLoader {
+    provider: Arc<Provider>,
+    /// Ends a copy half-way.
+    cancel: CancelToken,
+    queue: Mutex<Queue>,
+    /// Held while a copy is made, so that memory is taken for one at a time.
+    copying: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Request>,
+    /// Whether the thread will look at `waiting` again.
+    running: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for IndexLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexLoader").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl IndexLoader {
+    pub fn new(provider: Arc<Provider>, cancel: CancelToken) -> Self {
+        IndexLoader { provider, cancel, queue: Mutex::default(), copying: Mutex::default() }
+    }
+
+    /// Has the open index `id` copied into memory, if there is room for it then.
+    pub fn request(self: &Arc<Self>, id: Uuid, file: Arc<IndexFile>) {
+        let mut queue = self.queue.lock();
+        if self.cancel.is_cancelled() || queue.waiting.iter().any(|(waiting, _)| *waiting == id) {
+            return;
+        }
+        queue.waiting.push_back((id, file));
+        if queue.running {
+            return;
+        }
+        let loader = self.clone();
+        let thread = std::thread::Builder::new().name("ferrochrome-load".to_owned());
+        match thread.spawn(move || loader.run()) {
+            Ok(thread) => {
+                queue.running = true;
+                queue.thread = Some(thread);
+            }
+            // Searches go on in the file, and a later request tries again.
+            Err(_) => queue.waiting.clear(),
+        }
+    }
+
+    /// Copies the open index `id` into memory on this thread, unless it is there already or has no room.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Cancelled`, `LimitExceeded` where the system gives no memory.
+    pub fn copy(&self, id: Uuid, file: &IndexFile) -> Result<()> {
+        let _one_copy = self.copying.lock();
+        let is_in_file = self.provider.get(id).is_some_and(|index| !index.is_resident());
+        if is_in_file && self.provider.has_room(id, file.bytes_on_disk()) {
+            self.provider.replace(id, load(file, &self.cancel)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until a copy that is being made has been given up. To be called once `cancel` is.
+    pub fn stop(&self) {
+        let thread = self.queue.lock().thread.take();
+        if let Some(thread) = thread {
+            // A panic there was reported there.
+            let _ = thread.join();
+        }
+    }
+
+    fn run(&self) {
+        yield_to_the_program();
+        while let Some((id, file)) = self.next() {
+            // What is damaged is reported by the searches that come upon it; they go on in the file.
+            let _ = self.copy(id, &file);
+        }
+    }
+
+    fn next(&self) -> Option<Request> {
+        let mut queue = self.queue.lock();
+        if self.cancel.is_cancelled() {
+            queue.waiting.clear();
+        }
+        let next = queue.waiting.pop_front();
+        queue.running = next.is_some();
+        next
+    }
+}
+
+/// A copy of an index in memory, checked as a whole.
+///
+/// # Errors
+/// `Corrupted`, `Cancelled`, `LimitExceeded`.
+pub(crate) fn load(file: &IndexFile, cancel: &CancelToken) -> Result<Arc<dyn VectorIndex>> {
+    let index = ferrochrome_index::load(file.parameters()?, file, cancel);
+    file.release_pages();
+    index
+}
