@@ -66,11 +66,6 @@ impl Codes {
         Ok(Codes::from_parts(quantizer, len, rows, factors))
     }
 
-    /// Makes `query` ready from a vector of the index's dimension.
-    pub(crate) fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
-        self.quantizer.prepare(vector, query);
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
         self.rows.len() + self.factors.as_bytes().len() + self.quantizer.frame.mean.as_bytes().len()
     }
@@ -90,6 +85,10 @@ impl Scorer for Codes {
 
     fn new_query(&self) -> Result<CodeQuery> {
         CodeQuery::new(self.quantizer.frame.rotation.padded())
+    }
+
+    fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
+        self.quantizer.prepare(vector, query);
     }
 
     fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {

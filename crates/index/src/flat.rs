@@ -3,7 +3,7 @@ use std::any::Any;
 use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
-use crate::coding::Coding;
+use crate::coding::{Coding, depth_of_ef};
 use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
 
 /// Codes without a graph: every search scores every member.
@@ -34,7 +34,8 @@ impl VectorIndex for Flat {
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
-        self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done)
+        let SearchOptions { k, ef, filter, cancel, .. } = *options;
+        self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel).map(Walk::Done)
     }
 
     fn scan(
@@ -45,7 +46,7 @@ impl VectorIndex for Flat {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, cancel)
+        self.coding.scan(query, rows, members, k, 0, cancel)
     }
 
     fn parameters(&self) -> Parameters {

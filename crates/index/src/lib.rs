@@ -47,6 +47,7 @@ mod rotation;
 mod scorer;
 mod seeded_hash;
 mod shortlist;
+mod true_neighbours;
 mod vector_index;
 
 #[cfg(test)]

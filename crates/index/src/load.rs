@@ -7,7 +7,7 @@ use crate::aligned_buffer::AlignedBuffer;
 use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{EMPTY, Graph, Hnsw, MAX_LEVEL, Shape, UpperLevels};
+use crate::hnsw::{EMPTY, Graph, Hnsw, MAX_LEVEL, Shape, UpperLevels, Width};
 use crate::parameters::{GraphParameters, LAYOUT_VERSION, Parameters};
 use crate::quantizer::{Bits, Factors, Frame, Quantizer};
 use crate::rotation::Rotation;
@@ -44,6 +44,7 @@ pub fn load<'a>(
         dim: parameters.dim,
         len: parameters.len,
         seed: parameters.seed,
+        asked: parameters.quantization_asked,
         codes: load_codes(metric, &parameters, &buffers)?,
         rescore_depth: parameters.rescore_depth.max(1),
         recall: parameters.recall,
@@ -52,8 +53,11 @@ pub fn load<'a>(
         None => Ok(Arc::new(Flat { coding })),
         Some(graph) => {
             let ef_construction = graph.ef_construction;
+            let width = Width { ef_factor: graph.ef_factor, ef_per_k: graph.ef_per_k };
+            let in_range = |value| (1..=Width::MAX).contains(&value);
+            ensure(in_range(width.ef_factor) && in_range(width.ef_per_k), || format!("{width:?}"))?;
             let graph = load_graph(graph, parameters.len, &buffers)?;
-            Ok(Arc::new(Hnsw { coding, graph, ef_construction }))
+            Ok(Arc::new(Hnsw { coding, graph, ef_construction, width }))
         }
     }
 }

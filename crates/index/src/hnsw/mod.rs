@@ -4,6 +4,7 @@ mod builder;
 mod graph;
 mod visited;
 mod walk;
+mod width;
 
 use std::any::Any;
 use std::cell::Cell;
@@ -13,8 +14,9 @@ use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
 pub(crate) use graph::{EMPTY, Graph, MAX_LEVEL, Shape, UpperLevels};
+pub(crate) use width::Width;
 
-use crate::coding::Coding;
+use crate::coding::{Coding, depth_of_ef};
 use crate::exact::rescore;
 use crate::parameters::GraphParameters;
 use crate::quantizer::CodeQuery;
@@ -25,6 +27,8 @@ use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
 /// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
 const SCAN_FROM_PART: usize = 4;
+/// A walk that is wider than was asked for must be worth it: as wide as this part of the members it takes as long as a scan.
+const WIDENED_SCAN_FROM_PART: usize = 32;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct Hnsw {
     /// Over the same rows as `coding`.
     pub(crate) graph: Graph,
     pub(crate) ef_construction: usize,
+    pub(crate) width: Width,
 }
 
 /// Memory of a search, kept by each thread for the next one.
@@ -67,7 +72,7 @@ impl Hnsw {
         options: &SearchOptions<'_>,
         scratch: &mut Scratch,
     ) -> Result<Walk> {
-        let depth = self.coding.depth(options.k);
+        let depth = self.depth(options.k, options.ef);
         let end = match &self.coding.codes {
             Some(codes) => {
                 let padded = codes.quantizer.frame.rotation.padded();
@@ -102,7 +107,7 @@ impl Hnsw {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.ef(options);
+        let ef = self.width.ef(options.ef, options.k, &self.coding);
         let ground = self.graph.ground();
         let score = score_one(scorer, query, self.graph.entry)?;
         let mut nearest = Candidate { score, label: self.graph.entry };
@@ -117,9 +122,9 @@ impl Hnsw {
         filtered_walk(scorer, query, &ground, nearest, ef, options.filter, budget, scratch, options.cancel)
     }
 
-    /// Width of a walk: what was asked for, but room for as many candidates as rescoring needs to sort `k` out.
-    fn ef(&self, options: &SearchOptions<'_>) -> usize {
-        options.ef.max(self.coding.depth(options.k).min(options.k.saturating_mul(2)))
+    /// Candidates to be rescored.
+    fn depth(&self, k: usize, ef: usize) -> usize {
+        self.coding.depth(k).max(depth_of_ef(ef))
     }
 }
 
@@ -151,9 +156,11 @@ impl VectorIndex for Hnsw {
         if options.k == 0 {
             return Ok(Walk::Done(Vec::new()));
         }
-        let scan =
-            || self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done);
-        if self.ef(&options).saturating_mul(SCAN_FROM_PART) >= members {
+        let SearchOptions { k, ef, filter, cancel, .. } = options;
+        let scan = || self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel).map(Walk::Done);
+        let width = self.width.ef(ef, k, &self.coding);
+        let part = if width > ef { WIDENED_SCAN_FROM_PART } else { SCAN_FROM_PART };
+        if width.saturating_mul(part) >= members {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {
@@ -172,7 +179,7 @@ impl VectorIndex for Hnsw {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, cancel)
+        self.coding.scan(query, rows, members, k, 0, cancel)
     }
 
     fn parameters(&self) -> Parameters {
@@ -184,6 +191,8 @@ impl VectorIndex for Hnsw {
             upper_width: shape.upper_width(),
             entry: self.graph.entry,
             top_level: self.graph.top_level,
+            ef_factor: self.width.ef_factor,
+            ef_per_k: self.width.ef_per_k,
         };
         Parameters { graph: Some(graph), ..self.coding.parameters() }
     }

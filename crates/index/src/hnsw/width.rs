@@ -1,0 +1,173 @@
+//! How wide walks must be on a graph, measured on the graph.
+
+use ferrochrome_types::{CancelToken, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use super::graph::Graph;
+use super::walk::{Links, WalkScratch, descend, filtered_walk, score_one, walk};
+use super::{Hnsw, WIDENED_SCAN_FROM_PART};
+use crate::coding::{CALIBRATED_K, Coding};
+use crate::exact::rescore;
+use crate::scorer::{RowScorer, Scorer};
+use crate::shortlist::Candidate;
+use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
+
+/// What walks must reach: recall@10 with an `ef`. A little more than is promised, as probes are only a sample.
+const FLOORS: [(usize, f32); 2] = [(100, 0.975), (400, 0.994)];
+/// recall@100 that walks must reach whatever `ef` is.
+const FLOOR_OF_MANY: f32 = 0.95;
+/// Widths that are tried. With the last, every search is a scan.
+const STEPS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 1 << 20];
+
+/// How wide a walk is for what a search asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Width {
+    /// What `ef` is multiplied by: more than 1 where the data make a graph hard to walk.
+    pub(crate) ef_factor: usize,
+    /// Candidates kept for each of the `k` wanted, at least.
+    pub(crate) ef_per_k: usize,
+}
+
+impl Width {
+    /// Of data that embeddings usually are.
+    pub(crate) const USUAL: Width = Width { ef_factor: 1, ef_per_k: 2 };
+    /// Greatest value of either.
+    pub(crate) const MAX: usize = STEPS[STEPS.len() - 1];
+
+    /// Candidates to be kept in a search for `k`.
+    pub(crate) fn ef(self, ef: usize, k: usize, coding: &Coding) -> usize {
+        let wide = ef.saturating_mul(self.ef_factor).max(k.saturating_mul(self.ef_per_k));
+        wide.max(coding.depth(k))
+    }
+
+    /// The least width with which `index` reaches its floors. Beyond the width where a scan is faster nothing is tried: the scan
+    /// reaches what the codes do.
+    pub(crate) fn fit(
+        index: &Hnsw,
+        rows: &dyn VectorRows,
+        truth: &TrueNeighbours,
+        dead: &RoaringBitmap,
+        threads: usize,
+        cancel: &CancelToken,
+    ) -> Result<Width> {
+        let live = (!dead.is_empty()).then(|| {
+            let mut live = RoaringBitmap::new();
+            live.insert_range(0..index.coding.len as u32);
+            live - dead
+        });
+        let members = live.as_ref().map_or(index.coding.len, |live| live.len() as usize);
+        let measure = Measure { index, rows, live, cancel };
+        let best = index.coding.recall.unwrap_or(1.0);
+        let reaches = |k: usize, ef: usize, floor: f32| -> Result<bool> {
+            if ef.saturating_mul(WIDENED_SCAN_FROM_PART) >= members {
+                return Ok(true);
+            }
+            Ok(measure.recall(truth, k, ef, threads)? >= floor.min(best))
+        };
+        let mut width = Width::USUAL;
+        for (ef, floor) in FLOORS {
+            while width.ef_factor < Self::MAX && !reaches(CALIBRATED_K, ef * width.ef_factor, floor)? {
+                width.ef_factor = next(width.ef_factor);
+            }
+        }
+        let ef_of_many = |width: Width| width.ef(1, KNOWN_NEIGHBOURS, &index.coding);
+        while width.ef_per_k < Self::MAX && !reaches(KNOWN_NEIGHBOURS, ef_of_many(width), FLOOR_OF_MANY)? {
+            width.ef_per_k = next(width.ef_per_k);
+        }
+        Ok(width)
+    }
+}
+
+fn next(step: usize) -> usize {
+    STEPS.into_iter().find(|&next| next > step).unwrap_or(step)
+}
+
+struct Measure<'a> {
+    index: &'a Hnsw,
+    rows: &'a dyn VectorRows,
+    /// The rows that may be found, if not all.
+    live: Option<RoaringBitmap>,
+    cancel: &'a CancelToken,
+}
+
+impl Measure<'_> {
+    /// recall@k of walks of width `ef`.
+    fn recall(&self, truth: &TrueNeighbours, k: usize, ef: usize, threads: usize) -> Result<f32> {
+        let count = |probes: &[Probe]| match &self.index.coding.codes {
+            Some(codes) => self.counts(codes, probes, k, ef),
+            None => {
+                let scorer = RowScorer::new(self.index.coding.metric, self.rows, self.index.coding.len);
+                self.counts(&scorer, probes, k, ef)
+            }
+        };
+        Ok(truth.recalls(1, threads, count)?[0])
+    }
+
+    /// What walks find of the neighbours of each probe.
+    fn counts<S: Scorer>(
+        &self,
+        scorer: &S,
+        probes: &[Probe],
+        k: usize,
+        ef: usize,
+    ) -> Result<Vec<Vec<Count>>> {
+        let mut scratch = WalkScratch::default();
+        let mut query = scorer.new_query()?;
+        let mut counts = Vec::with_capacity(probes.len());
+        for probe in probes.iter().filter(|probe| !probe.is_absent(self.index.graph.entry)) {
+            let vector = self.rows.row(probe.label)?;
+            scorer.prepare(vector, &mut query);
+            self.walk_past(scorer, &query, probe, ef, &mut scratch)?;
+            let labels = scratch.pool.iter().take(self.index.depth(k, ef)).map(|candidate| candidate.label);
+            let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
+            counts.push(vec![probe.count(k, hits.iter().map(|hit| hit.distance))]);
+        }
+        Ok(counts)
+    }
+
+    /// A walk as if the probe were not in the graph: its own links would lead it to its neighbours as they lead no other query.
+    fn walk_past<S: Scorer>(
+        &self,
+        scorer: &S,
+        query: &S::Query,
+        probe: &Probe,
+        ef: usize,
+        scratch: &mut WalkScratch,
+    ) -> Result<()> {
+        let graph: &Graph = &self.index.graph;
+        let mut nearest = Candidate { score: score_one(scorer, query, graph.entry)?, label: graph.entry };
+        for level in (1..=graph.top_level).rev() {
+            let links = Past { links: graph.upper(level), probe };
+            nearest = descend(scorer, query, &links, nearest, scratch)?;
+        }
+        let links = Past { links: graph.ground(), probe };
+        match &self.live {
+            None => walk(scorer, query, &links, &[nearest], ef, scratch, self.cancel),
+            live => {
+                let (filter, budget) = (live.as_ref(), usize::MAX);
+                filtered_walk(scorer, query, &links, nearest, ef, filter, budget, scratch, self.cancel)
+                    .map(drop)
+            }
+        }
+    }
+}
+
+/// Links without those to what a probe leaves out.
+struct Past<'a, L> {
+    links: L,
+    probe: &'a Probe,
+}
+
+impl<L: Links> Links for Past<'_, L> {
+    fn for_each(&self, label: u32, mut visit: impl FnMut(u32)) {
+        self.links.for_each(label, |neighbour| {
+            if !self.probe.is_absent(neighbour) {
+                visit(neighbour);
+            }
+        });
+    }
+
+    fn prefetch(&self, label: u32) {
+        self.links.prefetch(label);
+    }
+}
