@@ -6,7 +6,7 @@ import type { EmbeddingFunction, EmbeddingFunctionSpace, SparseEmbeddingFunction
  * and how many of the nearest are found.
  *
  * - `"auto"`: the index measures itself while it is built, and takes the first of 4 bits, 4 bits with more rows rescored, 8 bits
- *   and none that finds at least 99 % of the ten nearest.
+ *   and none that finds at least 99.5 % of the ten nearest.
  * - `"int4"`, `"int8"`: 4 or 8 bits a dimension, whatever is found with them.
  * - `"none"`: no codes; searches compare the vectors themselves.
  */

@@ -53,6 +53,8 @@ mod vector_index;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod recall_tests;
 #[cfg(test)]
 mod wordnet;

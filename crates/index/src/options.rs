@@ -59,7 +59,7 @@ pub struct BuildOptions {
     pub threads: usize,
     /// The codes. Default [`Quantization::Auto`].
     pub quantization: Quantization,
-    /// Least recall@10 that codes with rescoring must reach, against exact search for some of the rows, `0.0..=1.0`. Default 0.99.
+    /// Least recall@10 that codes with rescoring must reach, against exact search for some of the rows, `0.0..=1.0`. Default 0.995.
     pub recall_floor: f32,
     /// Stops the build.
     pub cancel: CancelToken,
@@ -74,7 +74,7 @@ impl Default for BuildOptions {
             seed: 0,
             threads: 1,
             quantization: Quantization::default(),
-            recall_floor: 0.99,
+            recall_floor: 0.995,
             cancel: CancelToken::default(),
         }
     }

@@ -4,6 +4,7 @@ use ferrochrome_distance::ExactDistance;
 use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
+use crate::coding::CALIBRATED_K;
 use crate::seeded_hash::hash;
 use crate::shortlist::{Candidate, Shortlist};
 
@@ -27,8 +28,9 @@ const CANCEL_STRIDE: u32 = 1_024;
 
 /// Rows as queries, with the distances of their nearest neighbours among all others.
 ///
-/// Where rows have near-duplicates they are easier queries than what a user asks: their own group stands out, while of others only a
-/// part is wanted. So there is a second kind of probe, without its group.
+/// There are kinds of them, each of which must be served, so that the many do not hide how the few fare. A row with near-duplicates is
+/// an easier query than what a user asks: its own group stands out, while of others only a part is wanted. So there are probes
+/// without their group, as strangers. And those with many exact duplicates, of which any will do, stand apart.
 #[derive(Debug, Default)]
 pub(crate) struct TrueNeighbours {
     kinds: Vec<Vec<Probe>>,
@@ -64,6 +66,11 @@ impl Probe {
         (probe(&[]), stranger)
     }
 
+    /// Whether the neighbours that count are all equally far: any of them will do.
+    fn is_tied(&self) -> bool {
+        self.distances.first() == self.distances[..self.distances.len().min(CALIBRATED_K)].last()
+    }
+
     /// Whether `label` is to be passed over.
     pub(crate) fn is_absent(&self, label: u32) -> bool {
         self.absent.binary_search(&label).is_ok()
@@ -97,10 +104,10 @@ impl TrueNeighbours {
         let find = |labels: &[u32]| find_some(rows, metric, dead, labels, cancel);
         let (members, strangers): (Vec<_>, Vec<_>) = in_parallel(threads, &labels, find)?.into_iter().unzip();
         let strangers: Vec<Probe> = strangers.into_iter().flatten().collect();
-        let mut kinds = vec![members];
-        if strangers.len() >= LEAST_OF_A_KIND {
-            kinds.push(strangers);
-        }
+        let (tied, untied): (Vec<Probe>, Vec<Probe>) = members.into_iter().partition(Probe::is_tied);
+        let mut kinds = vec![untied, tied, strangers];
+        let enough = kinds.iter().map(Vec::len).max().unwrap_or(0).min(LEAST_OF_A_KIND);
+        kinds.retain(|probes| probes.len() >= enough);
         Ok(TrueNeighbours { kinds })
     }
 

@@ -25,11 +25,6 @@ use crate::shortlist::Candidate;
 use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
-/// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
-const SCAN_FROM_PART: usize = 4;
-/// A walk that is wider than was asked for must be worth it: as wide as this part of the members it takes as long as a scan.
-const WIDENED_SCAN_FROM_PART: usize = 32;
-
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
 pub(crate) struct Hnsw {
@@ -158,9 +153,7 @@ impl VectorIndex for Hnsw {
         }
         let SearchOptions { k, ef, filter, cancel, .. } = options;
         let scan = || self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel).map(Walk::Done);
-        let width = self.width.ef(ef, k, &self.coding);
-        let part = if width > ef { WIDENED_SCAN_FROM_PART } else { SCAN_FROM_PART };
-        if width.saturating_mul(part) >= members {
+        if self.width.scans(ef, k, &self.coding, members) {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {

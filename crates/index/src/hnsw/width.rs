@@ -3,9 +3,9 @@
 use ferrochrome_types::{CancelToken, Result, VectorRows};
 use roaring::RoaringBitmap;
 
+use super::Hnsw;
 use super::graph::Graph;
 use super::walk::{Links, WalkScratch, descend, filtered_walk, score_one, walk};
-use super::{Hnsw, WIDENED_SCAN_FROM_PART};
 use crate::coding::{CALIBRATED_K, Coding};
 use crate::exact::rescore;
 use crate::scorer::{RowScorer, Scorer};
@@ -14,10 +14,15 @@ use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
 
 /// What walks must reach: recall@10 with an `ef`. A little more than is promised, as probes are only a sample.
 const FLOORS: [(usize, f32); 2] = [(100, 0.975), (400, 0.994)];
-/// recall@100 that walks must reach whatever `ef` is.
-const FLOOR_OF_MANY: f32 = 0.95;
+/// The same for recall@100, whatever `ef` is.
+const FLOOR_OF_MANY: f32 = 0.965;
 /// Widths that are tried. With the last, every search is a scan.
 const STEPS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 1 << 20];
+
+/// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
+const SCAN_FROM_PART: usize = 4;
+/// A walk that is wider than was asked for must be worth it: as wide as this part of the members it takes as long as a scan.
+const WIDENED_SCAN_FROM_PART: usize = 32;
 
 /// How wide a walk is for what a search asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +45,14 @@ impl Width {
         wide.max(coding.depth(k))
     }
 
-    /// The least width with which `index` reaches its floors. Beyond the width where a scan is faster nothing is tried: the scan
-    /// reaches what the codes do.
+    /// Whether a search among so many members is better done without the graph.
+    pub(crate) fn scans(self, ef: usize, k: usize, coding: &Coding, members: usize) -> bool {
+        let wide = self.ef(ef, k, coding);
+        let part = if wide > ef { WIDENED_SCAN_FROM_PART } else { SCAN_FROM_PART };
+        wide.saturating_mul(part) >= members
+    }
+
+    /// The least width with which `index` reaches its floors.
     pub(crate) fn fit(
         index: &Hnsw,
         rows: &dyn VectorRows,
@@ -58,20 +69,22 @@ impl Width {
         let members = live.as_ref().map_or(index.coding.len, |live| live.len() as usize);
         let measure = Measure { index, rows, live, cancel };
         let best = index.coding.recall.unwrap_or(1.0);
-        let reaches = |k: usize, ef: usize, floor: f32| -> Result<bool> {
-            if ef.saturating_mul(WIDENED_SCAN_FROM_PART) >= members {
+        let reaches = |width: Width, k: usize, ef: usize, floor: f32| -> Result<bool> {
+            // A scan reaches what the codes do.
+            if width.scans(ef, k, &index.coding, members) {
                 return Ok(true);
             }
-            Ok(measure.recall(truth, k, ef, threads)? >= floor.min(best))
+            let (wide, depth) = (width.ef(ef, k, &index.coding), index.depth(k, ef));
+            Ok(measure.recall(truth, k, wide, depth, threads)? >= floor.min(best))
         };
         let mut width = Width::USUAL;
         for (ef, floor) in FLOORS {
-            while width.ef_factor < Self::MAX && !reaches(CALIBRATED_K, ef * width.ef_factor, floor)? {
+            while width.ef_factor < Self::MAX && !reaches(width, CALIBRATED_K, ef, floor)? {
                 width.ef_factor = next(width.ef_factor);
             }
         }
-        let ef_of_many = |width: Width| width.ef(1, KNOWN_NEIGHBOURS, &index.coding);
-        while width.ef_per_k < Self::MAX && !reaches(KNOWN_NEIGHBOURS, ef_of_many(width), FLOOR_OF_MANY)? {
+        let narrow = |width: Width| Width { ef_factor: 1, ..width };
+        while width.ef_per_k < Self::MAX && !reaches(narrow(width), KNOWN_NEIGHBOURS, 1, FLOOR_OF_MANY)? {
             width.ef_per_k = next(width.ef_per_k);
         }
         Ok(width)
@@ -91,13 +104,20 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// recall@k of walks of width `ef`.
-    fn recall(&self, truth: &TrueNeighbours, k: usize, ef: usize, threads: usize) -> Result<f32> {
+    /// recall@k of walks of width `ef`, of whose candidates `depth` are rescored.
+    fn recall(
+        &self,
+        truth: &TrueNeighbours,
+        k: usize,
+        ef: usize,
+        depth: usize,
+        threads: usize,
+    ) -> Result<f32> {
         let count = |probes: &[Probe]| match &self.index.coding.codes {
-            Some(codes) => self.counts(codes, probes, k, ef),
+            Some(codes) => self.counts(codes, probes, k, ef, depth),
             None => {
                 let scorer = RowScorer::new(self.index.coding.metric, self.rows, self.index.coding.len);
-                self.counts(&scorer, probes, k, ef)
+                self.counts(&scorer, probes, k, ef, depth)
             }
         };
         Ok(truth.recalls(1, threads, count)?[0])
@@ -110,6 +130,7 @@ impl Measure<'_> {
         probes: &[Probe],
         k: usize,
         ef: usize,
+        depth: usize,
     ) -> Result<Vec<Vec<Count>>> {
         let mut scratch = WalkScratch::default();
         let mut query = scorer.new_query()?;
@@ -118,7 +139,7 @@ impl Measure<'_> {
             let vector = self.rows.row(probe.label)?;
             scorer.prepare(vector, &mut query);
             self.walk_past(scorer, &query, probe, ef, &mut scratch)?;
-            let labels = scratch.pool.iter().take(self.index.depth(k, ef)).map(|candidate| candidate.label);
+            let labels = scratch.pool.iter().take(depth).map(|candidate| candidate.label);
             let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
             counts.push(vec![probe.count(k, hits.iter().map(|hit| hit.distance))]);
         }
