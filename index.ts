@@ -23,7 +23,6 @@ export {
   type ProcessedUpdate,
   processCreateCollectionConfig,
   processUpdateCollectionConfig,
-  type Quantization,
   type SpannConfiguration,
   type StoredConfigurationUpdate,
   type UpdateCollectionConfiguration,

@@ -20,6 +20,11 @@ describe("the stored configuration", () => {
     expect(settled({ hnsw: { space: "ip", ef_search: null } }).hnsw).toEqual({ ...DEFAULTS, space: "ip" });
   });
 
+  test("tells the quantization where it was set", () => {
+    expect(settled({ hnsw: { quantization: "int8" } }).hnsw).toEqual({ ...DEFAULTS, quantization: "int8" });
+    expect(settled({ hnsw: { quantization: null } }).hnsw).toEqual(DEFAULTS);
+  });
+
   test("reports odd values as they were given", () => {
     expect(settled({ hnsw: { max_neighbors: 0, ef_search: 0 } }).hnsw).toMatchObject({
       max_neighbors: 0,
@@ -39,6 +44,7 @@ describe("the stored configuration", () => {
     [{ hnsw: { space: "manhattan" } }, "configuration.hnsw.space: expected one of l2, cosine, ip"],
     [{ hnsw: { ef_search: 1.5 } }, "configuration.hnsw.ef_search: expected a non-negative number, but got 1.5"],
     [{ hnsw: { ef_search: -1 } }, "configuration.hnsw.ef_search"],
+    [{ hnsw: { quantization: "int2" } }, "configuration.hnsw.quantization: expected one of auto, int4, int8, none"],
     [{ hnsw: 7 }, "configuration.hnsw: expected an object"],
     [{ spann: { nprobe: 7 } }, "configuration.spann: unknown field `nprobe`"],
     [{ spann: { search_nprobe: "x" } }, "configuration.spann.search_nprobe: expected a non-negative number"],
@@ -81,11 +87,19 @@ describe("a change of the configuration", () => {
       batch_size: 9,
     });
     expect(applyUpdate(current, { spann: { ef_search: 7 } })).toEqual(current);
+    const coded = applyUpdate(current, { hnsw: { quantization: "none" } }).hnsw;
+    expect(coded).toEqual({ ...DEFAULTS, space: "ip", quantization: "none" });
   });
 
   test("refuses unknown parameters of SPANN", () => {
     expect(() => applyUpdate(current, { spann: { nprobe: 7 } as never })).toThrow(
       "new_configuration.spann: unknown field `nprobe`",
+    );
+  });
+
+  test("refuses an unknown quantization", () => {
+    expect(() => applyUpdate(current, { hnsw: { quantization: "best" as never } })).toThrow(
+      'new_configuration.hnsw.quantization: expected one of auto, int4, int8, none, but got "best"',
     );
   });
 

@@ -10,7 +10,7 @@ import {
   serializeEmbeddingFunction,
 } from "./embedding-function.js";
 import { badRequest, ChromaValueError, unprocessable } from "./errors.js";
-import type { HnswIndexConfig, SpannIndexConfig } from "./index-config.js";
+import type { HnswIndexConfig, Quantization, SpannIndexConfig } from "./index-config.js";
 import type { Schema } from "./schema.js";
 import {
   completeSchema,
@@ -34,9 +34,6 @@ export type SpannConfiguration = SpannIndexConfig & {
   space?: EmbeddingFunctionSpace | null;
 };
 
-/** How vectors are coded in the index; `"auto"` measures and chooses. */
-export type Quantization = "auto" | "int4" | "int8" | "none";
-
 /** The configuration of a collection as it is stored. */
 export interface CollectionConfiguration {
   /** What embeds documents. */
@@ -47,8 +44,6 @@ export interface CollectionConfiguration {
   hnsw?: HNSWConfiguration | null;
   /** Always null here. */
   spann?: SpannConfiguration | null;
-  /** How vectors are coded in the index. */
-  quantization?: Quantization;
 }
 
 /** The configuration of a collection to be. */
@@ -59,8 +54,6 @@ export interface CreateCollectionConfiguration {
   hnsw?: HNSWConfiguration | null | undefined;
   /** Parameters of SPANN; only the space counts. */
   spann?: SpannConfiguration | null | undefined;
-  /** How vectors are coded in the index. Default: chosen by the engine. Not in Chroma. */
-  quantization?: Quantization | undefined;
 }
 
 /** Parameters of the HNSW graph that may change. */
@@ -73,6 +66,8 @@ export interface UpdateHNSWConfiguration {
   max_neighbors?: number;
   /** Kept for compatibility; has no effect. */
   num_threads?: number;
+  /** How vectors are coded; holds for segments built from then on, for all of them after {@link Collection.compact}. Not in Chroma. */
+  quantization?: Quantization;
   /** Kept for compatibility; has no effect. */
   resize_factor?: number;
   /** Kept for compatibility; has no effect. */
@@ -198,7 +193,11 @@ export async function processUpdateCollectionConfig(args: {
   };
 }
 
-const SPACES = ["l2", "cosine", "ip"];
+/** Parameters that are one of some words. */
+const WORDS: Record<string, string[]> = {
+  space: ["l2", "cosine", "ip"],
+  quantization: ["auto", "int4", "int8", "none"],
+};
 
 /** HNSW parameters that a collection's configuration reports, with their defaults. */
 const REPORTED_DEFAULTS = {
@@ -213,7 +212,7 @@ const REPORTED_DEFAULTS = {
 /** HNSW parameters that only the schema reports until they are modified, with their defaults. */
 const SCHEMA_DEFAULTS = { num_threads: availableParallelism(), batch_size: 100 };
 
-const CREATE_FIELDS = [...Object.keys(REPORTED_DEFAULTS), ...Object.keys(SCHEMA_DEFAULTS)];
+const CREATE_FIELDS = [...Object.keys(REPORTED_DEFAULTS), ...Object.keys(SCHEMA_DEFAULTS), "quantization"];
 const UPDATE_FIELDS = CREATE_FIELDS.filter((field) => field !== "space" && field !== "ef_construction");
 
 /** The keys by which collection metadata set HNSW parameters before there were configurations. */
@@ -265,10 +264,17 @@ const FRACTIONS = /^(resize_factor|initial_lambda|center_drift_threshold|.*_rng_
 
 /** Whether a parameter has a value of its type. */
 function isParameter(field: string, value: unknown): boolean {
-  if (field === "space") return typeof value === "string" && SPACES.includes(value);
+  const words = WORDS[field];
+  if (words) return typeof value === "string" && words.includes(value);
   if (field === "quantize") return typeof value === "string";
   if (FRACTIONS.test(field)) return typeof value === "number" && Number.isFinite(value);
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function expectation(field: string): string {
+  const words = WORDS[field];
+  if (words) return `one of ${words.join(", ")}`;
+  return field === "quantize" ? "a string" : "a non-negative number";
 }
 
 /** The parameters that are given, checked. */
@@ -282,9 +288,7 @@ function givenParameters(where: string, given: unknown, fields: string[]): Param
     }
     if (value === null || value === undefined) continue;
     if (!isParameter(field, value)) {
-      const expected =
-        field === "space" ? `one of ${SPACES.join(", ")}` : field === "quantize" ? "a string" : "a non-negative number";
-      throw unprocessable(`${where}.${field}: expected ${expected}, but got ${JSON.stringify(value)}`);
+      throw unprocessable(`${where}.${field}: expected ${expectation(field)}, but got ${JSON.stringify(value)}`);
     }
     parameters[field] = value;
   }
@@ -307,7 +311,7 @@ function legacyParameters(metadata: CollectionMetadata | null | undefined, route
 }
 
 function isDefault(parameters: Parameters): boolean {
-  const defaults: Parameters = { ...REPORTED_DEFAULTS, ...SCHEMA_DEFAULTS };
+  const defaults: Parameters = { ...REPORTED_DEFAULTS, ...SCHEMA_DEFAULTS, quantization: "auto" };
   return Object.entries(parameters).every(([field, value]) => value === defaults[field]);
 }
 
@@ -365,7 +369,6 @@ export function settle(
       hnsw: reported,
       spann: null,
       embedding_function: ef,
-      ...(configuration.quantization === undefined ? {} : { quantization: configuration.quantization }),
     },
     schema: completeSchema(schema, vector),
   };

@@ -1,6 +1,17 @@
 /** The parts of a schema: index configurations, and which of them each type of value has. */
 import type { EmbeddingFunction, EmbeddingFunctionSpace, SparseEmbeddingFunction } from "./embedding-function.js";
 
+/**
+ * How vectors are coded in the index. Hits are rescored with the vectors themselves in any case; what differs is memory, speed
+ * and how many of the nearest are found.
+ *
+ * - `"auto"`: the index measures itself while it is built, and takes the first of 4 bits, 4 bits with more rows rescored, 8 bits
+ *   and none that finds at least 99.5 % of the ten nearest.
+ * - `"int4"`, `"int8"`: 4 or 8 bits a dimension, whatever is found with them.
+ * - `"none"`: no codes; searches compare the vectors themselves.
+ */
+export type Quantization = "auto" | "int4" | "int8" | "none";
+
 /** Parameters of the HNSW graph in a schema. */
 export interface HnswIndexConfig {
   /** Breadth of the search while the graph is built. Default 100. */
@@ -9,6 +20,8 @@ export interface HnswIndexConfig {
   max_neighbors?: number | null;
   /** Breadth of a search. Default 100. */
   ef_search?: number | null;
+  /** How vectors are coded. Default `"auto"`. Not in Chroma; reported only where it was set. */
+  quantization?: Quantization | null;
   /** Kept for compatibility; has no effect. */
   num_threads?: number | null;
   /** Kept for compatibility; has no effect. */

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferrochrome_index::Quantization;
 use ferrochrome_types::{CancelToken, Code, Record, Result};
 
 use crate::collection::Collection;
@@ -58,7 +59,7 @@ impl Collection {
         let segments = segments_of(&snapshot);
         let finished = match segments.as_slice() {
             [] => true,
-            [only] => only.tombstones.is_empty() && is_indexed(only)?,
+            [only] => only.tombstones.is_empty() && is_indexed(only, self.settings().quantization)?,
             _ => false,
         };
         if !finished {
@@ -205,8 +206,12 @@ fn has_graph(view: &PartView) -> Result<bool> {
 }
 
 /// Whether a merge of this segment alone would change nothing for queries.
-fn is_indexed(view: &PartView) -> Result<bool> {
-    Ok(u64::from(view.part.rows()) < MIN_ROWS_FOR_GRAPH || has_graph(view)?)
+fn is_indexed(view: &PartView, quantization: Quantization) -> Result<bool> {
+    let Part::Segment(segment) = &view.part else { return Ok(false) };
+    let small = u64::from(view.part.rows()) < MIN_ROWS_FOR_GRAPH;
+    Ok(segment.index_parameters()?.map_or(small, |parameters| {
+        parameters.quantization_asked == quantization && (small || parameters.graph.is_some())
+    }))
 }
 
 fn is_decayed(view: &PartView) -> bool {

@@ -135,10 +135,13 @@ impl Segment {
 
     /// Whether the index has a graph. No buffer is read for it.
     pub fn has_graph(&self) -> Result<bool> {
-        let Some(file) = self.reader.index_file()? else { return Ok(false) };
-        let parameters: Parameters =
-            serde_json::from_str(file.parameters()?).map_err(|e| self.damaged_index(e))?;
-        Ok(parameters.graph.is_some())
+        Ok(self.index_parameters()?.is_some_and(|parameters| parameters.graph.is_some()))
+    }
+
+    /// What describes the index, if there is one. No buffer is read for it.
+    pub fn index_parameters(&self) -> Result<Option<Parameters>> {
+        let Some(file) = self.reader.index_file()? else { return Ok(None) };
+        serde_json::from_str(file.parameters()?).map(Some).map_err(|e| self.damaged_index(e))
     }
 
     fn damaged_index(&self, what: impl fmt::Display) -> Error {

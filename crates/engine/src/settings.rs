@@ -21,7 +21,6 @@ pub(crate) struct Settings {
 struct StoredConfiguration {
     #[serde(default)]
     hnsw: StoredHnsw,
-    quantization: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -31,11 +30,18 @@ struct StoredHnsw {
     ef_construction: usize,
     ef_search: usize,
     max_neighbors: usize,
+    quantization: String,
 }
 
 impl Default for StoredHnsw {
     fn default() -> Self {
-        StoredHnsw { space: "l2".to_owned(), ef_construction: 100, ef_search: 100, max_neighbors: 16 }
+        StoredHnsw {
+            space: Metric::default().as_str().to_owned(),
+            ef_construction: 100,
+            ef_search: 100,
+            max_neighbors: 16,
+            quantization: Quantization::default().as_str().to_owned(),
+        }
     }
 }
 
@@ -47,23 +53,12 @@ impl Settings {
     pub fn parse(configuration: &str, schema: Option<&str>) -> Result<Self> {
         let stored: StoredConfiguration = serde_json::from_str(configuration)
             .map_err(|e| Error::invalid(format!("The collection configuration cannot be read: {e}")))?;
-        let quantization = match stored.quantization.as_deref() {
-            None | Some("auto") => Quantization::Auto,
-            Some("int4") => Quantization::Int4,
-            Some("int8") => Quantization::Int8,
-            Some("none") => Quantization::None,
-            Some(other) => {
-                return Err(Error::invalid(format!(
-                    "unknown quantization `{other}`, expected one of `auto`, `int4`, `int8`, `none`"
-                )));
-            }
-        };
         Ok(Settings {
             metric: stored.hnsw.space.parse::<Metric>()?,
             m: stored.hnsw.max_neighbors,
             ef_construction: stored.hnsw.ef_construction,
             ef_search: stored.hnsw.ef_search.max(1),
-            quantization,
+            quantization: stored.hnsw.quantization.parse()?,
             indexed: IndexedTypes::parse(schema)?,
         })
     }

@@ -3,16 +3,13 @@ use std::sync::Arc;
 use ferrochrome_types::{Code, Error, Result, VectorRows, limits};
 use roaring::RoaringBitmap;
 
-use crate::aligned_buffer::AlignedBuffer;
 use crate::calibration;
-use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, grow};
-use crate::quantizer::{Frame, Quantizer};
-use crate::rotation::Rotation;
+use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, Width, grow};
 use crate::scorer::RowScorer;
-use crate::{BuildOptions, MAX_INDEX_ROWS, VectorIndex};
+use crate::true_neighbours::TrueNeighbours;
+use crate::{BuildOptions, MAX_INDEX_ROWS, Quantization, VectorIndex};
 
 /// Bounds of options that a user may set.
 const MAX_EF_CONSTRUCTION: usize = 4_096;
@@ -24,21 +21,36 @@ const MAX_THREADS: usize = 64;
 /// `InvalidArgument` for a dimension outside `1..=8192`, `LimitExceeded` for more than [`MAX_INDEX_ROWS`] rows or if memory
 /// does not suffice, `Cancelled`, and whatever `rows` fails with.
 pub fn build(rows: &dyn VectorRows, options: &BuildOptions, graph: bool) -> Result<Arc<dyn VectorIndex>> {
+    build_among(rows, options, graph, &RoaringBitmap::new())
+}
+
+/// As [`build`]. Rows in `dead` are in the index, but do not count when it measures itself.
+fn build_among(
+    rows: &dyn VectorRows,
+    options: &BuildOptions,
+    graph: bool,
+    dead: &RoaringBitmap,
+) -> Result<Arc<dyn VectorIndex>> {
     let options = clamped(options);
     check_rows(rows)?;
-    let coding = calibration::code(rows, &options)?;
+    let measured = graph || options.quantization != Quantization::None;
+    let truth = if measured { find_truth(rows, &options, dead)? } else { TrueNeighbours::default() };
+    let coding = calibration::code(rows, &options, dead, &truth)?;
     if !graph {
         return Ok(Arc::new(Flat { coding }));
     }
-    let graph = grow_graph(&coding, rows, None, &options, &RoaringBitmap::new())?;
-    Ok(Arc::new(Hnsw { coding, graph, ef_construction: options.ef_construction }))
+    grow_index(coding, rows, None, &options, dead, &truth)
+}
+
+fn find_truth(rows: &dyn VectorRows, options: &BuildOptions, dead: &RoaringBitmap) -> Result<TrueNeighbours> {
+    TrueNeighbours::find(rows, options.metric, dead, options.threads, &options.cancel)
 }
 
 /// An index of `rows`, whose first rows are those of `base`, by inserting only the others into a copy of its codes and graph.
 ///
 /// `dead` are labels of `base` that no search will ask for any more: they remain as ways through the graph, but new rows do not link
 /// to them. Where inserting would not do, the index is built anew: `base` has no graph or was built with other options
-/// (metric, `m`, seed), or its codes no longer reach the recall floor on the longer set.
+/// (metric, `m`, seed, quantization), or its codes no longer reach the recall floor on the longer set.
 ///
 /// # Errors
 /// As [`build`]; also `InvalidArgument` if `rows` are fewer than those of `base` or of another dimension.
@@ -62,67 +74,43 @@ pub fn extend(
     let extensible = |base: &&Hnsw| {
         let coding = &base.coding;
         let same = coding.metric == clamped.metric && coding.seed == clamped.seed;
+        let same = same && coding.asked == clamped.quantization;
         same && base.graph.shape.m == clamped.m && base.graph.len > 0
     };
     let Some(base) = base.as_any().downcast_ref::<Hnsw>().filter(extensible) else {
-        return build(rows, options, base.has_graph());
+        return build_among(rows, options, base.has_graph(), dead);
     };
-    let Some(coding) = extend_coding(&base.coding, rows, &clamped)? else {
-        return build(rows, options, true);
-    };
-    let graph = grow_graph(&coding, rows, Some(&base.graph), &clamped, dead)?;
-    Ok(Arc::new(Hnsw { coding, graph, ef_construction: clamped.ef_construction }))
-}
-
-/// The codes of `base` with those of the further rows, or `None` if recall with them would be below the floor.
-fn extend_coding(base: &Coding, rows: &dyn VectorRows, options: &BuildOptions) -> Result<Option<Coding>> {
-    let mut extended =
-        Coding { metric: base.metric, dim: base.dim, len: rows.len(), seed: base.seed, codes: None, ..*base };
-    if let Some(codes) = &base.codes {
-        let quantizer = copy_quantizer(&codes.quantizer)?;
-        let (recall, quantizer) = calibration::measure(quantizer, base.rescore_depth, rows, &options.cancel)?;
-        // A base that was built below the floor on demand is not built again for that.
-        if recall < options.recall_floor.min(base.recall.unwrap_or(1.0)) {
-            return Ok(None);
-        }
-        let before: (&[u8], &[_]) = (&codes.rows, &codes.factors);
-        let codes = Codes::encode(quantizer, before, base.len, rows, &options.cancel)?;
-        if !codes.is_complete() {
-            return Ok(None);
-        }
-        extended.codes = Some(codes);
-        extended.recall = Some(recall);
+    let truth = find_truth(rows, &clamped, dead)?;
+    match calibration::extend(&base.coding, rows, &clamped, dead, &truth)? {
+        Some(coding) => grow_index(coding, rows, Some(&base.graph), &clamped, dead, &truth),
+        None => build_among(rows, options, true, dead),
     }
-    Ok(Some(extended))
 }
 
-fn copy_quantizer(quantizer: &Quantizer) -> Result<Quantizer> {
-    let Frame { metric, dim, scale, mean, seed, .. } = &quantizer.frame;
-    let mean = AlignedBuffer::extended(mean, 0)?;
-    let rotation = Rotation::new(*dim, *seed);
-    let frame = Frame { metric: *metric, dim: *dim, scale: *scale, mean, seed: *seed, rotation };
-    Ok(Quantizer { frame, ..*quantizer })
-}
-
-fn grow_graph(
-    coding: &Coding,
+fn grow_index(
+    coding: Coding,
     rows: &dyn VectorRows,
     base: Option<&Graph>,
     options: &BuildOptions,
     dead: &RoaringBitmap,
-) -> Result<Graph> {
-    let options = GrowOptions {
+    truth: &TrueNeighbours,
+) -> Result<Arc<dyn VectorIndex>> {
+    let BuildOptions { ef_construction, threads, cancel, .. } = options;
+    let growing = GrowOptions {
         shape: Shape { m: options.m },
-        ef_construction: options.ef_construction,
+        ef_construction: *ef_construction,
         seed: options.seed,
-        threads: options.threads,
+        threads: *threads,
         dead,
-        cancel: &options.cancel,
+        cancel,
     };
-    match &coding.codes {
-        Some(codes) => grow(codes, base, &options),
-        None => grow(&RowScorer::new(coding.metric, rows, coding.len), base, &options),
-    }
+    let graph = match &coding.codes {
+        Some(codes) => grow(codes, base, &growing)?,
+        None => grow(&RowScorer::new(coding.metric, rows, coding.len), base, &growing)?,
+    };
+    let mut index = Hnsw { coding, graph, ef_construction: *ef_construction, width: Width::USUAL };
+    index.width = Width::fit(&index, rows, truth, dead, *threads, cancel)?;
+    Ok(Arc::new(index))
 }
 
 fn check_rows(rows: &dyn VectorRows) -> Result<()> {

@@ -98,6 +98,10 @@ impl Scorer for Codes {
         self.quantizer.new_query()
     }
 
+    fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
+        self.quantizer.prepare(vector, query);
+    }
+
     fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {
         self.quantizer.decode(self.code(label), self.factors.get(label as usize), query);
         Ok(())

@@ -6,13 +6,18 @@ use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::{Bits, CodeQuery};
 use crate::shortlist::{Candidate, Shortlist};
 use crate::storage::{CodeRows, Resident, Storage};
-use crate::{Hit, Parameters, SearchCounts, exact_search};
+use crate::{Hit, Parameters, Quantization, SearchCounts, exact_search};
 
 /// Rows scored by one call of a kernel in a scan.
 const SCAN_BATCH: usize = 512;
 
 /// The k that recall and depth are measured for.
 pub(crate) const CALIBRATED_K: usize = 10;
+
+/// Rows to be rescored in a search with `ef`, at least: codes are not to waste what a wide walk finds.
+pub(crate) fn depth_of_ef(ef: usize) -> usize {
+    ef / 8
+}
 
 /// How an index compares: codes, or none, and how many of the best by code are rescored.
 #[derive(Debug)]
@@ -21,11 +26,13 @@ pub(crate) struct Coding<S: Storage = Resident> {
     pub(crate) dim: usize,
     pub(crate) len: usize,
     pub(crate) seed: u64,
+    /// What the build was asked for.
+    pub(crate) asked: Quantization,
     /// `None`: the f32 rows themselves.
     pub(crate) codes: Option<S::Codes>,
     /// Rows rescored in a search for [`CALIBRATED_K`].
     pub(crate) rescore_depth: usize,
-    /// recall@10 at that depth, on a sample.
+    /// recall@10 at that depth, of some rows as queries among all.
     pub(crate) recall: Option<f32>,
 }
 
@@ -49,13 +56,14 @@ impl<S: Storage> Coding<S> {
         Ok(())
     }
 
-    /// See [`VectorIndex::scan`](crate::VectorIndex::scan).
+    /// See [`VectorIndex::scan`](crate::VectorIndex::scan). Rescores at least `least_depth` rows.
     pub(crate) fn scan(
         &self,
         query: &[f32],
         rows: &dyn VectorRows,
         members: Option<&RoaringBitmap>,
         k: usize,
+        least_depth: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
         self.check(query, rows)?;
@@ -65,7 +73,7 @@ impl<S: Storage> Coding<S> {
             let rows = FirstRows { rows, len: self.len };
             return exact_search(self.metric, query, &rows, members, k, cancel);
         };
-        let depth = self.depth(k);
+        let depth = self.depth(k).max(least_depth);
         match members {
             None if depth >= self.len => rescore(self.metric, query, rows, 0..end, k),
             None => self.scan_codes(codes, query, rows, 0..end, depth, k, cancel),
@@ -77,8 +85,8 @@ impl<S: Storage> Coding<S> {
     }
 
     /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).
-    pub(crate) fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
-        let depth = self.depth(k.min(self.len));
+    pub(crate) fn scan_counts(&self, members: usize, k: usize, least_depth: usize) -> SearchCounts {
+        let depth = self.depth(k.min(self.len)).max(least_depth);
         match self.codes {
             // So few members are compared in full precision at once.
             _ if depth >= members => SearchCounts { scored: 0, rescored: members },
@@ -124,6 +132,7 @@ impl<S: Storage> Coding<S> {
             dim: self.dim,
             len: self.len,
             quantization: quantization.into(),
+            quantization_asked: self.asked,
             factors: quantizer.is_some_and(|q| q.step.is_none()),
             step: quantizer.and_then(|q| q.step).unwrap_or(0.0),
             scale: quantizer.map_or(1.0, |q| q.frame.scale),

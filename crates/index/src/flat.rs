@@ -3,7 +3,7 @@ use std::any::Any;
 use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
-use crate::coding::Coding;
+use crate::coding::{Coding, depth_of_ef};
 use crate::storage::{Resident, Storage};
 use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 
@@ -39,7 +39,8 @@ impl<S: Storage> VectorIndex for Flat<S> {
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
-        self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done)
+        let SearchOptions { k, ef, filter, cancel, .. } = *options;
+        self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel).map(Walk::Done)
     }
 
     fn search_counted(
@@ -49,11 +50,14 @@ impl<S: Storage> VectorIndex for Flat<S> {
         options: &SearchOptions<'_>,
     ) -> Result<(Walk, SearchCounts)> {
         let members = options.filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
-        Ok((self.search(query, rows, options)?, self.scan_counts(members, options.k)))
+        Ok((
+            self.search(query, rows, options)?,
+            self.coding.scan_counts(members, options.k, depth_of_ef(options.ef)),
+        ))
     }
 
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
-        self.coding.scan_counts(members, k)
+        self.coding.scan_counts(members, k, 0)
     }
 
     fn scan(
@@ -64,7 +68,7 @@ impl<S: Storage> VectorIndex for Flat<S> {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, cancel)
+        self.coding.scan(query, rows, members, k, 0, cancel)
     }
 
     fn parameters(&self) -> Parameters {

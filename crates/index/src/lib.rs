@@ -49,10 +49,13 @@ mod scorer;
 mod seeded_hash;
 mod shortlist;
 mod storage;
+mod true_neighbours;
 mod vector_index;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod recall_tests;
 #[cfg(test)]

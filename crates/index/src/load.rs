@@ -8,7 +8,7 @@ use crate::aligned_buffer::AlignedBuffer;
 use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{EMPTY, Graph, Hnsw, MAX_LEVEL, Shape, UpperLevels};
+use crate::hnsw::{EMPTY, Graph, Hnsw, MAX_LEVEL, Shape, UpperLevels, Width};
 use crate::parameters::{GraphParameters, LAYOUT_VERSION, Parameters};
 use crate::quantizer::{Bits, Factors, Frame, Quantizer};
 use crate::rotation::Rotation;
@@ -33,9 +33,9 @@ pub fn load(
     let codes = source.quantizer(metric, &parameters)?.map(|quantizer| source.codes(quantizer, &parameters));
     let coding = coding(metric, &parameters, codes.transpose()?);
     let Some(graph) = &parameters.graph else { return Ok(Arc::new(Flat { coding })) };
-    let ef_construction = graph.ef_construction;
+    let (ef_construction, width) = (graph.ef_construction, source.width(graph)?);
     let graph = source.graph(graph, parameters.len)?;
-    Ok(Arc::new(Hnsw { coding, graph, ef_construction }))
+    Ok(Arc::new(Hnsw { coding, graph, ef_construction, width }))
 }
 
 /// An index that stays where its buffers lie, to be searched at once, however large it is: only what grows with the upper levels
@@ -52,9 +52,9 @@ pub fn open(parameters: &str, buffers: Arc<dyn IndexBuffers>) -> Result<Arc<dyn 
     let codes = quantizer.map(|quantizer| source.mapped_codes(quantizer, &parameters, &buffers));
     let coding: Coding<Mapped> = coding(metric, &parameters, codes.transpose()?);
     let Some(graph) = &parameters.graph else { return Ok(Arc::new(Flat { coding })) };
-    let ef_construction = graph.ef_construction;
+    let (ef_construction, width) = (graph.ef_construction, source.width(graph)?);
     let graph = source.mapped_graph(graph, parameters.len, &buffers)?;
-    Ok(Arc::new(Hnsw { coding, graph, ef_construction }))
+    Ok(Arc::new(Hnsw { coding, graph, ef_construction, width }))
 }
 
 fn coding<S: Storage>(metric: Metric, parameters: &Parameters, codes: Option<S::Codes>) -> Coding<S> {
@@ -63,6 +63,7 @@ fn coding<S: Storage>(metric: Metric, parameters: &Parameters, codes: Option<S::
         dim: parameters.dim,
         len: parameters.len,
         seed: parameters.seed,
+        asked: parameters.quantization_asked,
         codes,
         rescore_depth: parameters.rescore_depth.max(1),
         recall: parameters.recall,
@@ -85,6 +86,13 @@ impl Source<'_> {
 
     fn ensure(&self, holds: bool, what: impl FnOnce() -> String) -> Result<()> {
         if holds { Ok(()) } else { Err(self.corrupted(what())) }
+    }
+
+    fn width(&self, graph: &GraphParameters) -> Result<Width> {
+        let width = Width { ef_factor: graph.ef_factor, ef_per_k: graph.ef_per_k };
+        let in_range = |value| (1..=Width::MAX).contains(&value);
+        self.ensure(in_range(width.ef_factor) && in_range(width.ef_per_k), || format!("{width:?}"))?;
+        Ok(width)
     }
 
     fn parameters(&self, json: &str) -> Result<(Parameters, Metric)> {

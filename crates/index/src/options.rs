@@ -1,10 +1,14 @@
-use ferrochrome_types::{CancelToken, Metric};
+use std::str::FromStr;
+
+use ferrochrome_types::{CancelToken, Error, Metric, Result};
 use roaring::RoaringBitmap;
+use serde::{Deserialize, Serialize};
 
 /// How vectors are coded for the search before exact rescoring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Quantization {
-    /// The cheapest that reaches the recall floor on a sample of the rows.
+    /// The cheapest that reaches the recall floor, measured with some of the rows as queries.
     #[default]
     Auto,
     /// 4 bits a dimension.
@@ -13,6 +17,31 @@ pub enum Quantization {
     Int8,
     /// None: the f32 rows themselves are compared.
     None,
+}
+
+impl Quantization {
+    /// `auto`, `int4`, `int8` or `none`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quantization::Auto => "auto",
+            Quantization::Int4 => "int4",
+            Quantization::Int8 => "int8",
+            Quantization::None => "none",
+        }
+    }
+}
+
+impl FromStr for Quantization {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Quantization::Auto, Quantization::Int4, Quantization::Int8, Quantization::None];
+        all.into_iter().find(|quantization| quantization.as_str() == name).ok_or_else(|| {
+            Error::invalid(format!(
+                "unknown quantization `{name}`, expected one of `auto`, `int4`, `int8`, `none`"
+            ))
+        })
+    }
 }
 
 /// How an index is built. Values out of range are brought into it.
@@ -30,7 +59,7 @@ pub struct BuildOptions {
     pub threads: usize,
     /// The codes. Default [`Quantization::Auto`].
     pub quantization: Quantization,
-    /// Least recall@10 that codes with rescoring must reach, against exact search on a sample, `0.0..=1.0`. Default 0.98.
+    /// Least recall@10 that codes with rescoring must reach, against exact search for some of the rows, `0.0..=1.0`. Default 0.995.
     pub recall_floor: f32,
     /// Stops the build.
     pub cancel: CancelToken,
@@ -45,7 +74,7 @@ impl Default for BuildOptions {
             seed: 0,
             threads: 1,
             quantization: Quantization::default(),
-            recall_floor: 0.98,
+            recall_floor: 0.995,
             cancel: CancelToken::default(),
         }
     }

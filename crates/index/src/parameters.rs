@@ -1,6 +1,9 @@
 use ferrochrome_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::Quantization;
+use crate::hnsw::Width;
+
 /// Version of the buffers' layout that this crate writes.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
 
@@ -17,6 +20,9 @@ pub struct Parameters {
     pub len: usize,
     /// `int4`, `int8` or `none`.
     pub quantization: String,
+    /// What the build was asked for: `auto` or one of these. Default `auto`.
+    #[serde(default)]
+    pub quantization_asked: Quantization,
     /// Whether each vector has its own step and bias (buffer `factors`) rather than one step for all.
     pub factors: bool,
     /// The one step, in units of the scaled vectors. 0 where `factors` says otherwise.
@@ -27,7 +33,7 @@ pub struct Parameters {
     pub seed: u64,
     /// Rows rescored exactly in a search for ten.
     pub rescore_depth: usize,
-    /// recall@10 of the codes with that depth, measured on a sample of the rows. `None` if there was nothing to measure.
+    /// recall@10 of the codes with that depth, measured with some of the rows as queries. `None` if there was nothing to measure.
     pub recall: Option<f32>,
     /// The graph, if there is one.
     pub graph: Option<GraphParameters>,
@@ -48,6 +54,20 @@ pub struct GraphParameters {
     pub entry: u32,
     /// Level of the entry.
     pub top_level: u8,
+    /// What `ef` of a search is multiplied by: more than 1 where the build found the data hard to walk. Default 1.
+    #[serde(default = "usual_ef_factor")]
+    pub ef_factor: usize,
+    /// Candidates that a walk keeps for each of `k`, at least. Default 2.
+    #[serde(default = "usual_ef_per_k")]
+    pub ef_per_k: usize,
+}
+
+fn usual_ef_factor() -> usize {
+    Width::USUAL.ef_factor
+}
+
+fn usual_ef_per_k() -> usize {
+    Width::USUAL.ef_per_k
 }
 
 impl Parameters {

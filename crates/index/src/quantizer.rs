@@ -108,6 +108,11 @@ impl Frame {
         Ok((frame, spread))
     }
 
+    pub(crate) fn copy(&self) -> Result<Frame> {
+        let mean = AlignedBuffer::extended(&self.mean, 0)?;
+        Ok(Frame { mean, rotation: Rotation::new(self.dim, self.seed), ..*self })
+    }
+
     /// Normalises or scales `vector` into `placed`. Components that are not finite become zero.
     fn place(&self, vector: &[f32], placed: &mut [f32]) {
         let factor = if self.metric == Metric::Cosine { inverse_norm(vector) } else { self.scale.into() };

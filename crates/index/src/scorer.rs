@@ -14,6 +14,9 @@ pub(crate) trait Scorer: Sync {
     /// A query to be filled by [`load_row`](Self::load_row).
     fn new_query(&self) -> Result<Self::Query>;
 
+    /// Makes `query` ready from a vector of the rows' dimension.
+    fn prepare(&self, vector: &[f32], query: &mut Self::Query);
+
     /// Makes the row `label` the query. Scores between rows are comparable whichever of them is the query.
     fn load_row(&self, label: u32, query: &mut Self::Query) -> Result<()>;
 
@@ -52,6 +55,10 @@ impl Scorer for RowScorer<'_> {
 
     fn new_query(&self) -> Result<Vec<f32>> {
         Ok(vec![0.0; self.rows.dim()])
+    }
+
+    fn prepare(&self, vector: &[f32], query: &mut Vec<f32>) {
+        query.copy_from_slice(vector);
     }
 
     fn load_row(&self, label: u32, query: &mut Vec<f32>) -> Result<()> {

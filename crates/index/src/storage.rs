@@ -192,6 +192,10 @@ impl Scorer for MappedCodes {
         self.quantizer.new_query()
     }
 
+    fn prepare(&self, vector: &[f32], query: &mut CodeQuery) {
+        self.quantizer.prepare(vector, query);
+    }
+
     fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {
         self.quantizer.decode(self.code(label)?, self.row_factors(label)?.as_ref(), query);
         Ok(())

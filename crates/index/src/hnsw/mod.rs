@@ -4,6 +4,7 @@ mod builder;
 mod graph;
 mod visited;
 mod walk;
+mod width;
 
 use std::any::Any;
 use std::cell::Cell;
@@ -13,8 +14,9 @@ use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
 pub(crate) use graph::{EMPTY, Graph, MAX_LEVEL, Shape, UpperLevels};
+pub(crate) use width::Width;
 
-use crate::coding::Coding;
+use crate::coding::{Coding, depth_of_ef};
 use crate::exact::rescore;
 use crate::parameters::GraphParameters;
 use crate::quantizer::CodeQuery;
@@ -24,8 +26,6 @@ use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
-/// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
-const SCAN_FROM_PART: usize = 4;
 /// Walks that take turns in one thread. Their visited rows must stay in the cache.
 const TURNS: usize = 3;
 
@@ -36,6 +36,7 @@ pub(crate) struct Hnsw<S: Storage = Resident> {
     /// Over the same rows as `coding`.
     pub(crate) graph: Graph<S>,
     pub(crate) ef_construction: usize,
+    pub(crate) width: Width,
 }
 
 /// Memory of a search, kept by each thread for the next one.
@@ -100,14 +101,14 @@ impl<S: Storage> Hnsw<S> {
         if end == End::BudgetExceeded {
             return Ok((Walk::BudgetExceeded, SearchCounts { scored, rescored: 0 }));
         }
-        self.prefetch_best(&scratch.walk, rows, options.k);
-        let hits = self.rescore_best(&scratch.walk, query, rows, options.k)?;
-        let rescored = scratch.walk.pool.len().min(self.coding.depth(options.k));
+        self.prefetch_best(&scratch.walk, rows, options);
+        let hits = self.rescore_best(&scratch.walk, query, rows, options)?;
+        let rescored = scratch.walk.pool.len().min(self.depth(options.k, options.ef));
         Ok((Walk::Done(hits), SearchCounts { scored, rescored }))
     }
 
-    fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, k: usize) {
-        for candidate in walked.pool.iter().take(self.coding.depth(k)) {
+    fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, options: &SearchOptions<'_>) {
+        for candidate in walked.pool.iter().take(self.depth(options.k, options.ef)) {
             rows.prefetch(candidate.label);
         }
     }
@@ -117,10 +118,11 @@ impl<S: Storage> Hnsw<S> {
         walked: &WalkScratch,
         query: &[f32],
         rows: &dyn VectorRows,
-        k: usize,
+        options: &SearchOptions<'_>,
     ) -> Result<Vec<Hit>> {
-        let labels = walked.pool.iter().take(self.coding.depth(k)).map(|candidate| candidate.label);
-        rescore(self.coding.metric, query, rows, labels, k)
+        let depth = self.depth(options.k, options.ef);
+        let labels = walked.pool.iter().take(depth).map(|candidate| candidate.label);
+        rescore(self.coding.metric, query, rows, labels, options.k)
     }
 
     /// The hits of a few queries without a filter, whose walks take turns.
@@ -140,16 +142,17 @@ impl<S: Storage> Hnsw<S> {
             let entry = self.descend(codes, query, walk)?;
             walkers.push(Walker { query, entry, scratch: walk });
         }
-        walk_in_turns(codes, &self.graph.ground(), self.ef(options), &mut walkers, options.cancel)?;
+        let ef = self.width.ef(options.ef, options.k, &self.coding);
+        walk_in_turns(codes, &self.graph.ground(), ef, &mut walkers, options.cancel)?;
         let mut hits = Vec::with_capacity(queries.len());
         for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
             if i == 0 {
-                self.prefetch_best(&scratch.walk, rows, options.k);
+                self.prefetch_best(&scratch.walk, rows, options);
             }
             if let Some(next) = scratches.get(i + 1).filter(|_| i + 1 < queries.len()) {
-                self.prefetch_best(&next.walk, rows, options.k);
+                self.prefetch_best(&next.walk, rows, options);
             }
-            hits.push(self.rescore_best(&scratch.walk, query, rows, options.k)?);
+            hits.push(self.rescore_best(&scratch.walk, query, rows, options)?);
         }
         Ok(hits)
     }
@@ -178,7 +181,7 @@ impl<S: Storage> Hnsw<S> {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.ef(options);
+        let ef = self.width.ef(options.ef, options.k, &self.coding);
         let ground = self.graph.ground();
         let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
@@ -189,9 +192,9 @@ impl<S: Storage> Hnsw<S> {
         filtered_walk(scorer, query, &ground, nearest, ef, options.filter, budget, scratch, options.cancel)
     }
 
-    /// Width of a walk: what was asked for, but room for as many candidates as rescoring needs to sort `k` out.
-    fn ef(&self, options: &SearchOptions<'_>) -> usize {
-        options.ef.max(self.coding.depth(options.k).min(options.k.saturating_mul(2)))
+    /// Candidates to be rescored.
+    fn depth(&self, k: usize, ef: usize) -> usize {
+        self.coding.depth(k).max(depth_of_ef(ef))
     }
 }
 
@@ -236,11 +239,12 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         if options.k == 0 {
             return Ok((Walk::Done(Vec::new()), SearchCounts::default()));
         }
+        let SearchOptions { k, ef, filter, cancel, .. } = options;
         let scan = || {
-            let hits = self.coding.scan(query, rows, options.filter, options.k, options.cancel)?;
-            Ok((Walk::Done(hits), self.scan_counts(members, options.k)))
+            let hits = self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel)?;
+            Ok((Walk::Done(hits), self.coding.scan_counts(members, k, depth_of_ef(ef))))
         };
-        if self.ef(&options).saturating_mul(SCAN_FROM_PART) >= members {
+        if self.width.scans(ef, k, &self.coding, members) {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {
@@ -252,7 +256,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
     }
 
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
-        self.coding.scan_counts(members, k)
+        self.coding.scan_counts(members, k, 0)
     }
 
     fn search_many(
@@ -267,7 +271,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         let walks = options.filter.is_none()
             && options.visit_budget.is_none()
             && k > 0
-            && self.ef(options).saturating_mul(SCAN_FROM_PART) < self.coding.len;
+            && !self.width.scans(options.ef, k, &self.coding, self.coding.len);
         let Some(codes) = self.coding.codes.as_ref().filter(|_| walks && queries.len() > 1) else {
             return one_by_one();
         };
@@ -304,7 +308,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         k: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, cancel)
+        self.coding.scan(query, rows, members, k, 0, cancel)
     }
 
     fn parameters(&self) -> Parameters {
@@ -316,6 +320,8 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
             upper_width: shape.upper_width(),
             entry: self.graph.entry,
             top_level: self.graph.top_level,
+            ef_factor: self.width.ef_factor,
+            ef_per_k: self.width.ef_per_k,
         };
         Parameters { graph: Some(graph), ..self.coding.parameters() }
     }
