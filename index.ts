@@ -72,6 +72,7 @@ export {
   InvalidCollectionError,
   ReadOnlyError,
 } from "./src/errors.js";
+export type { PartExplanation, QueryExplanation } from "./src/explanation.js";
 export * from "./src/index-config.js";
 export * from "./src/next.js";
 export * from "./src/results.js";

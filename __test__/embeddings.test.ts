@@ -20,11 +20,17 @@ test.each([
   expect([...packed.vectors]).toEqual([1, 2, 3, 4]);
 });
 
-test("a flat array is not copied, unless another thread may write to it", () => {
+test("a flat array to be stored is not copied, unless another thread may write to it", async () => {
   const own = new Float32Array([1, 2]);
-  expect(packQueries(own, 2, context).vectors).toBe(own);
+  expect((await packEmbeddings(own, 2, context)).vectors).toBe(own);
   const shared = new Float32Array(new SharedArrayBuffer(8));
-  expect(packQueries(shared, 2, context).vectors).not.toBe(shared);
+  expect((await packEmbeddings(shared, 2, context)).vectors).not.toBe(shared);
+});
+
+test("queries are always copied", () => {
+  const own = new Float32Array([1, 2]);
+  expect(packQueries(own, 2, context).vectors).not.toBe(own);
+  expect(packQueries([own], undefined, context).vectors.buffer).not.toBe(own.buffer);
 });
 
 test("a large batch lets the event loop turn", async () => {

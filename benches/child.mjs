@@ -1,27 +1,14 @@
 // Measures one variant of one store in a process of its own, so that stores neither share memory nor slow one
-// another, and so that one that crashes takes nothing with it. run.mjs sends the job and is sent the outcome.
+// another, and so that one that crashes takes nothing with it. side-by-side.mjs sends the job and is sent the outcome.
 import { readFileSync } from "node:fs";
-import { batches, readEntries } from "./dataset.mjs";
 import { loadStore, NotInstalled } from "./peers/stores.mjs";
 
-/** Loads every entry, for the benches that need a store that is already there. */
-async function build({ adapter, variant, path, settings }) {
-  const started = performance.now();
-  const store = await adapter.create(path, variant, { rows: settings.rows });
-  for (const batch of batches(readEntries(settings.rows, { synthetic: true }), settings.batch)) {
-    await store.insert(batch);
-  }
-  await store.finish();
-  await store.close();
-  return [{ seconds: (performance.now() - started) / 1_000 }];
-}
-
-async function perform({ bench, storeName, variantName, path, settings, truthFile }) {
-  const adapter = await loadStore(storeName);
-  const { measure, needs } = bench === "build" ? { measure: build, needs: {} } : await import(`./${bench}.mjs`);
+async function perform(job) {
+  const adapter = await loadStore(job.storeName);
+  const { measure, needs } = await import(`./${job.bench}.mjs`);
   if (!needs.connectItself) await adapter.connect();
-  const truth = truthFile && JSON.parse(readFileSync(truthFile, "utf8"));
-  return measure({ adapter, variant: adapter.variants[variantName], path, settings, truth });
+  const truth = job.truthFile && JSON.parse(readFileSync(job.truthFile, "utf8"));
+  return measure({ ...job, adapter, variant: adapter.variants[job.variantName], truth });
 }
 
 process.once("message", async (job) => {

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
-const folder = fileURLToPath(new URL("../../shared/data/wordnet/", import.meta.url));
+/** Where the data set lies. */
+export const folder = fileURLToPath(new URL("../../shared/data/wordnet/", import.meta.url));
 
 /** Floats in one embedding. */
 export const DIMENSION = 384;
@@ -11,6 +12,10 @@ export const DIMENSION = 384;
 export const ALL_ROWS = 117_659;
 /** Query sentences in the whole set. */
 export const ALL_QUERIES = 2_000;
+/** Neighbours asked for and judged, everywhere. */
+export const K = 10;
+/** Metadata keys of every entry and their types, which some stores want to know beforehand. */
+export const KEYS = { pos: "string", domain: "string", words: "integer", links: "integer" };
 /** Exact neighbours that the set brings for each query, over all rows. */
 const NEIGHBORS_STORED = 100;
 
@@ -24,7 +29,7 @@ export function missingDataset() {
 }
 
 /** All 65,536 halves as floats: widening by look-up is the fastest way in plain JavaScript. */
-function halfTable() {
+export function halfTable() {
   const table = new Float32Array(65_536);
   for (let half = 0; half < 65_536; half++) {
     const exponent = (half >> 10) & 0x1f;
@@ -35,11 +40,18 @@ function halfTable() {
   return table;
 }
 
-function readHalves(file, rows) {
+/** The first `rows` vectors of a file as the halves that they are stored as, row-major. */
+export function readHalves(file, rows) {
   const bytes = readFileSync(folder + file);
-  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, rows * DIMENSION);
+  return new Uint16Array(bytes.buffer, bytes.byteOffset, rows * DIMENSION);
+}
+
+function readVectors(file, rows) {
+  const halves = readHalves(file, rows);
   const table = halfTable();
-  return Float32Array.from(halves, (half) => table[half]);
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = table[halves[i]];
+  return floats;
 }
 
 const readLines = (file) =>
@@ -50,7 +62,7 @@ const readLines = (file) =>
 
 /** The first `count` query sentences as Float32Arrays. */
 export function readQueries(count) {
-  const floats = readHalves("queries.f16", count);
+  const floats = readVectors("queries.f16", count);
   return Array.from({ length: count }, (_, row) => floats.subarray(row * DIMENSION, (row + 1) * DIMENSION));
 }
 
@@ -69,29 +81,20 @@ export function readExactNeighbors(queries, k) {
   );
 }
 
-/** An even spread of 0..999 that has nothing to do with the embeddings, the same in every run. */
-function bucket(row) {
-  let bits = Math.imul(row + 1, 0x9e3779b1);
-  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
-  return ((bits ^ (bits >>> 13)) >>> 0) % 1000;
+/** The first `rows` records: ids, documents and metadata. */
+export function readRecords(rows) {
+  const records = readLines("records.jsonl.gz")
+    .slice(0, rows)
+    .map((line) => JSON.parse(line));
+  return {
+    ids: records.map(({ id }) => id),
+    documents: records.map(({ document }) => document),
+    metadatas: records.map(({ metadata }) => metadata),
+  };
 }
 
-/**
- * The first `rows` entries: ids, documents, metadata and one row-major Float32Array.
- * `synthetic` adds the metadata key `bucket`, by which filters of any share can be asked.
- */
-export function readEntries(rows, { synthetic = false } = {}) {
-  const ids = [];
-  const documents = [];
-  const metadatas = [];
-  for (const [row, line] of readLines("records.jsonl.gz").slice(0, rows).entries()) {
-    const record = JSON.parse(line);
-    ids.push(record.id);
-    documents.push(record.document);
-    metadatas.push(synthetic ? { ...record.metadata, bucket: bucket(row) } : record.metadata);
-  }
-  return { ids, documents, metadatas, vectors: readHalves("vectors.f16", rows) };
-}
+/** The first `rows` entries: their records and one row-major Float32Array. */
+export const readEntries = (rows) => ({ ...readRecords(rows), vectors: readVectors("vectors.f16", rows) });
 
 /** Cuts entries into batches, as every store is given them. */
 export function* batches({ ids, documents, metadatas, vectors }, size) {
@@ -103,6 +106,7 @@ export function* batches({ ids, documents, metadatas, vectors }, size) {
       documents: documents.slice(first, last),
       metadatas: metadatas.slice(first, last),
       vectors: vectors.subarray(first * DIMENSION, last * DIMENSION),
+      dimension: DIMENSION,
     };
   }
 }

@@ -1,52 +1,48 @@
-// Resident memory of a process that opens a store and asks 2,000 queries, and what the store takes on disk.
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { readQueries } from "./dataset.mjs";
+// Resident memory of a process that holds nothing but Node, a store and 2,000 queries, and what the store takes on disk.
+import { K, readQueries } from "./dataset.mjs";
+import { diskUse, residentMemory } from "./process-memory.mjs";
 import { formats } from "./table.mjs";
 
-const MEBIBYTE = 1 << 20;
+/** The search width: Chroma's default. */
+const EF = 100;
 
-export const needs = { builtStore: true };
+export const needs = { store: "wordnet", connectItself: true };
 
 export const columns = [
   { title: "store", key: "store", format: formats.text },
   { title: "variant", key: "variant", format: formats.text },
-  { title: "RSS before, MiB", key: "before", format: formats.integer },
-  { title: "RSS after, MiB", key: "after", format: formats.integer },
-  { title: "grown by, MiB", key: "grown", format: formats.integer },
-  { title: "of which mapped files", key: "mapped", format: formats.integer },
-  { title: "disk, MiB", key: "disk", format: formats.integer },
+  { title: "Node", key: "node", format: formats.integer },
+  { title: "with queries", key: "queries", format: formats.integer },
+  { title: "imported", key: "imported", format: formats.integer },
+  { title: "opened", key: "opened", format: formats.integer },
+  { title: "after queries", key: "after", format: formats.integer },
+  { title: "anonymous", key: "anonymous", format: formats.integer },
+  { title: "mapped files", key: "mapped", format: formats.integer },
+  { title: "store adds", key: "added", format: formats.integer },
+  { title: "disk", key: "disk", format: formats.integer },
 ];
 
 export const legend =
-  "Mapped files are pages that the operating system can drop and read again (Linux only). A server's memory is not counted.";
-
-/** Resident pages of this process that belong to mapped files, in MiB; null where the system does not say. */
-function mappedMebibytes() {
-  if (!existsSync("/proc/self/status")) return null;
-  return Number(/^RssFile:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1024;
-}
-
-function diskBytes(path) {
-  if (!existsSync(path)) return null;
-  if (!statSync(path).isDirectory()) return statSync(path).size;
-  return readdirSync(path).reduce((sum, name) => sum + diskBytes(join(path, name)), 0);
-}
+  "Resident MiB of a fresh process, step by step: Node with the bench's few modules; with the queries in it; with the package\n" +
+  `imported; with the store open; after every query was asked once, ef ${EF}. Of the last, anonymous memory is the process's own, and\n` +
+  "mapped files are pages that the system can drop and read again, Node's program among them (Linux only). A server's memory is\n" +
+  "not counted.";
 
 export async function measure({ adapter, variant, path, settings }) {
+  const node = residentMemory().rss;
   const vectors = readQueries(settings.queries);
-  const before = process.memoryUsage.rss() / MEBIBYTE;
-  const mappedBefore = mappedMebibytes();
+  const queries = residentMemory().rss;
+  await adapter.connect();
+  const imported = residentMemory().rss;
   const store = await adapter.open(path, variant);
-  const queries = vectors.map((vector) => store.prepareQuery(vector));
+  const opened = residentMemory().rss;
   const deadline = performance.now() + settings.seconds * 1_000;
-  for (const query of queries) {
-    await store.query(query, { k: 10, ef: 100 });
+  for (const vector of vectors) {
+    await store.query(store.prepareQuery(vector), { k: K, ef: EF });
     if (performance.now() > deadline) break;
   }
-  const after = process.memoryUsage.rss() / MEBIBYTE;
-  const mapped = mappedBefore === null ? null : mappedMebibytes() - mappedBefore;
+  const { rss: after, anonymous, mapped } = residentMemory();
   await store.close();
-  const disk = diskBytes(path);
-  return [{ before, after, grown: after - before, mapped, disk: disk === null ? null : disk / MEBIBYTE }];
+  const added = after - queries;
+  return [{ node, queries, imported, opened, after, anonymous, mapped, added, disk: diskUse(path) }];
 }

@@ -8,8 +8,10 @@ export const formats = {
   text: String,
   integer: number(0),
   tenths: number(1),
+  hundredths: number(2),
+  thousandths: number(3),
   recall: (value) => value.toFixed(4),
-  percent: (value) => `${(value * 100).toPrecision(2)} %`,
+  percent: (value) => `${(value * 100).toPrecision(value < 0.995 ? 2 : 3)} %`,
 };
 
 /**
@@ -24,3 +26,7 @@ export function tableLines(columns, rows) {
   const rule = widths.map((width) => "-".repeat(width)).join("  ");
   return [line(columns.map(({ title }) => title)), rule, ...shown.map(line)];
 }
+
+/** A replacer for JSON.stringify that keeps the name of a column's format. */
+export const formatNames = (_key, value) =>
+  typeof value === "function" ? Object.keys(formats).find((name) => formats[name] === value) : value;

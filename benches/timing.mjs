@@ -1,18 +1,16 @@
 // Measures one query function: speed, percentiles and the answers, by which recall is judged.
 
-/** A pass shorter than this is repeated until the sum is long enough to be worth quoting. */
-const SHORTEST_MILLISECONDS = 1_000;
-
 /** The value below which `share` of the ascending `sorted` lie. */
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+export const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 
 /**
- * Asks `ask(i)` for i in 0..count, `inFlight` at a time (1: each is awaited before the next), over and over until a
- * second has passed. A pass that would take longer than `seconds` is cut short.
+ * Asks `ask(i)` for i in 0..count, `inFlight` at a time (1: each is awaited before the next), over and over until
+ * `shortest` seconds have passed, as a shorter sum is not worth quoting. A pass that would take longer than `seconds` is
+ * cut short.
  *
  * Returns queries per second, p50 and p99 in microseconds, and the first pass's answers.
  */
-export async function timeQueries(ask, count, { inFlight = 1, seconds = 10 } = {}) {
+export async function timeQueries(ask, count, { inFlight = 1, seconds = 10, shortest = Math.min(1, seconds) } = {}) {
   const answers = [];
   const times = [];
   const started = performance.now();
@@ -20,7 +18,7 @@ export async function timeQueries(ask, count, { inFlight = 1, seconds = 10 } = {
   let elapsed = 0;
 
   async function askInTurn() {
-    while (elapsed < SHORTEST_MILLISECONDS || next < count) {
+    while (elapsed < shortest * 1_000 || next < count) {
       if (elapsed > seconds * 1_000) return;
       const query = next++;
       const before = performance.now();
@@ -42,8 +40,8 @@ export async function timeQueries(ask, count, { inFlight = 1, seconds = 10 } = {
   };
 }
 
-/** The share of the exact ids that the answers hold, over the queries that were answered. */
-export function recall(answers, exact) {
+/** How many of the exact ids the answers hold, over the queries that were answered, and how many there are. */
+export function recallCounts(answers, exact) {
   let found = 0;
   let wanted = 0;
   for (const [query, ids] of answers.entries()) {
@@ -52,5 +50,11 @@ export function recall(answers, exact) {
     wanted += exact[query].length;
     for (const id of exact[query]) if (answered.has(id)) found++;
   }
+  return { found, wanted };
+}
+
+/** The share of the exact ids that the answers hold. */
+export function recall(answers, exact) {
+  const { found, wanted } = recallCounts(answers, exact);
   return wanted === 0 ? 1 : found / wanted;
 }

@@ -32,6 +32,13 @@ export declare class NativeCollection {
   get(request: string): Promise<string | PackedReply>
   /** The nearest records of each query vector. A short query is answered at once, a long one by a promise. */
   query(queries: Float32Array, dim: number, request: string, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
+  /**
+   * Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
+   * threads; the failure of one is a text, `!` and its JSON, in its place.
+   */
+  static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>): (string | PackedReply | Promise<string | PackedReply>)[]
+  /** How a query is answered and what that takes, as JSON. */
+  explain(queries: Float32Array, dim: number, request: string): Promise<string>
   /** Seals the head and merges all segments into one without tombstones. */
   compact(): Promise<void>
   /** Opens all files, and copies indices into memory as far as there is room. */

@@ -1,5 +1,6 @@
 import type { CollectionConfiguration, UpdateCollectionConfiguration } from "./configuration.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
+import type { QueryExplanation } from "./explanation.js";
 import type { GetResult, QueryResult } from "./results.js";
 import type { Schema } from "./schema.js";
 import type {
@@ -177,6 +178,21 @@ export interface Collection {
    * ```
    */
   query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>>;
+
+  /**
+   * Runs a query for its first vector and tells how it was answered: the plan for each part of the collection, how many rows
+   * were compared, and how long each step took. Not in Chroma.
+   *
+   * @param args - The query, as for {@link Collection.query}.
+   * @returns The plans, with figures.
+   *
+   * @example
+   * ```ts
+   * const { parts } = await collection.explain({ queryEmbeddings: [[0.9, 0.1]], where: { lang: "en" } });
+   * for (const { plan, allowed, scored } of parts) console.log(plan, allowed, scored);
+   * ```
+   */
+  explain(args: QueryArgs): Promise<QueryExplanation>;
 
   /**
    * Changes name, metadata or configuration.

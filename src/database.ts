@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ChromaValueError, DatabaseClosedError } from "./errors.js";
 import { binding, type NativeDatabase, toError, toOpenError } from "./native.js";
+import { QueryQueue } from "./query-queue.js";
 
 /** How a database is opened. */
 export interface DatabaseOptions {
@@ -98,6 +99,8 @@ export class DatabaseHandle {
   private readonly options: string;
   private opening: Promise<NativeDatabase> | undefined;
   private closing: Promise<void> | undefined;
+  /** Queries of all collections, until they are handed over. */
+  readonly queries = new QueryQueue();
   /** What closing waits for. */
   private readonly underWay = new Set<Promise<unknown>>();
 
@@ -168,6 +171,7 @@ export class DatabaseHandle {
   }
 
   private async closeNative(): Promise<void> {
+    this.queries.flush();
     await Promise.allSettled(this.underWay);
     const native = await this.opening?.catch(() => undefined);
     try {

@@ -45,13 +45,16 @@ export async function packEmbeddings(
   return packer;
 }
 
-/** As {@link packEmbeddings}, for the few vectors of a query: at once. */
+/**
+ * As {@link packEmbeddings}, for the few vectors of a query: at once, and always as a copy, since queries are handed over a
+ * little later.
+ */
 export function packQueries(
   embeddings: Embeddings,
   dimension: number | undefined,
   context: PackContext,
 ): PackedEmbeddings {
-  const packer = new Packer(embeddings, dimension, context);
+  const packer = new Packer(isFlat(embeddings) ? embeddings.slice() : embeddings, dimension, context);
   packer.pack(0, packer.rows);
   return packer;
 }

@@ -8,13 +8,21 @@ import {
 } from "./configuration.js";
 import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
-import { type PackedEmbeddings, packEmbeddings, packQueries, unpackEmbeddings } from "./embeddings.js";
+import {
+  type PackContext,
+  type PackedEmbeddings,
+  packEmbeddings,
+  packQueries,
+  unpackEmbeddings,
+} from "./embeddings.js";
 import { badRequest, ChromaServerError, ChromaValueError } from "./errors.js";
 import { inSlices } from "./event-loop.js";
+import type { QueryExplanation } from "./explanation.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
+import { readQueryReply } from "./query-reply.js";
 import { encodeRecords, storedMetadata } from "./records.js";
-import { GetResult, QueryResult } from "./results.js";
+import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
 import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
 import type {
@@ -192,61 +200,40 @@ export class LocalCollection implements Collection {
   }
 
   async query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>> {
-    const { queryTexts, ids, where, whereDocument, signal } = args;
-    const { nResults = 10, include = ["metadatas", "documents", "distances"] } = args;
+    const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
-    let { dimension } = args;
-    let embeddings = args.queryEmbeddings && asQueries(args.queryEmbeddings, dimension);
-    if (embeddings instanceof Float32Array) dimension ??= embeddings.length;
-    validateQueries(embeddings, queryTexts);
-    validateInclude(include);
-    if (ids) validateIDs(ids);
-    if (where) validateWhere(where);
-    if (whereDocument) validateWhereDocument(whereDocument);
-    if (nResults !== null) validateNResults(nResults);
-
-    embeddings ??= await this.embed(queryTexts ?? [], true);
-    const packed = packQueries(embeddings, dimension, { route: this.route("query"), rowName: queryName });
-    const request = JSON.stringify({
-      n_results: nResults ?? 10,
-      ...searchParameters(args.searchParams),
-      ids,
-      where,
-      where_document: whereDocument,
-      include,
-    });
+    const given = givenQueries(args, include);
+    const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
+    const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
+    const request = encodeQuery(args, include);
     const native = this.openNative() ?? (await this.connect());
-    return this.answerQuery(native, packed.vectors, packed.dimension, request, include, signal);
-  }
-
-  private async answerQuery<TMeta extends Metadata>(
-    native: NativeCollection,
-    queries: Float32Array,
-    dimension: number,
-    request: string,
-    include: Include[],
-    signal: AbortSignal | undefined,
-  ): Promise<QueryResult<TMeta>> {
-    let reply: NativeReply;
     try {
-      if (signal === undefined) {
-        const answer = native.query(queries, dimension, request);
-        reply = typeof answer === "string" ? answer : await answer;
-      } else reply = await cancellable(native, queries, dimension, request, signal);
+      const reply =
+        signal === undefined
+          ? await this.handle.queries.ask(native, vectors, dimension, request)
+          : await cancellable(native, vectors, dimension, request, signal);
+      return readQueryReply<TMeta>(reply, include);
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;
       throw toError(failure, this.route("query"));
     }
-    const columns = JSON.parse(typeof reply === "string" ? reply : reply.text);
-    return new QueryResult<TMeta>({
-      ids: columns.ids,
-      distances: columns.distances ?? [],
-      documents: columns.documents ?? [],
-      embeddings: typeof reply === "string" ? [] : splitByQuery(reply.embeddings, columns.ids),
-      metadatas: columns.metadatas ?? [],
-      uris: columns.uris ?? [],
-      include,
-    });
+  }
+
+  async explain(args: QueryArgs): Promise<QueryExplanation> {
+    const { include = ["metadatas", "documents", "distances"] } = args;
+    const given = givenQueries(args, include);
+    const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
+    const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
+    const native = this.openNative() ?? (await this.connect());
+    try {
+      return JSON.parse(await native.explain(vectors, dimension, encodeQuery(args, include)));
+    } catch (failure) {
+      throw toError(failure, this.route("explain"));
+    }
+  }
+
+  private queryContext(): PackContext {
+    return { route: this.route("query"), rowName: queryName };
   }
 
   modify(args: ModifyArgs): Promise<void> {
@@ -484,6 +471,33 @@ function queryName(row: number): string {
   return `query ${row}`;
 }
 
+/** The vectors of a query, if there are any, after everything about the query was checked. */
+function givenQueries(
+  { queryEmbeddings, queryTexts, dimension, ids, where, whereDocument, nResults = 10 }: QueryArgs,
+  include: Include[],
+): { embeddings: Embeddings | undefined; dimension: number | undefined } {
+  const embeddings = queryEmbeddings && asQueries(queryEmbeddings, dimension);
+  validateQueries(embeddings, queryTexts);
+  validateInclude(include);
+  if (ids) validateIDs(ids);
+  if (where) validateWhere(where);
+  if (whereDocument) validateWhereDocument(whereDocument);
+  if (nResults !== null) validateNResults(nResults);
+  return { embeddings, dimension: embeddings instanceof Float32Array ? (dimension ?? embeddings.length) : dimension };
+}
+
+/** What of a query crosses as JSON. */
+function encodeQuery({ nResults, searchParams, ids, where, whereDocument }: QueryArgs, include: Include[]): string {
+  return JSON.stringify({
+    n_results: nResults ?? 10,
+    ...searchParameters(searchParams),
+    ids,
+    where,
+    where_document: whereDocument,
+    include,
+  });
+}
+
 /** Query vectors as a list, also where one query was given alone. */
 function asQueries(queries: Embeddings | number[], dimension: number | undefined): Embeddings {
   if (Array.isArray(queries) && typeof queries[0] === "number") {
@@ -521,16 +535,4 @@ async function cancellable(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-function splitByQuery(values: Float64Array, ids: string[][]): number[][][] {
-  const total = ids.reduce((sum, hits) => sum + hits.length, 0);
-  const rows = unpackEmbeddings(values, total);
-  let start = 0;
-  return ids.map((hits) => {
-    const end = start + hits.length;
-    const embeddings = rows.slice(start, end);
-    start = end;
-    return embeddings;
-  });
 }

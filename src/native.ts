@@ -60,6 +60,7 @@ export interface NativeCollection {
     request: string,
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
+  explain(queries: Float32Array, dimension: number, request: string): Promise<string>;
   compact(): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
@@ -69,6 +70,14 @@ export interface NativeCollection {
 interface Binding {
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
   NativeCancel: new () => NativeCancel;
+  NativeCollection: {
+    queryTogether(
+      collections: NativeCollection[],
+      queries: Float32Array[],
+      dimensions: number[],
+      requests: string[],
+    ): (NativeReply | Promise<NativeReply>)[];
+  };
   buildInfo(): string;
 }
 

@@ -21,6 +21,10 @@ function adapt(collection) {
       const { ids } = await collection.query({ queryEmbeddings, nResults: k, include, ...filter });
       return ids[0];
     },
+    prepareBatch: (vectors) => vectors.map((vector) => Array.from(vector)),
+    async queryBatch(queryEmbeddings, { k }) {
+      return (await collection.query({ queryEmbeddings, nResults: k, include: ["distances"] })).ids;
+    },
     close() {},
   };
 }
@@ -42,10 +46,10 @@ export default {
       throw new NotInstalled("no server on localhost:8000 (npx chroma run)");
     }
   },
-  async create(path, _variant, { efConstruction = EF_CONSTRUCTION }) {
+  async create(path) {
     const name = collectionName(path);
     await client.deleteCollection({ name }).catch(() => {});
-    const hnsw = { space: "cosine", max_neighbors: M, ef_construction: efConstruction, ef_search: 100 };
+    const hnsw = { space: "cosine", max_neighbors: M, ef_construction: EF_CONSTRUCTION, ef_search: 100 };
     return adapt(await client.createCollection({ name, configuration: { hnsw }, embeddingFunction: null }));
   },
   async open(path) {

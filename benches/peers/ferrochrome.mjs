@@ -1,4 +1,3 @@
-import { DIMENSION } from "../dataset.mjs";
 import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
 let ferrochrome;
@@ -6,20 +5,25 @@ let ferrochrome;
 function adapt(client, collection) {
   return {
     efs: [16, 32, 64, 100, 200, 400],
-    insert: ({ ids, documents, metadatas, vectors }) =>
-      collection.add({ ids, documents, metadatas, embeddings: vectors, dimension: DIMENSION }),
+    insert: ({ vectors, ids, documents, metadatas, dimension }) =>
+      collection.add({ ids, documents, metadatas, embeddings: vectors, dimension }),
     finish: () => collection.compact(),
     prepareQuery: (vector) => [vector],
     prepareFilter: (filter) => filter,
-    async query(queryEmbeddings, { k, ef, filter, records }) {
+    async query(queryEmbeddings, { k, ef, exact, filter, records }) {
       const { ids } = await collection.query({
         queryEmbeddings,
         nResults: k,
         include: records ? ["distances", "documents", "metadatas"] : ["distances"],
-        ...(ef && { searchParams: { ef } }),
+        ...((ef || exact) && { searchParams: { ef, exact } }),
         ...filter,
       });
       return ids[0];
+    },
+    prepareBatch: (vectors) => vectors,
+    async queryBatch(queryEmbeddings, { k, ef }) {
+      const options = { nResults: k, include: ["distances"], searchParams: { ef } };
+      return (await collection.query({ queryEmbeddings, ...options })).ids;
     },
     close: () => client.close(),
   };
@@ -30,6 +34,7 @@ export default {
   variants: { default: {}, [`ef_construction ${EF_CONSTRUCTION}`]: { efConstruction: EF_CONSTRUCTION } },
   durability: "survives kill -9 (normal)",
   storesRecords: true,
+  searchesExactly: true,
   async connect() {
     ferrochrome = await importPackage("../../dist/index.js", "npm run build");
   },

@@ -40,9 +40,9 @@ export default {
   async connect() {
     hnswlib = (await importPackage("hnswlib-node")).default;
   },
-  create(path, _variant, { rows, efConstruction = EF_CONSTRUCTION }) {
+  create(path, _variant, { rows }) {
     const index = new hnswlib.HierarchicalNSW("cosine", DIMENSION);
-    index.initIndex({ maxElements: rows, m: M, efConstruction });
+    index.initIndex({ maxElements: rows, m: M, efConstruction: EF_CONSTRUCTION });
     return adapt(path, index, []);
   },
   open(path) {

@@ -12,7 +12,18 @@ function condition(key, test) {
 }
 
 /** The SQL condition of a `where` that has one key, or `$and` of several. */
-export function whereToSql(where) {
+function whereToSql(where) {
   const [[key, test]] = Object.entries(where);
   return key === "$and" ? test.map(whereToSql).join(" AND ") : condition(key, test);
+}
+
+/**
+ * The SQL condition of a filter. `contains(text)` is that of a `whereDocument`, `among(list)` that of `ids`, given as an SQL
+ * list.
+ */
+export function filterToSql({ where, whereDocument, ids }, { contains, among = (list) => `id IN ${list}` }) {
+  const named = ids && among(`(${ids.map(literal).join(", ")})`);
+  return [named, where && whereToSql(where), whereDocument && contains(whereDocument.$contains)]
+    .filter(Boolean)
+    .join(" AND ");
 }

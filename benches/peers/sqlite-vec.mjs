@@ -1,22 +1,24 @@
 // Exact search inside SQLite: vectors and metadata in a vec0 table, ids and documents beside it with a trigram index.
 import { mkdirSync } from "node:fs";
 import { DIMENSION } from "../dataset.mjs";
-import { literal, whereToSql } from "./sql-filter.mjs";
+import { filterToSql, literal } from "./sql-filter.mjs";
 import { importPackage } from "./stores.mjs";
 
 let Database;
 let sqliteVec;
 
-const SCHEMA = `
+const schema = (keys) => `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
   CREATE TABLE records (row INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, document TEXT);
   CREATE VIRTUAL TABLE documents USING fts5 (document, content='records', content_rowid='row', tokenize='trigram');
   CREATE VIRTUAL TABLE vectors USING vec0 (
-    embedding FLOAT[${DIMENSION}] distance_metric=cosine, pos TEXT, domain TEXT, words INTEGER, links INTEGER, bucket INTEGER
+    embedding FLOAT[${DIMENSION}] distance_metric=cosine,
+    ${Object.entries(keys).map(([key, kind]) => `${key} ${kind === "string" ? "TEXT" : "INTEGER"}`)}
   );`;
 
-function adapt(database) {
+function adapt(database, keys = {}) {
+  const columns = Object.keys(keys);
   const statements = new Map();
   const prepare = (sql) => {
     if (!statements.has(sql)) statements.set(sql, database.prepare(sql));
@@ -26,15 +28,14 @@ function adapt(database) {
     const record = prepare("INSERT INTO records VALUES (?, ?, ?)");
     const text = prepare("INSERT INTO documents (rowid, document) VALUES (?, ?)");
     const vector = prepare(
-      "INSERT INTO vectors (rowid, embedding, pos, domain, words, links, bucket) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      `INSERT INTO vectors (rowid, embedding, ${columns}) VALUES (?, ?, ${columns.map(() => "?")})`,
     );
     for (const [i, id] of ids.entries()) {
       const row = BigInt(firstRow + i + 1);
-      const { pos, domain, words, links, bucket = -1 } = metadatas[i];
       record.run(row, id, documents[i]);
       text.run(row, documents[i]);
-      const integers = [words, links, bucket].map(BigInt);
-      vector.run(row, vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION), pos, domain, ...integers);
+      const values = columns.map((key) => (keys[key] === "string" ? metadatas[i][key] : BigInt(metadatas[i][key])));
+      vector.run(row, vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION), ...values);
     }
   });
   return {
@@ -44,13 +45,12 @@ function adapt(database) {
       database.pragma("wal_checkpoint(TRUNCATE)");
     },
     prepareQuery: (vector) => vector,
-    prepareFilter({ where, whereDocument }) {
-      const contains = (text) =>
-        `vectors.rowid IN (SELECT rowid FROM documents WHERE document GLOB ${literal(`*${text}*`)})`;
-      return [where && whereToSql(where), whereDocument && contains(whereDocument.$contains)]
-        .filter(Boolean)
-        .join(" AND ");
-    },
+    prepareFilter: (filter) =>
+      filterToSql(filter, {
+        contains: (text) =>
+          `vectors.rowid IN (SELECT rowid FROM documents WHERE document GLOB ${literal(`*${text}*`)})`,
+        among: (list) => `vectors.rowid IN (SELECT row FROM records WHERE id IN ${list})`,
+      }),
     query(vector, { k, filter, records }) {
       const columns = records ? ", document, pos, domain, words, links" : "";
       const condition = filter ? ` AND ${filter}` : "";
@@ -81,10 +81,10 @@ export default {
     Database = (await importPackage("better-sqlite3")).default;
     sqliteVec = await importPackage("sqlite-vec");
   },
-  create(path) {
+  create(path, _variant, { keys }) {
     const database = connectTo(path);
-    database.exec(SCHEMA);
-    return adapt(database);
+    database.exec(schema(keys));
+    return adapt(database, keys);
   },
   open: (path) => adapt(connectTo(path)),
 };

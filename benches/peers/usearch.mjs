@@ -9,13 +9,13 @@ const DEFAULT_EF = 100;
 
 let usearch;
 
-const indexOf = ({ quantization }, efConstruction, ef) =>
+const indexOf = ({ quantization }, ef) =>
   new usearch.Index({
     metric: usearch.MetricKind.Cos,
     quantization,
     dimensions: DIMENSION,
     connectivity: M,
-    expansion_add: efConstruction,
+    expansion_add: EF_CONSTRUCTION,
     expansion_search: ef,
     multi: false,
   });
@@ -23,6 +23,12 @@ const indexOf = ({ quantization }, efConstruction, ef) =>
 function adapt(path, variant, index, ids) {
   // The JavaScript interface fixes the search width when an index is made, so each width is an index of its own.
   let current = { ef: DEFAULT_EF, index };
+  const setEf = (ef) => {
+    if (!ef || ef === current.ef) return;
+    current = { ef, index: indexOf(variant, ef) };
+    current.index.load(`${path}/index.usearch`);
+  };
+  const idsOf = (keys) => Array.from(keys, (key) => ids[Number(key)]);
   return {
     efs: [16, 32, 64, 100, 200, 400],
     insert(batch) {
@@ -37,11 +43,18 @@ function adapt(path, variant, index, ids) {
     },
     prepareQuery: (vector) => vector,
     query(vector, { k, ef }) {
-      if (ef && ef !== current.ef) {
-        current = { ef, index: indexOf(variant, EF_CONSTRUCTION, ef) };
-        current.index.load(`${path}/index.usearch`);
-      }
-      return Array.from(current.index.search(vector, k, 1).keys, (key) => ids[Number(key)]);
+      setEf(ef);
+      return idsOf(current.index.search(vector, k, 1).keys);
+    },
+    prepareBatch(vectors) {
+      const flat = new Float32Array(vectors.length * DIMENSION);
+      for (const [i, vector] of vectors.entries()) flat.set(vector, i * DIMENSION);
+      return { flat, count: vectors.length };
+    },
+    queryBatch({ flat, count }, { k, ef }) {
+      setEf(ef);
+      const matches = current.index.search(flat, k, availableParallelism());
+      return Array.from({ length: count }, (_, query) => idsOf(matches.get(query).keys));
     },
     close() {},
   };
@@ -55,11 +68,11 @@ export default {
   async connect() {
     usearch = await importPackage("usearch");
   },
-  create(path, variant, { efConstruction = EF_CONSTRUCTION }) {
-    return adapt(path, variant, indexOf(variant, efConstruction, DEFAULT_EF), []);
+  create(path, variant) {
+    return adapt(path, variant, indexOf(variant, DEFAULT_EF), []);
   },
   open(path, variant) {
-    const index = indexOf(variant, EF_CONSTRUCTION, DEFAULT_EF);
+    const index = indexOf(variant, DEFAULT_EF);
     index.load(`${path}/index.usearch`);
     return adapt(path, variant, index, JSON.parse(readFileSync(`${path}/ids.json`, "utf8")));
   },

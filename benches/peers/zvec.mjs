@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { DIMENSION } from "../dataset.mjs";
-import { literal, whereToSql } from "./sql-filter.mjs";
+import { filterToSql, literal } from "./sql-filter.mjs";
 import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
 /** Documents that one insert takes. */
@@ -23,7 +23,7 @@ function adapt(collection) {
     insert(batch) {
       const docs = batch.ids.map((id, i) => ({
         id,
-        vectors: { embedding: batch.vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION) },
+        vectors: { embedding: batch.vectors.subarray(i * batch.dimension, (i + 1) * batch.dimension) },
         fields: { document: batch.documents[i], ...batch.metadatas[i] },
       }));
       for (let first = 0; first < docs.length; first += MOST_AT_ONCE) {
@@ -33,17 +33,16 @@ function adapt(collection) {
     },
     finish: () => collection.optimize({ concurrency: availableParallelism() }),
     prepareQuery: (vector) => vector,
-    prepareFilter: ({ where, whereDocument }) =>
-      [where && whereToSql(where), whereDocument && `document LIKE ${literal(`%${whereDocument.$contains}%`)}`]
-        .filter(Boolean)
-        .join(" AND "),
+    // Ids are no field that a filter could name.
+    prepareFilter: (filter) =>
+      filter.ids ? null : filterToSql(filter, { contains: (text) => `document LIKE ${literal(`%${text}%`)}` }),
     query: (vector, options) => ids(collection.querySync(request(vector, options))),
     queryInFlight: async (vector, options) => ids(await collection.query(request(vector, options))),
     close: () => collection.closeSync(),
   };
 }
 
-function schema({ quantizeType }, efConstruction) {
+function schema({ quantizeType }, keys, dimension) {
   const { ZVecDataType: types, ZVecIndexType: indices } = zvec;
   const inverted = (name, dataType) => ({ name, dataType, nullable: true, indexParams: { indexType: indices.INVERT } });
   return new zvec.ZVecCollectionSchema({
@@ -51,22 +50,18 @@ function schema({ quantizeType }, efConstruction) {
     vectors: {
       name: "embedding",
       dataType: types.VECTOR_FP32,
-      dimension: DIMENSION,
+      dimension,
       indexParams: {
         indexType: indices.HNSW,
         metricType: zvec.ZVecMetricType.COSINE,
         m: M,
-        efConstruction,
+        efConstruction: EF_CONSTRUCTION,
         ...(quantizeType && { quantizeType: zvec.ZVecQuantizeType[quantizeType] }),
       },
     },
     fields: [
       { name: "document", dataType: types.STRING },
-      inverted("pos", types.STRING),
-      inverted("domain", types.STRING),
-      inverted("words", types.INT32),
-      inverted("links", types.INT32),
-      inverted("bucket", types.INT32),
+      ...Object.entries(keys).map(([key, kind]) => inverted(key, kind === "string" ? types.STRING : types.INT32)),
     ],
   });
 }
@@ -80,8 +75,8 @@ export default {
     zvec = await importPackage("@zvec/zvec");
     zvec.ZVecInitialize({ logLevel: zvec.ZVecLogLevel.ERROR });
   },
-  create(path, variant, { efConstruction = EF_CONSTRUCTION }) {
-    return adapt(zvec.ZVecCreateAndOpen(path, schema(variant, efConstruction)));
+  create(path, variant, { keys, dimension = DIMENSION }) {
+    return adapt(zvec.ZVecCreateAndOpen(path, schema(variant, keys, dimension)));
   },
   open: (path) => adapt(zvec.ZVecOpen(path)),
 };

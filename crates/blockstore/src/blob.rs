@@ -11,6 +11,7 @@ use ferrochrome_types::{Error, Result};
 use memmap2::Mmap;
 
 use crate::checksum::{BLOCK_SIZE, ChecksumTable};
+use crate::prefetch::prefetch;
 
 /// Blocks that the kernel maps together when one of them is touched (64 KiB, Linux's default `fault_around_bytes`).
 const BLOCKS_PER_FAULT: u32 = 16;
@@ -185,16 +186,9 @@ impl Blob {
     /// A hint that the bytes from `at` on are wanted soon.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize, lines: usize) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(bytes) = self.0.content.as_slice().get(at..) {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            for line in bytes.chunks(64).take(lines) {
-                // SAFETY: prefetching reads nothing that the program can see, and the address is inside the content.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
+            prefetch(bytes, lines);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (at, lines);
     }
 
     /// The checksum of the table of checksums, zero if there is none.

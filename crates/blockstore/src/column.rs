@@ -13,6 +13,8 @@ use crate::arrow_file::{BatchLayout, Codec};
 const MAX_DECODED_LEN: usize = i32::MAX as usize;
 /// In front of a compressed buffer stands its decompressed length, or this where compressing did not pay.
 const NOT_COMPRESSED: i64 = -1;
+/// Cache lines of a value that are asked for ahead: most ids, metadata and sentences have no more.
+const PREFETCHED_LINES: usize = 2;
 
 /// One buffer of a batch.
 #[derive(Debug)]
@@ -161,6 +163,17 @@ impl BytesColumn {
         let start = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) as usize;
         let end = u32::from_le_bytes([pair[4], pair[5], pair[6], pair[7]]) as usize;
         self.data.bytes(blob, start..end).map(Some)
+    }
+
+    /// A hint that the value of `row` will be asked for.
+    #[inline]
+    pub(crate) fn prefetch(&self, blob: &Blob, row: usize) {
+        if self.offsets.codec.is_none()
+            && let Ok(pair) = self.offsets.array::<8>(blob, row * 4)
+        {
+            let start = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) as usize;
+            blob.prefetch(self.data.place.start.saturating_add(start), PREFETCHED_LINES);
+        }
     }
 
     /// As [`get`](Self::get), for text.

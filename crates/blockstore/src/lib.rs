@@ -23,6 +23,7 @@ mod index_file;
 mod local_store;
 mod memory_store;
 pub mod metadata_codec;
+mod prefetch;
 mod records;
 mod row_cache;
 mod segment_json;

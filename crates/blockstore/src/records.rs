@@ -275,6 +275,17 @@ impl RecordsFile {
         Ok(())
     }
 
+    /// A hint that the id of a record, or with `whole` all that is shown of it, will be asked for.
+    pub(crate) fn prefetch(&self, label: u32, whole: bool) {
+        // Whoever asks for the record next is told what is wrong with it.
+        let Ok((columns, row)) = self.locate(label) else { return };
+        columns.ids.prefetch(self.blob(), row);
+        if whole {
+            columns.documents.prefetch(self.blob(), row);
+            columns.metadata.prefetch(self.blob(), row);
+        }
+    }
+
     fn id_in<'a>(&'a self, columns: &'a RecordColumns, row: usize) -> Result<&'a str> {
         columns.ids.get_str(self.blob(), row)?.ok_or_else(|| self.blob().damaged("a record has no id"))
     }

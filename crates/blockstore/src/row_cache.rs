@@ -8,10 +8,14 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::prefetch::prefetch;
+
 /// Labels are spread over so many independent parts, so that searches on several threads seldom meet.
 const SHARDS: usize = 16;
 /// Rows that memory is taken for at once.
 const ROWS_PER_CHUNK: usize = 256;
+/// Cache lines of a row that are asked for ahead: all of those of most embeddings.
+const PREFETCHED_LINES: usize = 24;
 /// A cache that was used since so many requests for memory were refused, a few dozen searches' worth, is not emptied for another
 /// one.
 const IDLE_REFUSALS: u64 = 1_024;
@@ -142,7 +146,7 @@ impl RowCache {
     pub fn prefetch(&self, label: u32) {
         let shard = self.shards[label as usize % SHARDS].read();
         if let Some(slot) = shard.slot(label) {
-            prefetch_lines(shard.row(slot, self.dim));
+            prefetch(bytemuck::cast_slice(shard.row(slot, self.dim)), PREFETCHED_LINES);
         }
     }
 
@@ -251,19 +255,6 @@ impl Shard {
         self.slots[self.labels[slot] as usize / SHARDS] = 0;
         Some(slot)
     }
-}
-
-/// Asks for the first lines of a row; the processor follows a sequential read by itself.
-#[inline]
-fn prefetch_lines(row: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16).take(4) {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: prefetching reads nothing that the program can see, and the address is that of a live slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
 }
 
 #[cfg(test)]

@@ -107,6 +107,14 @@ impl SegmentRows {
         self.records_file()?.id(label)
     }
 
+    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for: asking for several
+    /// rows before reading the first lets their memory arrive together.
+    pub fn prefetch_record(&self, label: u32, whole: bool) {
+        if let Some(records) = self.records.get() {
+            records.prefetch(label, whole);
+        }
+    }
+
     /// The document of a row, if it has one.
     ///
     /// # Errors

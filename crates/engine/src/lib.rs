@@ -35,6 +35,7 @@ mod chunk;
 mod collection;
 mod compaction;
 mod database;
+mod explain;
 mod get;
 mod index_loader;
 mod lock;
@@ -55,7 +56,9 @@ mod write;
 
 pub use collection::Collection;
 pub use database::{Database, Handle};
+pub use explain::{Explanation, PartExplanation};
 pub use ferrochrome_blockstore::Compression;
+pub use ferrochrome_index::SearchCounts;
 pub use ferrochrome_metadata::{CollectionRow, Durability};
 pub use get::{GetRequest, GetResult};
 pub use options::DatabaseOptions;

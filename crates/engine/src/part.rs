@@ -45,6 +45,13 @@ impl Part {
         }
     }
 
+    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for.
+    pub fn prefetch_record(&self, label: u32, whole: bool) {
+        if let Part::Segment(segment) = self {
+            segment.reader().prefetch_record(label, whole);
+        }
+    }
+
     pub fn document(&self, label: u32) -> Result<Option<&str>> {
         match self {
             Part::Chunk(chunk) => Ok(chunk.record(label)?.document.as_deref()),

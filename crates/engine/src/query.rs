@@ -16,6 +16,8 @@ use crate::write::dimension_mismatch;
 
 /// Queries predicted to take no longer than this, all together, are worth answering on the calling thread.
 const SHORT_QUERY_NANOSECONDS: f64 = 300_000.0;
+/// Vectors of one query that one thread takes at a time.
+const VECTORS_PER_TASK: usize = 12;
 /// A filter whose bitmap must be made first is taken for this much.
 const UNSEEN_FILTER_NANOSECONDS: f64 = 500_000.0;
 
@@ -55,11 +57,11 @@ pub struct QueryResult {
 /// A query that was checked and planned, but not run.
 #[derive(Debug)]
 pub struct PreparedQuery {
-    snapshot: Arc<Snapshot>,
-    request: QueryRequest,
-    filter: Option<Filter>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) request: QueryRequest,
+    pub(crate) filter: Option<Filter>,
     named: Option<Vec<RoaringBitmap>>,
-    ef: usize,
+    pub(crate) ef: usize,
     cost: f64,
 }
 
@@ -67,6 +69,11 @@ impl PreparedQuery {
     /// Whether the answer is so near that handing the work to another thread would cost more than it saves.
     pub fn is_short(&self) -> bool {
         self.cost <= SHORT_QUERY_NANOSECONDS
+    }
+
+    /// What the answer is predicted to take on one thread.
+    pub fn predicted_nanoseconds(&self) -> f64 {
+        self.cost
     }
 }
 
@@ -115,19 +122,13 @@ impl Collection {
     pub fn run_query(&self, query: &PreparedQuery, cancel: &CancelToken) -> Result<QueryResult> {
         let parts = self.searchable_parts(query, cancel)?;
         let request = &query.request;
-        let one = |vector: &[f32]| -> Result<Vec<(RowAddress, f32)>> {
-            cancel.check()?;
-            self.nearest(query, &parts, vector, cancel)
-        };
         let vectors: Vec<&[f32]> = request.embeddings.chunks_exact(request.dim.max(1)).collect();
-        let queries = match vectors.as_slice() {
-            [] => Vec::new(),
-            few if query.is_short() => few.iter().map(|vector| one(vector)).collect::<Result<_>>()?,
-            [vector] => vec![one(vector)?],
-            many => self
-                .shared
-                .pool
-                .install(|| many.par_iter().map(|vector| one(vector)).collect::<Result<_>>())?,
+        let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, cancel);
+        let queries = if query.is_short() || vectors.len() <= 1 {
+            some(&vectors)?
+        } else {
+            let groups = || vectors.par_chunks(VECTORS_PER_TASK).map(some).collect::<Result<Vec<_>>>();
+            self.shared.pool.install(groups)?.into_iter().flatten().collect()
         };
         for part in &parts {
             if let Part::Segment(segment) = &part.view.part {
@@ -151,38 +152,36 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Vec<Searchable<'a>>> {
         let mut parts = Vec::with_capacity(query.snapshot.parts.len());
-        for (number, view) in query.snapshot.parts.iter().enumerate() {
-            let named = query.named.as_ref().map(|by_part| &by_part[number]);
-            let allowed = allowed(view, named, query.filter.as_ref(), cancel)?;
-            let members = allowed.len(view);
-            if members == 0 {
-                continue;
-            }
-            let index = if query.request.exact { None } else { index_of(view)? };
-            let question = query.question(view, members);
-            let plan = Plan::choose(index.as_deref(), question);
-            parts.push(Searchable { number: number as u32, view, allowed, index, plan, k: question.k });
+        for number in 0..query.snapshot.parts.len() {
+            let allowed = query.allowed(number, cancel)?;
+            parts.extend(query.searchable(number, allowed)?);
         }
         Ok(parts)
     }
 
+    /// The nearest rows of each vector.
     fn nearest(
         &self,
         query: &PreparedQuery,
         parts: &[Searchable<'_>],
-        vector: &[f32],
+        vectors: &[&[f32]],
         cancel: &CancelToken,
-    ) -> Result<Vec<(RowAddress, f32)>> {
+    ) -> Result<Vec<Vec<(RowAddress, f32)>>> {
+        cancel.check()?;
         let metric = self.settings().metric;
-        let mut nearest = Vec::new();
+        let mut nearest = vec![Vec::new(); vectors.len()];
         for part in parts {
-            let hits = part.search(metric, vector, query.ef, cancel)?;
             let row = |hit: Hit| (RowAddress { part: part.number, label: hit.label }, hit.distance);
-            nearest.extend(hits.into_iter().map(row));
+            let found = part.search(metric, vectors, query.ef, cancel)?;
+            for (nearest, hits) in nearest.iter_mut().zip(found) {
+                nearest.extend(hits.into_iter().map(row));
+            }
         }
         if parts.len() > 1 {
-            nearest.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-            nearest.truncate(query.request.k);
+            for nearest in &mut nearest {
+                nearest.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+                nearest.truncate(query.request.k);
+            }
         }
         Ok(nearest)
     }
@@ -212,6 +211,25 @@ impl Collection {
 }
 
 impl PreparedQuery {
+    /// Rows of a part that may be found.
+    pub(crate) fn allowed(&self, number: usize, cancel: &CancelToken) -> Result<Allowed> {
+        let named = self.named.as_ref().map(|by_part| &by_part[number]);
+        allowed(&self.snapshot.parts[number], named, self.filter.as_ref(), cancel)
+    }
+
+    /// A part made ready; `None` where nothing may be found.
+    pub(crate) fn searchable(&self, number: usize, allowed: Allowed) -> Result<Option<Searchable<'_>>> {
+        let view = &self.snapshot.parts[number];
+        let members = allowed.len(view);
+        if members == 0 {
+            return Ok(None);
+        }
+        let index = if self.request.exact { None } else { index_of(view)? };
+        let question = self.question(view, members);
+        let plan = Plan::choose(index.as_deref(), question);
+        Ok(Some(Searchable { number: number as u32, view, allowed, index, plan, k: question.k }))
+    }
+
     fn question(&self, view: &PartView, allowed: u64) -> Question {
         Question {
             rows: view.part.rows() as u64,
@@ -231,42 +249,47 @@ fn index_of(view: &PartView) -> Result<Option<Arc<dyn VectorIndex>>> {
 }
 
 /// A part with all that a search of it needs, prepared once for all query vectors.
-struct Searchable<'a> {
+pub(crate) struct Searchable<'a> {
     number: u32,
-    view: &'a PartView,
-    allowed: Allowed,
-    index: Option<Arc<dyn VectorIndex>>,
-    plan: Plan,
-    k: usize,
+    pub(crate) view: &'a PartView,
+    pub(crate) allowed: Allowed,
+    pub(crate) index: Option<Arc<dyn VectorIndex>>,
+    pub(crate) plan: Plan,
+    pub(crate) k: usize,
 }
 
 impl Searchable<'_> {
+    /// The hits of each vector.
     fn search(
         &self,
         metric: ferrochrome_types::Metric,
-        vector: &[f32],
+        vectors: &[&[f32]],
         ef: usize,
         cancel: &CancelToken,
-    ) -> Result<Vec<Hit>> {
+    ) -> Result<Vec<Vec<Hit>>> {
         let rows = self.view.part.vectors();
         let members = self.allowed.bitmap();
-        let exact = || exact_search(metric, vector, rows, members, self.k, cancel);
+        let exact = |vector: &&[f32]| exact_search(metric, vector, rows, members, self.k, cancel);
         if self.k == 0 {
-            return Ok(Vec::new());
+            return Ok(vec![Vec::new(); vectors.len()]);
         }
-        let Some(index) = &self.index else { return exact() };
-        let scan = || index.scan(vector, rows, members, self.k, cancel);
+        // Codes cannot stand for a vector that is not finite; Chroma accepts it and so do we.
+        let finite = |vector: &&[f32]| vector.iter().all(|component| component.is_finite());
+        let Some(index) = self.index.as_ref().filter(|_| vectors.iter().all(finite)) else {
+            return vectors.iter().map(exact).collect();
+        };
+        let scan = |vector: &&[f32]| index.scan(vector, rows, members, self.k, cancel);
         match self.plan {
-            // Codes cannot stand for a vector that is not finite; Chroma accepts it and so do we.
-            _ if vector.iter().any(|component| !component.is_finite()) => exact(),
-            Plan::Exact => exact(),
-            Plan::Scan => scan(),
+            Plan::Exact => vectors.iter().map(exact).collect(),
+            Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {
                 let options = SearchOptions { k: self.k, ef, filter: members, visit_budget, cancel };
-                match index.search(vector, rows, &options)? {
+                let walks = index.search_many(vectors, rows, &options)?;
+                let hits = |(walk, vector)| match walk {
                     Walk::Done(hits) => Ok(hits),
-                    Walk::BudgetExceeded => scan(),
-                }
+                    Walk::BudgetExceeded => scan(vector),
+                };
+                walks.into_iter().zip(vectors).map(hits).collect()
             }
         }
     }

@@ -92,6 +92,11 @@ impl Snapshot {
         self.part(address).id(address.label)
     }
 
+    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for.
+    pub fn prefetch(&self, address: RowAddress, whole: bool) {
+        self.part(address).prefetch_record(address.label, whole);
+    }
+
     /// The document of a row of this snapshot.
     pub fn document(&self, address: RowAddress) -> Result<Option<&str>> {
         self.part(address).document(address.label)

@@ -1,6 +1,7 @@
 //! Recall against speed on WordNet, one thread, the index alone: `cargo bench -p ferrochrome-index --bench index`.
 //!
-//! `FERROCHROME_ISA` forces an instruction level; `EF_CONSTRUCTION` (default 100), `THREADS` (default 2) and `ROWS` change the build.
+//! `FERROCHROME_ISA` forces an instruction level; `EF_CONSTRUCTION` (default 100), `THREADS` (default 2), `ROWS` and `QUERIES` change
+//! what is measured. `REPORT=<file>` writes the labels found and the speed at each ef as JSON, and leaves the filters out.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::time::Instant;
 use ferrochrome_index::{BuildOptions, SearchOptions, VectorIndex, Walk, build, exact_search};
 use ferrochrome_types::{CancelToken, Metric, VectorRows};
 use roaring::RoaringBitmap;
+use serde_json::{Value, json};
 
 #[path = "../src/wordnet.rs"]
 mod wordnet;
@@ -27,6 +29,7 @@ fn main() {
         println!("no WordNet vectors at {}: nothing to measure", wordnet::folder().display());
         return;
     };
+    let queries = queries.first(setting("QUERIES", queries.len()));
     println!(
         "isa {}, {} x {}, {} queries",
         ferrochrome_distance::isa(),
@@ -46,8 +49,19 @@ fn main() {
     println!("built in {seconds:.1} s, {:.1} MB", index.memory_bytes() as f64 / 1e6);
     println!("{}", index.parameters().to_json().unwrap());
     let truth = truth(&rows, &queries);
-    unfiltered(&*index, &rows, &queries, &truth);
-    filtered(&*index, &rows, &queries);
+    let points = unfiltered(&*index, &rows, &queries, &truth);
+    match std::env::var_os("REPORT") {
+        Some(file) => {
+            let report = json!({
+                "isa": ferrochrome_distance::isa(),
+                "seconds": seconds,
+                "megabytes": index.memory_bytes() as f64 / 1e6,
+                "points": points,
+            });
+            std::fs::write(file, report.to_string()).unwrap();
+        }
+        None => filtered(&*index, &rows, &queries),
+    }
 }
 
 /// The exact nearest of each query: those that came with the data where it is whole.
@@ -77,43 +91,68 @@ fn pass(queries: &Vectors, mut search: impl FnMut(&[f32]) -> Vec<u32>) -> (Vec<V
     (0..queries.len() as u32).map(timed).unzip()
 }
 
-/// Best of the passes: recall, queries per second, median and 99th percentile in microseconds.
-fn measure(
-    queries: &Vectors,
-    truth: &[Vec<u32>],
-    mut search: impl FnMut(&[f32]) -> Vec<u32>,
-) -> (f64, f64, f64, f64) {
-    let mut best: Option<Vec<f64>> = None;
-    let mut recall = 0.0;
-    for _ in 0..PASSES {
-        let (labels, times) = pass(queries, &mut search);
-        let found = labels
-            .iter()
-            .zip(truth)
-            .map(|(found, wanted)| wanted.iter().filter(|l| found.contains(l)).count());
-        recall = found.sum::<usize>() as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64;
-        if best.as_ref().is_none_or(|best| times.iter().sum::<f64>() < best.iter().sum()) {
-            best = Some(times);
-        }
-    }
-    let mut times = best.unwrap();
-    times.sort_by(f64::total_cmp);
-    let total: f64 = times.iter().sum();
-    (recall, times.len() as f64 / total * 1e6, times[times.len() / 2], times[times.len() * 99 / 100])
+/// What a number of passes over all queries came to.
+struct Measured {
+    /// Labels found for each query.
+    labels: Vec<Vec<u32>>,
+    recall: f64,
+    /// Queries per second of the best pass, and its median and 99th percentile in microseconds.
+    rate: f64,
+    median: f64,
+    slow: f64,
 }
 
-fn unfiltered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, truth: &[Vec<u32>]) {
-    println!("{:>6}{:>10}{:>10}{:>10}{:>10}", "ef", "recall", "QPS", "p50 us", "p99 us");
+/// Queries per second where all are given at once, on one thread.
+fn measure_together(
+    index: &dyn VectorIndex,
+    rows: &Vectors,
+    queries: &Vectors,
+    options: &SearchOptions<'_>,
+) -> f64 {
+    let vectors: Vec<&[f32]> = (0..queries.len() as u32).map(|query| queries.row(query).unwrap()).collect();
+    let seconds = (0..PASSES).map(|_| {
+        let start = Instant::now();
+        let walks = index.search_many(&vectors, rows, options).unwrap();
+        assert_eq!(walks.len(), vectors.len());
+        start.elapsed().as_secs_f64()
+    });
+    vectors.len() as f64 / seconds.fold(f64::INFINITY, f64::min)
+}
+
+fn measure(queries: &Vectors, truth: &[Vec<u32>], mut search: impl FnMut(&[f32]) -> Vec<u32>) -> Measured {
+    let passes: Vec<_> = (0..PASSES).map(|_| pass(queries, &mut search)).collect();
+    let total = |times: &[f64]| times.iter().sum::<f64>();
+    let (labels, mut times) =
+        passes.into_iter().min_by(|(_, a), (_, b)| total(a).total_cmp(&total(b))).unwrap();
+    let found =
+        labels.iter().zip(truth).map(|(found, wanted)| wanted.iter().filter(|l| found.contains(l)).count());
+    let recall = found.sum::<usize>() as f64 / truth.iter().map(Vec::len).sum::<usize>() as f64;
+    times.sort_by(f64::total_cmp);
+    Measured {
+        labels,
+        recall,
+        rate: times.len() as f64 / total(&times) * 1e6,
+        median: times[times.len() / 2],
+        slow: times[times.len() * 99 / 100],
+    }
+}
+
+/// Prints the recall and speed at each ef; returns them with the labels found.
+fn unfiltered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, truth: &[Vec<u32>]) -> Vec<Value> {
+    println!("{:>6}{:>10}{:>10}{:>10}{:>10}{:>12}", "ef", "recall", "QPS", "p50 us", "p99 us", "in turns");
     let cancel = CancelToken::default();
-    for ef in [20, 28, 36, 40, 48, 60, 80, 100, 120, 160, 240] {
+    let at = |ef| {
         let options = SearchOptions { k: K, ef, filter: None, visit_budget: None, cancel: &cancel };
-        let (recall, rate, median, slow) =
+        let Measured { labels, recall, rate, median, slow } =
             measure(queries, truth, |query| match index.search(query, rows, &options).unwrap() {
                 Walk::Done(hits) => hits.into_iter().map(|hit| hit.label).collect(),
                 Walk::BudgetExceeded => Vec::new(),
             });
-        println!("{ef:>6}{recall:>10.4}{rate:>10.0}{median:>10.1}{slow:>10.1}");
-    }
+        let together = measure_together(index, rows, queries, &options);
+        println!("{ef:>6}{recall:>10.4}{rate:>10.0}{median:>10.1}{slow:>10.1}{together:>12.0}");
+        json!({"ef": ef, "qps": rate, "p50": median, "p99": slow, "qpsInTurns": together, "labels": labels})
+    };
+    [20, 28, 36, 40, 48, 60, 80, 100, 120, 160, 240].map(at).into()
 }
 
 fn filtered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors) {
@@ -129,7 +168,7 @@ fn filtered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors) {
             .collect();
         let truth: Vec<Vec<u32>> =
             (0..queries.len() as u32).map(|q| exact(rows, queries.row(q).unwrap(), Some(&filter))).collect();
-        let (scan_recall, _, scan, _) = measure(queries, &truth, |query| {
+        let Measured { recall: scan_recall, median: scan, .. } = measure(queries, &truth, |query| {
             index
                 .scan(query, rows, Some(&filter), K, &cancel)
                 .unwrap()
@@ -140,7 +179,7 @@ fn filtered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors) {
         for ef in [40, 100] {
             let options =
                 SearchOptions { k: K, ef, filter: Some(&filter), visit_budget: None, cancel: &cancel };
-            let (recall, _, walk, _) =
+            let Measured { recall, median: walk, .. } =
                 measure(queries, &truth, |query| match index.search(query, rows, &options).unwrap() {
                     Walk::Done(hits) => hits.into_iter().map(|hit| hit.label).collect(),
                     Walk::BudgetExceeded => Vec::new(),

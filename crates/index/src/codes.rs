@@ -1,4 +1,4 @@
-use ferrochrome_distance::{Kernels, kernels};
+use ferrochrome_distance::{Kernels, kernels, prefetch_bytes};
 use ferrochrome_types::{CancelToken, Result, VectorRows};
 
 use crate::aligned_buffer::AlignedBuffer;
@@ -101,6 +101,14 @@ impl Scorer for Codes {
     fn load_row(&self, label: u32, query: &mut CodeQuery) -> Result<()> {
         self.quantizer.decode(self.code(label), self.factors.get(label as usize), query);
         Ok(())
+    }
+
+    #[inline]
+    fn prefetch(&self, labels: &[u32]) {
+        let row_bytes = self.quantizer.row_bytes();
+        for &label in labels {
+            prefetch_bytes(self.rows.as_ptr().wrapping_add(label as usize * row_bytes), row_bytes);
+        }
     }
 
     #[inline]

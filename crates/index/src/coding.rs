@@ -6,7 +6,7 @@ use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::{Bits, CodeQuery};
 use crate::shortlist::{Candidate, Shortlist};
 use crate::storage::{CodeRows, Resident, Storage};
-use crate::{Hit, Parameters, exact_search};
+use crate::{Hit, Parameters, SearchCounts, exact_search};
 
 /// Rows scored by one call of a kernel in a scan.
 const SCAN_BATCH: usize = 512;
@@ -73,6 +73,17 @@ impl<S: Storage> Coding<S> {
                 rescore(self.metric, query, rows, members.range(..end), k)
             }
             Some(members) => self.scan_codes(codes, query, rows, members.range(..end), depth, k, cancel),
+        }
+    }
+
+    /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).
+    pub(crate) fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
+        let depth = self.depth(k.min(self.len));
+        match self.codes {
+            // So few members are compared in full precision at once.
+            _ if depth >= members => SearchCounts { scored: 0, rescored: members },
+            None => SearchCounts { scored: members, rescored: 0 },
+            Some(_) => SearchCounts { scored: members, rescored: depth },
         }
     }
 

@@ -5,7 +5,7 @@ use roaring::RoaringBitmap;
 
 use crate::coding::Coding;
 use crate::storage::{Resident, Storage};
-use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
+use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
 
 /// Codes without a graph: every search scores every member.
 #[derive(Debug)]
@@ -40,6 +40,20 @@ impl<S: Storage> VectorIndex for Flat<S> {
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
         self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done)
+    }
+
+    fn search_counted(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<(Walk, SearchCounts)> {
+        let members = options.filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
+        Ok((self.search(query, rows, options)?, self.scan_counts(members, options.k)))
+    }
+
+    fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
+        self.coding.scan_counts(members, k)
     }
 
     fn scan(

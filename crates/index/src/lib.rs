@@ -64,7 +64,7 @@ pub use load::{load, open};
 pub use options::{BuildOptions, Quantization, SearchOptions};
 pub use parameters::{GraphParameters, Parameters};
 pub use provider::{Provider, ProviderStats};
-pub use vector_index::{Hit, VectorIndex, Walk};
+pub use vector_index::{Hit, SearchCounts, VectorIndex, Walk};
 
 // Buffers are written as they lie in memory, and the format is little-endian.
 const _: () = assert!(cfg!(target_endian = "little"), "only little-endian targets are supported");

@@ -22,6 +22,9 @@ pub(crate) trait Scorer: Sync {
     /// # Panics
     /// If a label is not below [`len`](Self::len), or there are fewer scores than labels.
     fn score(&self, query: &Self::Query, labels: &[u32], scores: &mut [f32]) -> Result<()>;
+
+    /// A hint that these rows will be scored.
+    fn prefetch(&self, labels: &[u32]);
 }
 
 /// Infinite distances would tie with "not yet seen": they are scored as this.
@@ -65,5 +68,11 @@ impl Scorer for RowScorer<'_> {
             *score = exact.to(self.rows.row(label)?).min(FARTHEST);
         }
         Ok(())
+    }
+
+    fn prefetch(&self, labels: &[u32]) {
+        for row in labels.iter().filter_map(|label| self.rows.row(*label).ok()) {
+            prefetch_row(row);
+        }
     }
 }

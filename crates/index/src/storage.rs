@@ -209,6 +209,9 @@ impl Scorer for MappedCodes {
         }
         Ok(())
     }
+
+    /// A page that is not mapped yet cannot be prefetched.
+    fn prefetch(&self, _labels: &[u32]) {}
 }
 
 /// `len` bytes of `place`, from `begin` on.

@@ -24,6 +24,15 @@ pub enum Walk {
     BudgetExceeded,
 }
 
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchCounts {
+    /// Rows compared by what the graph is walked by: codes, or vectors where there are none.
+    pub scored: usize,
+    /// Of these the rows compared again, in full precision.
+    pub rescored: usize,
+}
+
 /// Nearest-neighbour search over the vectors of one segment. Immutable and shared.
 ///
 /// Every method that takes `rows` wants the very vectors that the index was built from.
@@ -61,6 +70,37 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// `InvalidArgument` if the query has another dimension or `rows` is not what the index was built from; `Cancelled`; whatever
     /// `rows` fails with; of an index in a file `Corrupted`.
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
+
+    /// As [`search`](Self::search), and what it did: what cannot be told is zero.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn search_counted(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<(Walk, SearchCounts)> {
+        Ok((self.search(query, rows, options)?, SearchCounts::default()))
+    }
+
+    /// What [`scan`](Self::scan) does with so many members.
+    fn scan_counts(&self, members: usize, _k: usize) -> SearchCounts {
+        SearchCounts { scored: members, rescored: 0 }
+    }
+
+    /// As [`search`](Self::search) for each query. Faster than one after another where their memory accesses can overlap.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), for the first that fails.
+    fn search_many(
+        &self,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Walk>> {
+        queries.iter().map(|query| self.search(query, rows, options)).collect()
+    }
 
     /// The `k` nearest among `members` (`None`: all rows) by the codes of each and every one of them, the best rescored exactly.
     /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, Handle, PreparedQuery, WriteKind};
+use ferrochrome_engine::{Collection, Handle, WriteKind};
 use ferrochrome_types::{CancelToken, Error, Result};
-use ferrochrome_wire::{
-    Include, Records, Reply, get_reply, parse_delete, parse_get, parse_query, query_reply,
-};
+use ferrochrome_wire::{Records, Reply, explanation_json, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue};
+use napi::bindgen_prelude::{
+    ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
+};
 use napi_derive::napi;
 use uuid::Uuid;
 
 use crate::background::{drain, long_promise, promise, promise_on};
 use crate::failure::failure;
+use crate::together::{Question, Shape, answer_together, groups};
 
 /// The records of one collection.
 #[napi]
@@ -57,6 +58,19 @@ pub struct PackedReply {
 
 type TextOrPacked = Either<String, PackedReply>;
 
+/// An answer, or the promise of one.
+type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
+
+/// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
+const TOGETHER_NANOSECONDS: f64 = 1_500_000.0;
+
+fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
+    match to_js(reply) {
+        Either::A(text) => Either3::A(text),
+        Either::B(packed) => Either3::B(packed),
+    }
+}
+
 fn to_js(reply: Reply) -> TextOrPacked {
     match reply.embeddings {
         None => Either::A(reply.text),
@@ -74,6 +88,26 @@ impl NativeCollection {
         self.handle.database()?.collection(self.id)
     }
 
+    /// Checks a query and predicts what it costs.
+    fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
+        let collection = self.usable()?;
+        let (request, include) = parse_query(request, queries, dim as usize)?;
+        let query = collection.prepare_query(request)?;
+        Ok(Question { collection, query, include })
+    }
+
+    /// A promise for the answer, from the database's own threads.
+    fn answer_later<'env>(
+        &self,
+        env: &'env Env,
+        question: Question,
+        cancel: CancelToken,
+    ) -> napi::Result<Answer<'env>> {
+        let database = self.handle.database().map_err(|e| failure(&e))?;
+        let work = move || question.answer(&cancel).map(to_js);
+        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+    }
+
     fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: ToNapiValue + Send + 'static,
@@ -84,13 +118,9 @@ impl NativeCollection {
     }
 }
 
-fn answer(
-    collection: &Collection,
-    query: &PreparedQuery,
-    include: Include,
-    cancel: &CancelToken,
-) -> Result<Reply> {
-    query_reply(&collection.run_query(query, cancel)?, include)
+/// A failure in the place of an answer, which `src/query-queue.ts` knows by its beginning.
+fn failed<'env>(error: &napi::Error) -> Answer<'env> {
+    Either3::A(error.reason.to_string())
 }
 
 #[napi]
@@ -153,22 +183,85 @@ impl NativeCollection {
         dim: u32,
         request: String,
         cancel: Option<&NativeCancel>,
-    ) -> napi::Result<Either3<String, PackedReply, Object<'env>>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
+    ) -> napi::Result<Answer<'env>> {
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
-        let (request, include) =
-            parse_query(&request, queries.to_vec(), dim as usize).map_err(|e| failure(&e))?;
-        let query = collection.prepare_query(request).map_err(|e| failure(&e))?;
-        if query.is_short() {
-            let reply = answer(&collection, &query, include, &cancel).map_err(|e| failure(&e))?;
-            return Ok(match to_js(reply) {
-                Either::A(text) => Either3::A(text),
-                Either::B(packed) => Either3::B(packed),
-            });
+        let question = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))?;
+        if question.query.is_short() {
+            return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
         }
-        let database = self.handle.database().map_err(|e| failure(&e))?;
-        let work = move || answer(&collection, &query, include, &cancel).map(to_js);
-        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+        self.answer_later(env, question, cancel)
+    }
+
+    /// Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
+    /// threads; the failure of one is a text, `!` and its JSON, in its place.
+    #[napi(catch_unwind, ts_return_type = "(string | PackedReply | Promise<string | PackedReply>)[]")]
+    pub fn query_together<'env>(
+        env: &'env Env,
+        collections: Vec<ClassInstance<'_, NativeCollection>>,
+        queries: Vec<Float32ArraySlice<'_>>,
+        dims: Vec<u32>,
+        requests: Vec<String>,
+    ) -> napi::Result<Vec<Answer<'env>>> {
+        let mut shapes = Vec::with_capacity(queries.len());
+        for (i, collection) in collections.iter().enumerate().take(queries.len()) {
+            let collection: &NativeCollection = collection;
+            let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
+            let single = queries[i].len() == dim as usize;
+            shapes.push(Shape { collection: collection.id, dim, request, single });
+        }
+        let Some(first) = collections.first() else { return Ok(Vec::new()) };
+        let database = first.handle.database().map_err(|e| failure(&e))?;
+        let mut answers: Vec<Option<Answer<'env>>> = (0..shapes.len()).map(|_| None).collect();
+        let (mut short, mut places) = (Vec::new(), Vec::new());
+        let mut cost = 0.0;
+        for group in groups(&shapes, database.pool().current_num_threads()) {
+            let (Shape { dim, request, .. }, collection) = (shapes[group.start], &collections[group.start]);
+            let vectors: Vec<f32> =
+                queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
+            match collection.question(vectors, dim, request) {
+                Ok(question) if question.query.is_short() && cost < TOGETHER_NANOSECONDS => {
+                    cost += question.query.predicted_nanoseconds();
+                    short.push((question, group.len()));
+                    places.push(group);
+                }
+                Ok(_) => {
+                    for place in group {
+                        let question = collection.question(queries[place].to_vec(), dim, request);
+                        answers[place] = Some(match question {
+                            Ok(question) => collection.answer_later(env, question, CancelToken::default())?,
+                            Err(error) => failed(&failure(&error)),
+                        });
+                    }
+                }
+                Err(error) => group.for_each(|place| answers[place] = Some(failed(&failure(&error)))),
+            }
+        }
+        for (replies, group) in answer_together(database.pool(), short).into_iter().zip(places) {
+            match replies {
+                Ok(replies) => {
+                    group.zip(replies).for_each(|(at, reply)| answers[at] = Some(answer_to_js(reply)))
+                }
+                Err(error) => group.for_each(|place| answers[place] = Some(failed(&error))),
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// How a query is answered and what that takes, as JSON.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn explain<'env>(
+        &self,
+        env: &'env Env,
+        queries: Float32ArraySlice<'_>,
+        dim: u32,
+        request: String,
+    ) -> napi::Result<Object<'env>> {
+        let collection = self.usable().map_err(|e| failure(&e))?;
+        let vectors = queries.to_vec();
+        promise(env, move || {
+            let (request, _) = parse_query(&request, vectors, dim as usize)?;
+            Ok(explanation_json(&collection.explain(request, &CancelToken::default())?).to_string())
+        })
     }
 
     /// Seals the head and merges all segments into one without tombstones.

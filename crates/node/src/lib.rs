@@ -8,6 +8,7 @@ mod background;
 mod collection;
 mod database;
 mod failure;
+mod together;
 
 pub use collection::{NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;

@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod collections;
+mod explanations;
 mod requests;
 mod results;
 mod values;
 
 pub use collections::{CollectionPatch, CreateCollection, collection_json, database_json};
+pub use explanations::explanation_json;
 pub use requests::{Include, Records, parse_delete, parse_get, parse_query};
 pub use results::{Reply, get_reply, query_reply};

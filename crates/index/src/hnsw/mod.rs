@@ -8,7 +8,7 @@ mod walk;
 use std::any::Any;
 use std::cell::Cell;
 
-use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
@@ -21,11 +21,13 @@ use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::{CodeRows, LinkRows, Resident, Storage};
-use crate::{Hit, Parameters, SearchOptions, VectorIndex, Walk};
-use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
+use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
+use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
 /// A walk as wide as this part of the members scores about as many rows as a scan, which finds more.
 const SCAN_FROM_PART: usize = 4;
+/// Walks that take turns in one thread. Their visited rows must stay in the cache.
+const TURNS: usize = 3;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
@@ -43,8 +45,22 @@ struct Scratch {
     query: Option<CodeQuery>,
 }
 
+impl Scratch {
+    /// Makes the query ready for `codes`.
+    fn prepare<C: CodeRows>(&mut self, codes: &C, query: &[f32]) -> Result<()> {
+        let padded = codes.quantizer().frame.rotation.padded();
+        let code_query = match &mut self.query {
+            Some(query) if query.codes.len() == padded => query,
+            other => other.insert(codes.new_query()?),
+        };
+        codes.quantizer().prepare(query, code_query);
+        Ok(())
+    }
+}
+
 thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCHES: Cell<Vec<Scratch>> = const { Cell::new(Vec::new()) };
 }
 
 impl<S: Storage> Hnsw<S> {
@@ -53,7 +69,7 @@ impl<S: Storage> Hnsw<S> {
         query: &[f32],
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
-    ) -> Result<Walk> {
+    ) -> Result<(Walk, SearchCounts)> {
         // Taken out rather than borrowed: should `rows` search in turn, that search gets a scratch of its own.
         let mut scratch = SCRATCH.take().unwrap_or_default();
         let result = self.walk_with(query, rows, options, &mut scratch);
@@ -67,32 +83,91 @@ impl<S: Storage> Hnsw<S> {
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
         scratch: &mut Scratch,
-    ) -> Result<Walk> {
-        let depth = self.coding.depth(options.k);
+    ) -> Result<(Walk, SearchCounts)> {
         let end = match &self.coding.codes {
             Some(codes) => {
-                let padded = codes.quantizer().frame.rotation.padded();
-                let code_query = match &mut scratch.query {
-                    Some(query) if query.codes.len() == padded => query,
-                    other => other.insert(codes.new_query()?),
-                };
-                codes.quantizer().prepare(query, code_query);
-                self.walk_by(codes, code_query, options, &mut scratch.walk)?
+                scratch.prepare(codes, query)?;
+                let Scratch { walk, query } = scratch;
+                let Some(code_query) = query else { return Err(Error::internal("a query was not prepared")) };
+                self.walk_by(codes, code_query, options, walk)?
             }
             None => {
                 let scorer = RowScorer::new(self.coding.metric, rows, self.coding.len);
                 self.walk_by(&scorer, &query.to_vec(), options, &mut scratch.walk)?
             }
         };
+        let scored = scratch.walk.scored();
         if end == End::BudgetExceeded {
-            return Ok(Walk::BudgetExceeded);
+            return Ok((Walk::BudgetExceeded, SearchCounts { scored, rescored: 0 }));
         }
-        let best = &scratch.walk.pool[..scratch.walk.pool.len().min(depth)];
-        for candidate in best {
+        self.prefetch_best(&scratch.walk, rows, options.k);
+        let hits = self.rescore_best(&scratch.walk, query, rows, options.k)?;
+        let rescored = scratch.walk.pool.len().min(self.coding.depth(options.k));
+        Ok((Walk::Done(hits), SearchCounts { scored, rescored }))
+    }
+
+    fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, k: usize) {
+        for candidate in walked.pool.iter().take(self.coding.depth(k)) {
             rows.prefetch(candidate.label);
         }
-        let labels = best.iter().map(|candidate| candidate.label);
-        rescore(self.coding.metric, query, rows, labels, options.k).map(Walk::Done)
+    }
+
+    fn rescore_best(
+        &self,
+        walked: &WalkScratch,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        k: usize,
+    ) -> Result<Vec<Hit>> {
+        let labels = walked.pool.iter().take(self.coding.depth(k)).map(|candidate| candidate.label);
+        rescore(self.coding.metric, query, rows, labels, k)
+    }
+
+    /// The hits of a few queries without a filter, whose walks take turns.
+    fn walk_group(
+        &self,
+        codes: &S::Codes,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+        scratches: &mut [Scratch],
+    ) -> Result<Vec<Vec<Hit>>> {
+        let mut walkers = Vec::with_capacity(queries.len());
+        for (query, scratch) in queries.iter().zip(scratches.iter_mut()) {
+            scratch.prepare(codes, query)?;
+            let Scratch { walk, query } = scratch;
+            let Some(query) = &*query else { return Err(Error::internal("a query was not prepared")) };
+            let entry = self.descend(codes, query, walk)?;
+            walkers.push(Walker { query, entry, scratch: walk });
+        }
+        walk_in_turns(codes, &self.graph.ground(), self.ef(options), &mut walkers, options.cancel)?;
+        let mut hits = Vec::with_capacity(queries.len());
+        for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
+            if i == 0 {
+                self.prefetch_best(&scratch.walk, rows, options.k);
+            }
+            if let Some(next) = scratches.get(i + 1).filter(|_| i + 1 < queries.len()) {
+                self.prefetch_best(&next.walk, rows, options.k);
+            }
+            hits.push(self.rescore_best(&scratch.walk, query, rows, options.k)?);
+        }
+        Ok(hits)
+    }
+
+    /// The node nearest to the query that a descent through the upper levels finds.
+    fn descend<C: Scorer>(
+        &self,
+        scorer: &C,
+        query: &C::Query,
+        scratch: &mut WalkScratch,
+    ) -> Result<Candidate> {
+        scratch.begin_counting();
+        let score = score_one(scorer, query, self.graph.entry)?;
+        let mut nearest = Candidate { score, label: self.graph.entry };
+        for level in (1..=self.graph.top_level).rev() {
+            nearest = descend(scorer, query, &self.graph.upper(level), nearest, scratch)?;
+        }
+        Ok(nearest)
     }
 
     /// Leaves the nearest candidates by score in the scratch's pool.
@@ -105,11 +180,7 @@ impl<S: Storage> Hnsw<S> {
     ) -> Result<End> {
         let ef = self.ef(options);
         let ground = self.graph.ground();
-        let score = score_one(scorer, query, self.graph.entry)?;
-        let mut nearest = Candidate { score, label: self.graph.entry };
-        for level in (1..=self.graph.top_level).rev() {
-            nearest = descend(scorer, query, &self.graph.upper(level), nearest, scratch)?;
-        }
+        let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
             walk(scorer, query, &ground, &[nearest], ef, scratch, options.cancel)?;
             return Ok(End::Finished);
@@ -150,23 +221,79 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
+        self.search_counted(query, rows, options).map(|(walk, _)| walk)
+    }
+
+    fn search_counted(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<(Walk, SearchCounts)> {
         self.coding.check(query, rows)?;
         let members = options.filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
         let options = SearchOptions { k: options.k.min(members).min(self.coding.len), ..*options };
         if options.k == 0 {
-            return Ok(Walk::Done(Vec::new()));
+            return Ok((Walk::Done(Vec::new()), SearchCounts::default()));
         }
-        let scan =
-            || self.coding.scan(query, rows, options.filter, options.k, options.cancel).map(Walk::Done);
+        let scan = || {
+            let hits = self.coding.scan(query, rows, options.filter, options.k, options.cancel)?;
+            Ok((Walk::Done(hits), self.scan_counts(members, options.k)))
+        };
         if self.ef(&options).saturating_mul(SCAN_FROM_PART) >= members {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {
             // The graph has a part that cannot be reached.
-            Walk::Done(hits) if hits.len() < options.k && options.filter.is_none() => scan(),
-            Walk::Done(hits) if hits.len() < options.k => Ok(Walk::BudgetExceeded),
-            walk => Ok(walk),
+            (Walk::Done(hits), _) if hits.len() < options.k && options.filter.is_none() => scan(),
+            (Walk::Done(hits), counts) if hits.len() < options.k => Ok((Walk::BudgetExceeded, counts)),
+            walked => Ok(walked),
         }
+    }
+
+    fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
+        self.coding.scan_counts(members, k)
+    }
+
+    fn search_many(
+        &self,
+        queries: &[&[f32]],
+        rows: &dyn VectorRows,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Walk>> {
+        let one_by_one = || queries.iter().map(|query| self.search(query, rows, options)).collect();
+        let k = options.k.min(self.coding.len);
+        let options = &SearchOptions { k, ..*options };
+        let walks = options.filter.is_none()
+            && options.visit_budget.is_none()
+            && k > 0
+            && self.ef(options).saturating_mul(SCAN_FROM_PART) < self.coding.len;
+        let Some(codes) = self.coding.codes.as_ref().filter(|_| walks && queries.len() > 1) else {
+            return one_by_one();
+        };
+        for query in queries {
+            self.coding.check(query, rows)?;
+        }
+        let mut scratches = SCRATCHES.take();
+        scratches.resize_with(TURNS, Scratch::default);
+        let mut all = Vec::with_capacity(queries.len());
+        let mut outcome = Ok(());
+        for group in queries.chunks(TURNS) {
+            match self.walk_group(codes, group, rows, options, &mut scratches) {
+                Ok(hits) => all.extend(hits),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        SCRATCHES.set(scratches);
+        outcome?;
+        // Where the graph has a part that cannot be reached, a search of its own finds a way.
+        let complete = |(query, hits): (&&[f32], Vec<Hit>)| {
+            if hits.len() < k { self.search(query, rows, options) } else { Ok(Walk::Done(hits)) }
+        };
+        queries.iter().zip(all).map(complete).collect()
     }
 
     fn scan(

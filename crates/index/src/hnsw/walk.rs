@@ -43,7 +43,7 @@ impl Default for WalkScratch {
             visited: Visited::default(),
             pool: Vec::new(),
             frontier: BinaryHeap::new(),
-            batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0 },
+            batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0, scored: 0 },
         }
     }
 }
@@ -54,6 +54,8 @@ struct Batch {
     labels: Box<[u32; BATCH]>,
     scores: Box<[f32; BATCH]>,
     len: usize,
+    /// How many were scored since [`WalkScratch::begin_counting`].
+    scored: usize,
 }
 
 impl Batch {
@@ -69,6 +71,7 @@ impl Batch {
     }
 
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
+        self.scored += self.len;
         scorer.score(query, &self.labels[..self.len], &mut self.scores[..])
     }
 
@@ -133,33 +136,41 @@ pub(crate) fn descend<S: Scorer, L: Links>(
     }
 }
 
-/// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.pool`, ascending.
-pub(crate) fn walk<S: Scorer, L: Links>(
-    scorer: &S,
-    query: &S::Query,
-    links: &L,
-    entries: &[Candidate],
-    ef: usize,
-    scratch: &mut WalkScratch,
-    cancel: &CancelToken,
-) -> Result<()> {
-    let WalkScratch { visited, pool, batch, .. } = scratch;
-    visited.begin(scorer.len());
-    pool.clear();
-    pool.reserve(ef + 1);
-    for &entry in entries {
-        if visited.insert(entry.label) {
-            insert(pool, ef, entry);
+/// How far a walk has come: everything in the pool before `first` is expanded, and the last round ended before `position`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    first: usize,
+    position: usize,
+}
+
+impl WalkScratch {
+    pub(crate) fn begin_counting(&mut self) {
+        self.batch.scored = 0;
+    }
+
+    /// Rows that were scored since.
+    pub(crate) fn scored(&self) -> usize {
+        self.batch.scored
+    }
+
+    fn begin(&mut self, len: usize, entries: &[Candidate], ef: usize) {
+        self.visited.begin(len);
+        self.batch.len = 0;
+        self.pool.clear();
+        self.pool.reserve(ef + 1);
+        for &entry in entries {
+            if self.visited.insert(entry.label) {
+                insert(&mut self.pool, ef, entry);
+            }
         }
     }
-    // Everything before `first` is expanded.
-    let mut first = 0;
-    for round in 1.. {
-        if round % CANCEL_STRIDE == 0 {
-            cancel.check()?;
-        }
+
+    /// Gathers the new neighbours of the nearest nodes that are not expanded yet. False if there are none.
+    #[inline(always)]
+    fn expand<L: Links>(&mut self, links: &L, progress: &mut Progress) -> Result<bool> {
+        let WalkScratch { visited, pool, batch, .. } = self;
         batch.len = 0;
-        let mut position = first;
+        let mut position = progress.first;
         let mut expansions = 0;
         while position < pool.len() && expansions < EXPANSIONS {
             let label = pool[position].label;
@@ -170,12 +181,19 @@ pub(crate) fn walk<S: Scorer, L: Links>(
             }
             position += 1;
         }
-        if expansions == 0 {
-            break;
+        progress.position = position;
+        if expansions > 0 {
+            prefetch_next(links, &pool[position..]);
         }
-        prefetch_next(links, &pool[position..]);
-        batch.score(scorer, query)?;
-        first = position;
+        Ok(expansions > 0)
+    }
+
+    /// Takes what was gathered, and scored since, into the pool.
+    #[inline(always)]
+    fn absorb<L: Links>(&mut self, links: &L, ef: usize, progress: &mut Progress) {
+        let WalkScratch { pool, batch, .. } = self;
+        let Progress { position, .. } = *progress;
+        let mut first = position;
         let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].score };
         for candidate in batch.scored() {
             if candidate.score < worst {
@@ -189,9 +207,101 @@ pub(crate) fn walk<S: Scorer, L: Links>(
                 }
             }
         }
+        progress.first = first;
     }
-    for candidate in pool {
-        candidate.label &= !EXPANDED;
+
+    fn finish(&mut self) {
+        for candidate in &mut self.pool {
+            candidate.label &= !EXPANDED;
+        }
+    }
+}
+
+/// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.pool`, ascending.
+pub(crate) fn walk<S: Scorer, L: Links>(
+    scorer: &S,
+    query: &S::Query,
+    links: &L,
+    entries: &[Candidate],
+    ef: usize,
+    scratch: &mut WalkScratch,
+    cancel: &CancelToken,
+) -> Result<()> {
+    scratch.begin(scorer.len(), entries, ef);
+    let mut progress = Progress::default();
+    for round in 1.. {
+        if round % CANCEL_STRIDE == 0 {
+            cancel.check()?;
+        }
+        if !scratch.expand(links, &mut progress)? {
+            break;
+        }
+        scratch.batch.score(scorer, query)?;
+        scratch.absorb(links, ef, &mut progress);
+    }
+    scratch.finish();
+    Ok(())
+}
+
+/// One of several walks that take turns.
+pub(crate) struct Walker<'a, Q> {
+    pub(crate) query: &'a Q,
+    pub(crate) entry: Candidate,
+    pub(crate) scratch: &'a mut WalkScratch,
+}
+
+impl<Q> Walker<'_, Q> {
+    /// Scores what was gathered before, and gathers what comes next. False at the end.
+    #[inline(always)]
+    fn step<S: Scorer<Query = Q>, L: Links>(
+        &mut self,
+        scorer: &S,
+        links: &L,
+        ef: usize,
+        progress: &mut Progress,
+    ) -> Result<bool> {
+        let scratch = &mut *self.scratch;
+        scratch.batch.score(scorer, self.query)?;
+        scratch.absorb(links, ef, progress);
+        let goes_on = scratch.expand(links, progress)?;
+        scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
+        if !goes_on {
+            scratch.finish();
+        }
+        Ok(goes_on)
+    }
+}
+
+/// As [`walk`] for each walker, in turns: while what one of them gathered is on its way from memory, the others are scored.
+pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
+    scorer: &S,
+    links: &L,
+    ef: usize,
+    walkers: &mut [Walker<'_, S::Query>],
+    cancel: &CancelToken,
+) -> Result<()> {
+    for walker in walkers.iter_mut() {
+        walker.scratch.begin(scorer.len(), &[walker.entry], ef);
+    }
+    let mut walking: Vec<(&mut Walker<'_, S::Query>, Progress)> =
+        walkers.iter_mut().map(|walker| (walker, Progress::default())).collect();
+    for round in 1.. {
+        if round % CANCEL_STRIDE == 0 {
+            cancel.check()?;
+        }
+        let mut failure = None;
+        walking.retain_mut(|(walker, progress)| {
+            walker.step(scorer, links, ef, progress).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if walking.is_empty() {
+            break;
+        }
     }
     Ok(())
 }

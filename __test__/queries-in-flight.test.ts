@@ -1,0 +1,93 @@
+import { expect, onTestFinished, test } from "vitest";
+import { type Collection, EphemeralClient, type QueryArgs } from "../index.js";
+
+const ROWS = 500;
+
+const vector = (seed: number): number[] => [Math.sin(seed), Math.cos(3 * seed), Math.sin(7 * seed)];
+
+const filled = async (): Promise<Collection> => {
+  const client = EphemeralClient();
+  onTestFinished(() => client.close());
+  const collection = await client.createCollection({ name: "numbers", embeddingFunction: null });
+  const rows = Array.from({ length: ROWS }, (_, i) => i);
+  await collection.add({
+    ids: rows.map((i) => (i % 50 === 7 ? `line\n${i}` : `id${i}`)),
+    embeddings: rows.map(vector),
+    documents: rows.map((i) => `number ${i}`),
+    metadatas: rows.map((i) => ({ even: i % 2 === 0 })),
+  });
+  return collection;
+};
+
+const questions = (i: number): QueryArgs => {
+  const base = { queryEmbeddings: [vector(i + 0.4)], nResults: 1 + (i % 12) };
+  if (i % 5 === 1) return { ...base, where: { even: true } };
+  if (i % 5 === 2) return { ...base, include: ["embeddings", "documents"] };
+  if (i % 5 === 3) return { ...base, queryEmbeddings: [vector(i), vector(i + 1), vector(i + 2)] };
+  if (i % 5 === 4) return { ...base, searchParams: { exact: true }, include: [] };
+  return base;
+};
+
+test("queries in flight are answered as one after another", async () => {
+  const collection = await filled();
+  const together = await Promise.all(Array.from({ length: 60 }, (_, i) => collection.query(questions(i))));
+  for (const [i, answer] of together.entries()) expect(answer).toEqual(await collection.query(questions(i)));
+});
+
+test("ids with line breaks come back whole", async () => {
+  const collection = await filled();
+  const { ids } = await collection.query({ queryEmbeddings: [vector(7), vector(8)], nResults: 1 });
+  expect(ids).toEqual([["line\n7"], ["id8"]]);
+});
+
+test("a query that fails leaves its neighbours alone", async () => {
+  const collection = await filled();
+  const good = (): Promise<unknown> => collection.query({ queryEmbeddings: [vector(1)], nResults: 1, include: [] });
+  const bad = (): Promise<unknown> => collection.query({ queryEmbeddings: [[1, 2]] });
+  const outcomes = await Promise.allSettled([good(), bad(), good(), bad(), bad()]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "rejected", "rejected"]);
+  await expect(bad()).rejects.toThrow(/dimension/);
+  expect((outcomes[1] as PromiseRejectedResult).reason.message).toMatch(/dimension/);
+});
+
+test("several collections of one database may be asked at once", async () => {
+  const client = EphemeralClient();
+  onTestFinished(() => client.close());
+  const collections = await Promise.all(
+    ["red", "blue"].map((name) => client.createCollection({ name, embeddingFunction: null })),
+  );
+  for (const collection of collections) await collection.add({ ids: [collection.name], embeddings: [[1, 2]] });
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, (_, i) => collections[i % 2]?.query({ queryEmbeddings: [[1, 2]], nResults: 1 })),
+  );
+  expect(answers.map((answer) => answer?.ids[0]?.[0])).toEqual(Array(4).fill(["red", "blue"]).flat());
+});
+
+test("vectors count as they were when query was called", async () => {
+  const collection = await filled();
+  const reused = new Float32Array(3);
+  const answers = [3, 11, 20].map((i) => {
+    reused.set(vector(i));
+    return collection.query({ queryEmbeddings: reused, dimension: 3, nResults: 1 });
+  });
+  expect((await Promise.all(answers)).map(({ ids }) => ids[0]?.[0])).toEqual(["id3", "id11", "id20"]);
+});
+
+test("a query that was asked before close is answered", async () => {
+  const client = EphemeralClient();
+  const collection = await client.createCollection({ name: "last", embeddingFunction: null });
+  await collection.add({ ids: ["a"], embeddings: [[1]] });
+  const answers = [1, 2, 3].map(() => collection.query({ queryEmbeddings: [[1]] }));
+  await client.close();
+  for (const { ids } of await Promise.all(answers)) expect(ids).toEqual([["a"]]);
+});
+
+test("a program that only awaits queries still lets timers run", async () => {
+  const collection = await filled();
+  let fired = false;
+  setTimeout(() => {
+    fired = true;
+  }, 1);
+  // Ends by the timer alone: without turns of the event loop this would never be over.
+  while (!fired) await collection.query({ queryEmbeddings: [vector(1)] });
+});

@@ -1,0 +1,53 @@
+"""hnswlib's C++ without a language boundary per query: one batch call, one thread, compiled for this processor.
+
+Reads a job as JSON from standard input: {"folder", "rows", "queries", "k", "m", "ef_constructions", "efs", "passes", "threads"},
+where folder holds the WordNet data set. Prints JSON: per ef_construction the seconds of the build with that many threads, and
+per ef the queries a second of the best pass and the row numbers found.
+"""
+
+import json
+import sys
+import time
+
+import hnswlib
+import numpy
+
+DIMENSION = 384
+
+
+def read_halves(path, rows):
+    halves = numpy.fromfile(path, dtype="<f2", count=rows * DIMENSION)
+    return halves.astype(numpy.float32).reshape(-1, DIMENSION)
+
+
+def build(vectors, job, ef_construction):
+    index = hnswlib.Index(space="cosine", dim=DIMENSION)
+    index.init_index(max_elements=len(vectors), M=job["m"], ef_construction=ef_construction)
+    started = time.perf_counter()
+    index.add_items(vectors, num_threads=job["threads"])
+    return index, time.perf_counter() - started
+
+
+def search(index, queries, job, ef):
+    index.set_ef(ef)
+    fastest = float("inf")
+    for _ in range(job["passes"]):
+        started = time.perf_counter()
+        labels, _ = index.knn_query(queries, k=job["k"], num_threads=1)
+        fastest = min(fastest, time.perf_counter() - started)
+    return {"ef": ef, "qps": len(queries) / fastest, "labels": labels.tolist()}
+
+
+def main():
+    job = json.load(sys.stdin)
+    vectors = read_halves(job["folder"] + "/vectors.f16", job["rows"])
+    queries = read_halves(job["folder"] + "/queries.f16", job["queries"])
+    builds = []
+    for ef_construction in job["ef_constructions"]:
+        index, seconds = build(vectors, job, ef_construction)
+        points = [search(index, queries, job, ef) for ef in job["efs"]]
+        builds.append({"ef_construction": ef_construction, "seconds": seconds, "points": points})
+    json.dump({"builds": builds}, sys.stdout)
+
+
+main()
