@@ -253,6 +253,8 @@ impl Drop for Segment {
             self.provider.remove(self.id);
             // What cannot be removed now is removed as garbage at the next opening.
             let _ = self.store.discard_folder(&self.id.to_string());
+        } else {
+            self.provider.close_file(self.id);
         }
     }
 }

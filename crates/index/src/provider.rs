@@ -181,6 +181,13 @@ impl Provider {
         self.slots.write().remove(&id).is_some_and(|slot| slot.index.read().is_some())
     }
 
+    /// Drops `id` if it is searched in its file, which may then be closed. Its use stays remembered.
+    pub fn close_file(&self, id: Uuid) {
+        if let Some(slot) = self.slots.read().get(&id) {
+            slot.index.write().take_if(|index| !index.is_resident());
+        }
+    }
+
     /// Drops what the budget, or the system's memory, has no room for. To be called now and then, since other programs take
     /// memory, too.
     pub fn trim(&self) {

@@ -141,7 +141,7 @@ fn what_becomes_popular_comes_in_and_what_was_is_forgotten() {
     let request = |id| drop(provider.get_or_load(id, || reload(&FIFTY)).unwrap());
     (0..8_000).for_each(|i| request(ids[i % 8]));
     let before = provider.stats().misses;
-    (0..60_000).for_each(|i| request(ids[8 + i % 8]));
+    (0..120_000).for_each(|i| request(ids[8 + i % 8]));
     assert!(ids[8..].iter().all(|id| provider.get(*id).is_some()));
     assert!(provider.stats().misses - before < 20_000);
     provider.trim();
@@ -156,6 +156,9 @@ fn an_offer_displaces_only_what_is_used_less() {
     let ids: [Uuid; 3] = std::array::from_fn(|_| Uuid::new_v4());
     assert!(provider.offer(ids[0], resident()) && provider.offer(ids[1], resident()));
     assert!(!provider.offer(ids[2], resident()), "nobody has asked for it more often");
+    drop(provider.get_or_load(ids[2], || reopen(&FIFTY)).unwrap());
+    ids.iter().for_each(|id| provider.close_file(*id));
+    assert!(provider.get(ids[2]).is_none() && provider.get(ids[0]).is_some());
     let mapped = provider.get_or_load(ids[2], || reopen(&FIFTY)).unwrap();
     assert!(!mapped.is_resident() && provider.stats().resident < 2 + 1);
     assert!(provider.replace(ids[2], resident()));
