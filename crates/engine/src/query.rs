@@ -159,7 +159,7 @@ impl Collection {
                 continue;
             }
             let index = if query.request.exact { None } else { index_of(view)? };
-            let question = query.question(view, members);
+            let question = query.question(view, members).asked_of(index.as_deref());
             let plan = Plan::choose(index.as_deref(), question);
             parts.push(Searchable { number: number as u32, view, allowed, index, plan, k: question.k });
         }
@@ -201,7 +201,11 @@ impl Collection {
                 }
                 (_, _) if question.exact => Plan::Exact.cost(question, query.request.dim),
                 (Part::Segment(segment), None) if segment.is_unopened()? => UNOPENED_INDEX_NANOSECONDS,
-                _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question, query.request.dim),
+                _ => {
+                    let index = index_of(view)?;
+                    let question = question.asked_of(index.as_deref());
+                    Plan::choose(index.as_deref(), question).cost(question, query.request.dim)
+                }
             };
         }
         let vectors = query.request.embeddings.len() / query.request.dim.max(1);

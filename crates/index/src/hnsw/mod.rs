@@ -102,7 +102,7 @@ impl Hnsw {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.width.ef(options.ef, options.k, &self.coding);
+        let ef = self.width(options.ef, options.k);
         let ground = self.graph.ground();
         let score = score_one(scorer, query, self.graph.entry)?;
         let mut nearest = Candidate { score, label: self.graph.entry };
@@ -142,6 +142,10 @@ impl VectorIndex for Hnsw {
 
     fn has_graph(&self) -> bool {
         true
+    }
+
+    fn width(&self, ef: usize, k: usize) -> usize {
+        self.width.ef(ef, k, &self.coding)
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
