@@ -38,6 +38,13 @@ pub(crate) struct Question {
     pub exact: bool,
 }
 
+impl Question {
+    /// With the `ef` that a walk through `index` really takes.
+    pub fn asked_of(self, index: Option<&dyn VectorIndex>) -> Self {
+        Question { ef: index.map_or(self.ef, |index| index.width(self.ef, self.k)), ..self }
+    }
+}
+
 impl Plan {
     pub fn choose(index: Option<&dyn VectorIndex>, q: Question) -> Plan {
         let Some(index) = index.filter(|_| !q.exact) else { return Plan::Exact };

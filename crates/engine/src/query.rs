@@ -202,7 +202,11 @@ impl Collection {
                 (Part::Segment(_), Some(_)) => {
                     Plan::Scan.cost(question, query.request.dim).min(SHORT_QUERY_NANOSECONDS / 2.0)
                 }
-                _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question, query.request.dim),
+                _ => {
+                    let index = index_of(view)?;
+                    let question = question.asked_of(index.as_deref());
+                    Plan::choose(index.as_deref(), question).cost(question, query.request.dim)
+                }
             };
         }
         let vectors = query.request.embeddings.len() / query.request.dim.max(1);
@@ -225,7 +229,7 @@ impl PreparedQuery {
             return Ok(None);
         }
         let index = if self.request.exact { None } else { index_of(view)? };
-        let question = self.question(view, members);
+        let question = self.question(view, members).asked_of(index.as_deref());
         let plan = Plan::choose(index.as_deref(), question);
         Ok(Some(Searchable { number: number as u32, view, allowed, index, plan, k: question.k }))
     }

@@ -47,15 +47,15 @@ pub(crate) fn code(
             return Ok(uncoded());
         }
         let (depth, recall) = depth_and_recall(&codes, depths, rows, options, dead, truth)?;
-        if best.as_ref().is_none_or(|best| best.recall < Some(recall)) {
+        if recall >= options.recall_floor {
+            return Ok(coding(Some(codes), depth, Some(recall)));
+        }
+        let insists = options.quantization != Quantization::Auto;
+        if insists && best.as_ref().is_none_or(|best| best.recall < Some(recall)) {
             best = Some(coding(Some(codes), depth, Some(recall)));
         }
-        if recall >= options.recall_floor {
-            break;
-        }
     }
-    let insists = options.quantization != Quantization::Auto;
-    Ok(best.filter(|best| insists || best.recall >= Some(options.recall_floor)).unwrap_or_else(uncoded))
+    Ok(best.unwrap_or_else(uncoded))
 }
 
 /// What is worth a try, cheapest first: bits, common step, depths.

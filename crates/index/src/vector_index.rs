@@ -61,6 +61,12 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// Whether [`search`](Self::search) walks a graph. Without one it scans.
     fn has_graph(&self) -> bool;
 
+    /// Candidates that a walk keeps in a search for `k` with `ef`: more than `ef` where `k` needs them, or where the data are hard to
+    /// walk. A measure of what the search costs.
+    fn width(&self, ef: usize, k: usize) -> usize {
+        ef.max(k)
+    }
+
     /// The `k` nearest rows, approximately, among those that the filter allows.
     ///
     /// Without a filter there are always `min(k, len)` hits, and [`Walk::BudgetExceeded`] only comes back when a budget was

@@ -142,7 +142,7 @@ impl<S: Storage> Hnsw<S> {
             let entry = self.descend(codes, query, walk)?;
             walkers.push(Walker { query, entry, scratch: walk });
         }
-        let ef = self.width.ef(options.ef, options.k, &self.coding);
+        let ef = self.width(options.ef, options.k);
         walk_in_turns(codes, &self.graph.ground(), ef, &mut walkers, options.cancel)?;
         let mut hits = Vec::with_capacity(queries.len());
         for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
@@ -181,7 +181,7 @@ impl<S: Storage> Hnsw<S> {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.width.ef(options.ef, options.k, &self.coding);
+        let ef = self.width(options.ef, options.k);
         let ground = self.graph.ground();
         let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
@@ -221,6 +221,10 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
 
     fn has_graph(&self) -> bool {
         true
+    }
+
+    fn width(&self, ef: usize, k: usize) -> usize {
+        self.width.ef(ef, k, &self.coding)
     }
 
     fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {

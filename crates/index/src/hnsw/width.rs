@@ -13,8 +13,9 @@ use crate::shortlist::Candidate;
 use crate::storage::Storage;
 use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
 
-/// What walks must reach: recall@10 with an `ef`. A little more than is promised, as probes are only a sample.
-const FLOORS: [(usize, f32); 2] = [(100, 0.975), (400, 0.994)];
+/// What walks must reach: recall@10 with an `ef`. A third of the misses that are promised at most: probes are only a sample, and lie
+/// where rows are, while real queries on real data were seen to miss three times as much.
+const FLOORS: [(usize, f32); 2] = [(100, 0.985), (400, 0.997)];
 /// The same for recall@100, whatever `ef` is.
 const FLOOR_OF_MANY: f32 = 0.965;
 /// Widths that are tried. With the last, every search is a scan.
