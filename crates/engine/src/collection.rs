@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ferrochrome_blockstore::{BlobStore, SegmentReader};
-use ferrochrome_index::Provider;
+use ferrochrome_index::{Codebook, Provider};
 use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
 use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -89,6 +89,8 @@ pub struct Collection {
     pub(crate) compacting: Mutex<()>,
     /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
     replaced: Mutex<Vec<Arc<Segment>>>,
+    /// How the newest segment was coded, for the next one that is sealed.
+    pub(crate) codebook: ArcSwapOption<Codebook>,
     gone: AtomicBool,
     opened: Instant,
     last_write_ms: AtomicU64,
@@ -124,6 +126,7 @@ impl Collection {
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
             replaced: Mutex::default(),
+            codebook: ArcSwapOption::empty(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
             last_write_ms: AtomicU64::new(0),

@@ -112,7 +112,7 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Segment> {
         let dim = sources.dimension.unwrap_or(0) as usize;
-        let mut builder = SegmentBuilder::new(&self.shared, dim)?;
+        let mut builder = SegmentBuilder::new(self, dim)?;
         let base = base.map(|base| &sources.parts[base as usize]);
         if let Some(view) = base {
             copy_base(&mut builder, view, dim, cancel)?;
@@ -132,7 +132,7 @@ impl Collection {
             (Some(index), Some(view)) => IndexSource::Extend { base: index, dead: &view.tombstones },
             _ => IndexSource::Graph,
         };
-        builder.finish(&self.settings(), &source, threads, cancel)
+        builder.finish(&source, threads, cancel)
     }
 }
 

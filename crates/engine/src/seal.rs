@@ -55,11 +55,11 @@ impl Collection {
     }
 
     fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {
-        let mut builder = SegmentBuilder::new(&self.shared, sources.dimension.unwrap_or(0) as usize)?;
+        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize)?;
         for row in rows {
             let part = &sources.parts[row.part as usize].part;
             builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
         }
-        builder.finish(&self.settings(), &IndexSource::Codes, self.shared.options.threads, cancel)
+        builder.finish(&IndexSource::Codes, self.shared.options.threads, cancel)
     }
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{SegmentOptions, SegmentWriter};
-use ferrochrome_index::{BuildOptions, VectorIndex};
+use ferrochrome_blockstore::{SegmentOptions, SegmentRows, SegmentWriter};
+use ferrochrome_index::{BuildOptions, Codebook, VectorIndex};
 use ferrochrome_metadata::{Postings, write_lookup};
 use ferrochrome_types::{CancelToken, Record, Result};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use crate::collection::Shared;
+use crate::collection::{Collection, Shared};
 use crate::segment::{LOOKUP_FILE, Segment};
-use crate::settings::Settings;
 
 /// Below this many rows a segment has no index: comparing all vectors in full precision is as fast.
 const MIN_ROWS_FOR_CODES: u32 = 2_048;
@@ -21,7 +20,7 @@ const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
 
 /// How the index of a new segment comes to be.
 pub(crate) enum IndexSource<'a> {
-    /// Codes to scan over; for segments that will soon be merged.
+    /// Codes to scan over, by the collection's codebook where it fits; for segments that will soon be merged.
     Codes,
     /// A new graph.
     Graph,
@@ -30,7 +29,7 @@ pub(crate) enum IndexSource<'a> {
 }
 
 pub(crate) struct SegmentBuilder<'a> {
-    shared: &'a Shared,
+    collection: &'a Collection,
     id: Uuid,
     writer: SegmentWriter,
     postings: Postings,
@@ -38,11 +37,12 @@ pub(crate) struct SegmentBuilder<'a> {
 }
 
 impl<'a> SegmentBuilder<'a> {
-    pub fn new(shared: &'a Shared, dim: usize) -> Result<Self> {
+    pub fn new(collection: &'a Collection, dim: usize) -> Result<Self> {
+        let shared = &collection.shared;
         let id = Uuid::new_v4();
         let options = SegmentOptions { dim, compression: shared.options.compression };
         let writer = SegmentWriter::create(shared.store.clone(), id, options)?;
-        Ok(SegmentBuilder { shared, id, writer, postings: Postings::new(), rows: 0 })
+        Ok(SegmentBuilder { collection, id, writer, postings: Postings::new(), rows: 0 })
     }
 
     pub fn push(&mut self, record: &Record, vector: &[f32]) -> Result<()> {
@@ -55,11 +55,12 @@ impl<'a> SegmentBuilder<'a> {
     /// Builds index and look-ups, and publishes the files.
     pub fn finish(
         mut self,
-        settings: &Settings,
         source: &IndexSource<'_>,
         threads: usize,
         cancel: &CancelToken,
     ) -> Result<Segment> {
+        let shared: &Shared = &self.collection.shared;
+        let settings = self.collection.settings();
         let rows = self.writer.finish_rows()?;
         if self.rows >= MIN_ROWS_FOR_CODES {
             let options = BuildOptions {
@@ -73,7 +74,7 @@ impl<'a> SegmentBuilder<'a> {
                 ..BuildOptions::default()
             };
             let index = match source {
-                IndexSource::Codes => ferrochrome_index::build(&rows, &options, false)?,
+                IndexSource::Codes => self.codes(&rows, &options)?,
                 IndexSource::Graph => {
                     ferrochrome_index::build(&rows, &options, u64::from(self.rows) >= MIN_ROWS_FOR_GRAPH)?
                 }
@@ -81,11 +82,12 @@ impl<'a> SegmentBuilder<'a> {
                     ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
                 }
             };
+            self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
             let parameters = index.parameters().to_json()?;
             self.writer.write_index(&parameters, &index.buffers())?;
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
-        let path = self.shared.store.staging_path(&name);
+        let path = shared.store.staging_path(&name);
         let full_text = settings.indexed.full_text();
         match write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel)? {
             None => self.writer.add_file(LOOKUP_FILE)?,
@@ -93,6 +95,15 @@ impl<'a> SegmentBuilder<'a> {
         }
         drop(rows);
         let reader = self.writer.publish()?;
-        Ok(self.shared.segment(self.id, reader))
+        Ok(shared.segment(self.id, reader))
+    }
+
+    fn codes(&self, rows: &SegmentRows, options: &BuildOptions) -> Result<Arc<dyn VectorIndex>> {
+        if let Some(codebook) = self.collection.codebook.load_full()
+            && let Some(index) = codebook.encode(rows, options)?
+        {
+            return Ok(index);
+        }
+        ferrochrome_index::build(rows, options, false)
     }
 }

@@ -33,6 +33,7 @@
 mod aligned_buffer;
 mod build;
 mod calibration;
+mod codebook;
 mod codes;
 mod coding;
 mod exact;
@@ -57,6 +58,7 @@ mod recall_tests;
 mod wordnet;
 
 pub use build::{build, extend};
+pub use codebook::Codebook;
 pub use exact::exact_search;
 pub use load::load;
 pub use options::{BuildOptions, Quantization, SearchOptions};
