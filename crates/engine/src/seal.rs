@@ -24,6 +24,10 @@ impl Collection {
         state.seal_error = outcome.as_ref().err().cloned();
         drop(state);
         self.notify_sealed();
+        if outcome.is_ok() {
+            // Here rather than in the commits of writers, who would wait for the disk. If it fails, theirs do it later.
+            let _ = self.shared.catalog.checkpoint();
+        }
         outcome
     }
 
