@@ -9,7 +9,7 @@ mod collection;
 mod database;
 mod failure;
 
-pub use collection::{NativeCancel, NativeCollection, PackedReply};
+pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.
