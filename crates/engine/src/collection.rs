@@ -24,8 +24,9 @@ use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
 
-/// Neighbouring chunks are merged while the result stays below this, so that single-record writes do not leave a chunk each.
-const MERGED_CHUNK_ROWS: usize = 4_096;
+/// Neighbouring chunks are merged while the result has no more rows, so that single-record writes do not leave a chunk each.
+/// The rows of larger batches are not copied again.
+const MERGED_CHUNK_ROWS: usize = 1_024;
 /// How long a writer waits for a seal before it looks again.
 const BACK_PRESSURE_POLL: Duration = Duration::from_millis(100);
 
@@ -234,11 +235,11 @@ impl Collection {
         &self,
         state: &mut WriteState,
         before: &Snapshot,
-        entry: &LogEntry,
+        entry: LogEntry,
         replaced: &[RowAddress],
         dimension: Option<u32>,
     ) -> Result<()> {
-        let new_keys = unknown_keys(state, entry);
+        let new_keys = unknown_keys(state, &entry);
         let changes_records = !entry.puts.is_empty() || !replaced.is_empty();
         let fixes_dimension = before.dimension.is_none() && dimension.is_some();
         if !changes_records && !fixes_dimension {
@@ -250,6 +251,7 @@ impl Collection {
         self.shared.catalog.append(self.id, seq, &payload, newly_fixed, &new_keys)?;
         state.last_seq = seq;
         state.log_bytes += payload.len() as u64;
+        drop(payload);
         state.known_keys.extend(new_keys);
         if let Some(last) = entry.puts.last() {
             state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
@@ -368,7 +370,7 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
             if let Some(last) = entry.puts.last() {
                 state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
             }
-            snapshot = replay(&snapshot, &entry)?;
+            snapshot = replay(&snapshot, entry)?;
         }
         return Ok((state, snapshot));
     }
@@ -404,7 +406,7 @@ fn unknown_keys(state: &WriteState, entry: &LogEntry) -> Vec<(String, ValueKind)
 }
 
 /// Applies an entry from the log: every id in it is replaced wherever it lives.
-fn replay(before: &Snapshot, entry: &LogEntry) -> Result<Snapshot> {
+fn replay(before: &Snapshot, entry: LogEntry) -> Result<Snapshot> {
     let ids = entry.puts.iter().map(|record| &record.id).chain(&entry.deletes);
     let mut replaced = Vec::new();
     for id in ids {
@@ -416,7 +418,7 @@ fn replay(before: &Snapshot, entry: &LogEntry) -> Result<Snapshot> {
 /// The state after an entry: `replaced` rows are tombstoned, new versions go into a chunk at the end.
 fn apply(
     before: &Snapshot,
-    entry: &LogEntry,
+    entry: LogEntry,
     replaced: &[RowAddress],
     being_sealed: &[Arc<Chunk>],
 ) -> Result<Snapshot> {
@@ -431,9 +433,8 @@ fn apply(
     }
     after.parts.retain(|view| !is_spent(view, being_sealed));
     if !entry.puts.is_empty() {
-        let rows = entry.puts.iter().enumerate();
-        let rows = rows.map(|(i, record)| Row { record: record.clone(), vector: entry.vector(i) }).collect();
-        after.parts.push(PartView::new(Part::Chunk(Arc::new(Chunk::new(entry.dim, rows))), Arc::default()));
+        let chunk = Chunk::of_batch(entry.dim, entry.puts, entry.vectors);
+        after.parts.push(PartView::new(Part::Chunk(Arc::new(chunk)), Arc::default()));
         merge_last_chunks(&mut after, being_sealed)?;
     }
     Ok(after)

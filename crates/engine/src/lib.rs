@@ -39,6 +39,7 @@ mod get;
 mod lock;
 mod log_entry;
 mod maintenance;
+mod merge_policy;
 mod options;
 mod part;
 mod planner;
