@@ -16,6 +16,9 @@ use crate::segment::{LOOKUP_FILE, Segment};
 const MIN_ROWS_FOR_CODES: u32 = 2_048;
 /// Below this many rows a scan over codes is as fast as a graph.
 pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
+/// Documents of up to so many bytes are searched without an index until their segment is merged: reading them takes a fraction of a
+/// millisecond, indexing them here would take half of a seal.
+const MAX_UNINDEXED_TEXT_BYTES: usize = 4 << 20;
 const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
 
 /// How the index of a new segment comes to be.
@@ -33,6 +36,7 @@ pub(crate) struct SegmentBuilder<'a> {
     id: Uuid,
     writer: SegmentWriter,
     postings: Postings,
+    document_bytes: usize,
     rows: u32,
 }
 
@@ -42,12 +46,13 @@ impl<'a> SegmentBuilder<'a> {
         let id = Uuid::new_v4();
         let options = SegmentOptions { dim, compression: shared.options.compression };
         let writer = SegmentWriter::create(shared.store.clone(), id, options)?;
-        Ok(SegmentBuilder { collection, id, writer, postings: Postings::new(), rows: 0 })
+        Ok(SegmentBuilder { collection, id, writer, postings: Postings::new(), document_bytes: 0, rows: 0 })
     }
 
     pub fn push(&mut self, record: &Record, vector: &[f32]) -> Result<()> {
         let label = self.writer.push(record, vector)?;
         self.postings.insert(label, record.metadata.as_ref());
+        self.document_bytes += record.document.as_ref().map_or(0, String::len);
         self.rows = label + 1;
         Ok(())
     }
@@ -88,7 +93,9 @@ impl<'a> SegmentBuilder<'a> {
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
         let path = shared.store.staging_path(&name);
-        let full_text = settings.indexed.full_text();
+        let soon_merged = matches!(source, IndexSource::Codes);
+        let full_text =
+            settings.indexed.full_text() && !(soon_merged && self.document_bytes <= MAX_UNINDEXED_TEXT_BYTES);
         match write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel)? {
             None => self.writer.add_file(LOOKUP_FILE)?,
             Some(bytes) => self.writer.add_bytes(LOOKUP_FILE, &bytes)?,

@@ -68,7 +68,8 @@ impl NativeBatch {
         let dim = dim as usize;
         let mut content = BatchContent::default();
         content.vectors.try_reserve_exact((rows as usize).saturating_mul(dim)).map_err(|_| {
-            let message = format!("no memory for {rows} vectors of {dim} components: send them in several calls");
+            let message =
+                format!("no memory for {rows} vectors of {dim} components: send them in several calls");
             failure(&Error::new(Code::LimitExceeded, message))
         })?;
         Ok(NativeBatch { dim, content: Mutex::new(content) })
