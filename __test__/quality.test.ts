@@ -39,7 +39,11 @@ function unequalLengths(): Float32Array {
 
 async function filled(hnsw: HNSWConfiguration, rows: Float32Array): Promise<Collection> {
   const client = openClient(temporaryPath());
-  const collection = await client.createCollection({ name: "recall", embeddingFunction: null, configuration: { hnsw } });
+  const collection = await client.createCollection({
+    name: "recall",
+    embeddingFunction: null,
+    configuration: { hnsw },
+  });
   const ids = Array.from({ length: ROWS }, (_, row) => `${row}`);
   await collection.add({ ids, embeddings: rows, dimension: DIMENSION });
   await collection.compact();

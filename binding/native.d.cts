@@ -9,6 +9,17 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** The records of one write, handed over piece by piece, so that the event loop may turn in between. */
+export declare class NativeBatch {
+  /** A batch without records. `dim` is 0 for one without vectors; `rows` says how many are to come, for a start. */
+  constructor(rows: number, dim: number)
+  /**
+   * Appends records: JSON `{"ids", "documents"?, "metadatas"?, "uris"?}`, and their vectors, row-major `[n, dim]`, or null.
+   * Both are copied before the call returns.
+   */
+  push(records: string, vectors?: Float32Array | null): void
+}
+
 /** Cancels queries that it was given to. */
 export declare class NativeCancel {
   /** A token that nobody has cancelled yet. */
@@ -19,11 +30,8 @@ export declare class NativeCancel {
 
 /** The records of one collection. */
 export declare class NativeCollection {
-  /**
-   * add, update or upsert: `records` is JSON `{"ids", "documents"?, "metadatas"?, "uris"?}`, `embeddings` row-major `[n, dim]`
-   * or null. Both are copied before the call returns.
-   */
-  write(kind: string, records: string, embeddings: Float32Array | null, dim: number): Promise<void>
+  /** add, update or upsert of what `batch` holds; it is empty afterwards. */
+  write(kind: string, batch: NativeBatch): Promise<void>
   /** Deletes records; the promise is for their number. */
   delete(request: string): Promise<number>
   /** Number of records. */

@@ -15,7 +15,10 @@ import type {
   WhereDocument,
 } from "./types.js";
 
-/** Arguments of `add`, `update` and `upsert`: columns of equal length. */
+/**
+ * Arguments of `add`, `update` and `upsert`: columns of equal length. They are read bit by bit while the program goes on, and not
+ * before earlier writes have been taken: leave them as they are until the call's promise settles.
+ */
 export interface WriteArgs {
   /** Unique ids: any non-empty strings. */
   ids: string[];

@@ -1,6 +1,7 @@
 /** One folder, or one database in memory, opened at first use and closed once. */
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Backlog } from "./backlog.js";
 import { ChromaValueError, DatabaseClosedError } from "./errors.js";
 import { binding, type NativeDatabase, toError, toOpenError } from "./native.js";
 import { QueryQueue } from "./query-queue.js";
@@ -96,6 +97,8 @@ export function resolvePath(path: string | URL): string {
 export class DatabaseHandle {
   /** Absolute path of the folder; null in memory. */
   readonly path: string | null;
+  /** Writes that native code has not done yet. */
+  readonly backlog = new Backlog();
   private readonly options: string;
   private opening: Promise<NativeDatabase> | undefined;
   private closing: Promise<void> | undefined;

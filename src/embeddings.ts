@@ -1,14 +1,10 @@
 /** Vectors as people write them to one row-major Float32Array, and back. */
 import { badRequest, ChromaValueError } from "./errors.js";
-import { inSlices } from "./event-loop.js";
 import type { Embeddings } from "./types.js";
 import { countEmbeddings, isFlat } from "./validate.js";
 
 /** Numbers of a larger magnitude round to infinity as 32-bit floats. */
 const LARGEST_F32 = 3.4028235677973362e38;
-
-/** Values packed without yielding to the event loop. */
-const SMALL_BATCH_VALUES = 1 << 20;
 
 /** Vectors ready to cross to native code. */
 export interface PackedEmbeddings {
@@ -30,24 +26,10 @@ export interface PackContext {
 }
 
 /**
- * Packs vectors, checking that they are finite and of one dimension. Large batches yield to the event loop in between.
+ * Packs the vectors of a query, checking them as {@link Packer} does: always as a copy, since queries are handed over a little
+ * later.
  *
- * @throws ChromaValueError naming the record when a value is not a finite number.
- */
-export async function packEmbeddings(
-  embeddings: Embeddings,
-  dimension: number | undefined,
-  context: PackContext,
-): Promise<PackedEmbeddings> {
-  const packer = new Packer(embeddings, dimension, context);
-  if (packer.values <= SMALL_BATCH_VALUES) packer.pack(0, packer.rows);
-  else await inSlices(packer.rows, (from, to) => packer.pack(from, to));
-  return packer;
-}
-
-/**
- * As {@link packEmbeddings}, for the few vectors of a query: at once, and always as a copy, since queries are handed over a
- * little later.
+ * @throws ChromaValueError naming the query when a value is not a finite number.
  */
 export function packQueries(
   embeddings: Embeddings,
@@ -55,57 +37,64 @@ export function packQueries(
   context: PackContext,
 ): PackedEmbeddings {
   const packer = new Packer(isFlat(embeddings) ? embeddings.slice() : embeddings, dimension, context);
-  packer.pack(0, packer.rows);
-  return packer;
+  return { vectors: packer.pack(0, packer.rows), dimension: packer.dimension };
 }
 
-class Packer implements PackedEmbeddings {
-  readonly vectors: Float32Array;
+/** Packs vectors slice by slice, checking that they are finite and of one dimension. */
+export class Packer {
+  /** Values per row. */
   readonly dimension: number;
+  /** Number of vectors. */
   readonly rows: number;
   private readonly source: Embeddings;
   private readonly context: PackContext;
+  /** Where lists of vectors are packed: the same memory for every slice. */
+  private room = new Float32Array(0);
 
   constructor(source: Embeddings, dimension: number | undefined, context: PackContext) {
     this.source = source;
     this.context = context;
     this.rows = countEmbeddings(source, dimension);
-    if (isFlat(source)) {
-      this.dimension = dimension ?? 0;
-      // Memory that another thread may write must not change between check and use.
-      this.vectors = source.buffer instanceof ArrayBuffer ? source : source.slice();
-    } else {
-      this.dimension = source[0]?.length ?? 0;
-      this.vectors = new Float32Array(this.rows * this.dimension);
-    }
+    this.dimension = isFlat(source) ? (dimension ?? 0) : (source[0]?.length ?? 0);
   }
 
-  get values(): number {
-    return this.vectors.length;
-  }
-
-  /** Packs rows `from..to`. */
-  pack(from: number, to: number): void {
-    const source = this.source;
+  /**
+   * Rows `from..to` in row-major order, to be used before the next call.
+   *
+   * @throws ChromaValueError naming the record when a value is not a finite number.
+   */
+  pack(from: number, to: number): Float32Array {
+    const { source } = this;
+    if (isFlat(source)) return this.packFlat(source, from, to);
+    const length = (to - from) * this.dimension;
+    if (this.room.length < length) this.room = new Float32Array(length);
+    const vectors = this.room.subarray(0, length);
     for (let row = from; row < to; row++) {
-      if (!isFlat(source)) {
-        const embedding = source[row];
-        if (embedding === undefined || embedding.length !== this.dimension) {
-          throw badRequest(this.context.route, "Inconsistent dimensions in provided embeddings");
-        }
-        if (embedding instanceof Float32Array) this.vectors.set(embedding, row * this.dimension);
-        else {
-          this.packNumbers(embedding, row);
-          continue;
-        }
+      const embedding = source[row];
+      if (embedding === undefined || embedding.length !== this.dimension) {
+        throw badRequest(this.context.route, "Inconsistent dimensions in provided embeddings");
       }
-      this.checkFinite(row);
+      const start = (row - from) * this.dimension;
+      if (embedding instanceof Float32Array) {
+        vectors.set(embedding, start);
+        this.checkFinite(vectors, start, row);
+      } else this.packNumbers(embedding, vectors, start, row);
     }
+    return vectors;
   }
 
-  private packNumbers(embedding: ArrayLike<unknown>, row: number): void {
-    const { vectors, dimension } = this;
-    const start = row * dimension;
+  private packFlat(source: Float32Array, from: number, to: number): Float32Array {
+    const { dimension } = this;
+    const whole = from === 0 && to === this.rows;
+    const rows = whole ? source : source.subarray(from * dimension, to * dimension);
+    // Memory that another thread may write must not change between check and use.
+    const vectors = rows.buffer instanceof ArrayBuffer ? rows : rows.slice();
+    for (let row = from; row < to; row++) this.checkFinite(vectors, (row - from) * dimension, row);
+    return vectors;
+  }
+
+  private packNumbers(embedding: ArrayLike<unknown>, vectors: Float32Array, start: number, row: number): void {
+    const { dimension } = this;
     for (let i = 0; i < dimension; i++) {
       const value = embedding[i];
       if (typeof value !== "number" || !(value >= -LARGEST_F32 && value <= LARGEST_F32)) {
@@ -115,9 +104,8 @@ class Packer implements PackedEmbeddings {
     }
   }
 
-  private checkFinite(row: number): void {
-    const { vectors, dimension } = this;
-    const start = row * dimension;
+  private checkFinite(vectors: Float32Array, start: number, row: number): void {
+    const { dimension } = this;
     for (let i = 0; i < dimension; i++) {
       if (!Number.isFinite(vectors[start + i])) throw this.notFinite(vectors[start + i], row, i);
     }

@@ -8,15 +8,17 @@ const SLICE_ROWS = 256;
 
 /**
  * Runs `work(from, to)` over `0..rows` in slices, letting the event loop turn in between so that a large batch does not
- * hold up the rest of the program. Small batches are done at once.
+ * hold up the rest of the program. Small batches are done at once. `work` returns where it stopped: at `to`, or earlier where
+ * rows are large.
  */
-export async function inSlices(rows: number, work: (from: number, to: number) => void): Promise<void> {
+export async function inSlices(rows: number, work: (from: number, to: number) => number): Promise<void> {
   let started = performance.now();
-  for (let from = 0; from < rows; from += SLICE_ROWS) {
+  let from = 0;
+  while (from < rows) {
     if (from > 0 && performance.now() - started > SLICE_MS) {
       await setImmediate();
       started = performance.now();
     }
-    work(from, Math.min(from + SLICE_ROWS, rows));
+    from = work(from, Math.min(from + SLICE_ROWS, rows));
   }
 }

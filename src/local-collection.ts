@@ -8,20 +8,14 @@ import {
 } from "./configuration.js";
 import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
-import {
-  type PackContext,
-  type PackedEmbeddings,
-  packEmbeddings,
-  packQueries,
-  unpackEmbeddings,
-} from "./embeddings.js";
+import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
 import { badRequest, ChromaServerError, ChromaValueError } from "./errors.js";
 import { inSlices } from "./event-loop.js";
 import type { QueryExplanation } from "./explanation.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
 import { readQueryReply } from "./query-reply.js";
-import { encodeRecords, storedMetadata } from "./records.js";
+import { storedMetadata } from "./records.js";
 import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
 import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
@@ -49,6 +43,7 @@ import {
   validateWhere,
   validateWhereDocument,
 } from "./validate.js";
+import { stageBatch } from "./write-batch.js";
 
 /** Most records in one call of add, update or upsert. */
 export const MAX_BATCH_SIZE = 100_000;
@@ -74,6 +69,14 @@ export interface LocalCollectionArgs {
 }
 
 type WriteKind = "add" | "update" | "upsert";
+
+/** A change of the records. */
+interface Change<T> {
+  /** Checks the arguments, at once. */
+  check: () => Promise<void>;
+  /** Makes ready what native code gets, in `bytes` bytes of memory, when it is the change's turn. */
+  prepare: () => Promise<{ bytes: number; submit: (native: NativeCollection) => Promise<T> }>;
+}
 
 /** Where a collection's embedding function is: not looked for yet, or found or not among those registered. */
 type Lookup<T> = { value: T | undefined } | undefined;
@@ -292,7 +295,10 @@ export class LocalCollection implements Collection {
     }
     const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
     const deleted = await this.handle.beforeClosing((open) =>
-      this.inCallOrder("delete", open, async () => (native) => native.delete(request)),
+      this.inCallOrder("delete", open, {
+        check: async () => {},
+        prepare: async () => ({ bytes: request.length, submit: (native) => native.delete(request) }),
+      }),
     );
     return { deleted };
   }
@@ -356,21 +362,23 @@ export class LocalCollection implements Collection {
 
   /**
    * Prepares a change and hands it to native code, which applies changes in the order in which it gets them: that of the
-   * calls of this method, although one takes longer to prepare than another.
+   * calls of this method, although one takes longer to check than another.
    */
   private async inCallOrder<T>(
     operation: string,
     open: () => Promise<NativeDatabase>,
-    prepare: () => Promise<(native: NativeCollection) => Promise<T>>,
+    { check, prepare }: Change<T>,
   ): Promise<T> {
     const previous = this.lastChange;
-    const prepared = prepare();
+    const checked = check();
     const submitted = (async () => {
-      const submit = await prepared;
-      this.native ??= await (await open()).openCollection(this.id);
-      const { native } = this;
+      await checked;
       await previous;
-      return { done: submit(native) };
+      const { backlog } = this.handle;
+      await backlog.room();
+      const { bytes, submit } = await prepare();
+      this.native ??= await (await open()).openCollection(this.id);
+      return { done: backlog.during(bytes, submit(this.native)) };
     })();
     // What failed in its preparation hands nothing over; later changes still wait for earlier ones.
     this.lastChange = submitted.then(ignore, () => previous);
@@ -400,22 +408,18 @@ export class LocalCollection implements Collection {
         recordSet.embeddings = await this.embed(recordSet.documents ?? [], false);
         dimension = undefined;
       }
-      await this.inCallOrder(kind, open, async () => {
-        if (!embeds) await validateWrite(kind, recordSet, dimension);
-        const packed = await this.packWrite(kind, recordSet, dimension);
-        const records = await encodeRecords(recordSet);
-        return (native) => native.write(kind, records, packed?.vectors ?? null, packed?.dimension ?? 0);
+      await this.inCallOrder(kind, open, {
+        check: async () => {
+          if (!embeds) await validateWrite(kind, recordSet, dimension);
+        },
+        prepare: async () => {
+          const { ids } = recordSet;
+          const rowName = (row: number): string => `the embedding of id '${ids[row]}' (index ${row})`;
+          const { batch, bytes } = await stageBatch(recordSet, dimension, { route: this.route(kind), rowName });
+          return { bytes, submit: (native) => native.write(kind, batch) };
+        },
       });
     });
-  }
-
-  private async packWrite(
-    kind: WriteKind,
-    { ids, embeddings }: RecordSet,
-    dimension: number | undefined,
-  ): Promise<PackedEmbeddings | undefined> {
-    const rowName = (row: number): string => `the embedding of id '${ids[row]}' (index ${row})`;
-    return embeddings && packEmbeddings(embeddings, dimension, { route: this.route(kind), rowName });
   }
 
   private async embed(texts: string[], isQuery: boolean): Promise<number[][]> {
@@ -456,7 +460,12 @@ export function encodableMetadata(metadata: CollectionMetadata, route: string): 
 async function validateWrite(kind: WriteKind, recordSet: RecordSet, dimension: number | undefined): Promise<void> {
   validateRecordSetLengths(recordSet, dimension);
   for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
-    for (const check of checks) await inSlices(recordSet.ids.length, check);
+    for (const check of checks) {
+      await inSlices(recordSet.ids.length, (from, to) => {
+        check(from, to);
+        return to;
+      });
+    }
   }
   validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
 }

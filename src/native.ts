@@ -22,6 +22,11 @@ export interface NativeCancel {
   cancel(): void;
 }
 
+/** The records of one write, handed over piece by piece. */
+export interface NativeBatch {
+  push(records: string, vectors: Float32Array | null): void;
+}
+
 /** One open database. Texts are JSON unless said otherwise. */
 export interface NativeDatabase {
   close(): Promise<void>;
@@ -45,12 +50,7 @@ export interface NativeDatabase {
 
 /** One open collection. */
 export interface NativeCollection {
-  write(
-    kind: "add" | "update" | "upsert",
-    records: string,
-    embeddings: Float32Array | null,
-    dimension: number,
-  ): Promise<void>;
+  write(kind: "add" | "update" | "upsert", batch: NativeBatch): Promise<void>;
   delete(request: string): Promise<number>;
   count(): number;
   get(request: string): Promise<NativeReply>;
@@ -69,6 +69,7 @@ export interface NativeCollection {
 /** What the addon exports. */
 interface Binding {
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
+  NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeCancel: new () => NativeCancel;
   NativeCollection: {
     queryTogether(

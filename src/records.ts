@@ -1,11 +1,7 @@
 /** Records as people write them to the JSON text that native code reads. */
-import { ChromaServerError, ChromaValueError } from "./errors.js";
-import { inSlices } from "./event-loop.js";
+import { ChromaServerError } from "./errors.js";
 import type { Metadata, RecordSet } from "./types.js";
 import { isSparseVector } from "./validate.js";
-
-/** Rows encoded without yielding to the event loop. */
-const SMALL_BATCH_ROWS = 2_000;
 
 /**
  * The metadata that is stored: without the keys whose value is null, as Chroma's client sends it.
@@ -25,36 +21,15 @@ export function storedMetadata(metadata: Metadata): Metadata {
   return nulls === 0 ? metadata : Object.fromEntries(Object.entries(metadata).filter(([, value]) => value != null));
 }
 
-/** The columns of a write beside its vectors, as JSON text. Large batches yield to the event loop in between. */
-export async function encodeRecords(recordSet: RecordSet): Promise<string> {
-  const { ids, documents, uris } = recordSet;
-  const metadatas = recordSet.metadatas;
-  try {
-    if (ids.length <= SMALL_BATCH_ROWS) {
-      return JSON.stringify({ ids, documents, metadatas: metadatas?.map(storedOrNull), uris });
-    }
-    const pieces: string[] = [];
-    const column = async (name: string, values: unknown[] | undefined, stored = (value: unknown) => value) => {
-      if (values === undefined) return;
-      pieces.push(`${pieces.length === 0 ? "{" : "],"}"${name}":[`);
-      await inSlices(values.length, (from, to) => {
-        const rows = values.slice(from, to).map(stored);
-        pieces.push(from > 0 ? "," : "", JSON.stringify(rows).slice(1, -1));
-      });
-    };
-    await column("ids", ids);
-    await column("documents", documents);
-    await column("metadatas", metadatas, (metadata) => storedOrNull(metadata as Metadata | null | undefined));
-    await column("uris", uris);
-    // Joined once: a text that is built up by `+` would be copied again on its way to native code.
-    pieces.push("]}");
-    return pieces.join("");
-  } catch (error) {
-    if (error instanceof RangeError) {
-      throw new ChromaValueError(`The ${ids.length} records are too large for one call; send them in several`, error);
-    }
-    throw error;
-  }
+/** Records `from..to` beside their vectors, as JSON text. */
+export function encodeRecords(recordSet: RecordSet, from: number, to: number): string {
+  const { ids, documents, metadatas, uris } = recordSet;
+  return JSON.stringify({
+    ids: ids.slice(from, to),
+    documents: documents?.slice(from, to),
+    metadatas: metadatas?.slice(from, to).map(storedOrNull),
+    uris: uris?.slice(from, to),
+  });
 }
 
 function storedOrNull(metadata: Metadata | null | undefined): Metadata | null {

@@ -1,6 +1,6 @@
 //! `ids.arrow`: hashes of the ids in ascending order, each with its label.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::{RecordBatch, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
@@ -9,7 +9,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, write_error};
 use crate::column::{ColumnBuffer, ColumnCursor};
+use crate::segment_rows::open_once;
 use crate::{Blob, BlobStore};
+
+/// Segments of at most so many rows get a filter: those that were sealed and not merged yet. There may be a hundred of them, and
+/// every new id is looked up in each; the few that are larger are searched.
+const FILTERED_ROWS: usize = 32_768;
 
 fn schema() -> Schema {
     Schema::new(vec![
@@ -43,6 +48,7 @@ pub(crate) struct IdsFile {
     rows: usize,
     hashes: ColumnBuffer,
     labels: ColumnBuffer,
+    filter: OnceLock<HashFilter>,
 }
 
 impl IdsFile {
@@ -57,7 +63,7 @@ impl IdsFile {
         }
         let mut cursor = ColumnCursor::new(&layout, &blob);
         let (hashes, labels) = (cursor.number_column()?, cursor.number_column()?);
-        Ok(IdsFile { blob, rows: layout.rows, hashes, labels })
+        Ok(IdsFile { blob, rows: layout.rows, hashes, labels, filter: OnceLock::new() })
     }
 
     pub(crate) fn blob(&self) -> &Blob {
@@ -66,6 +72,9 @@ impl IdsFile {
 
     /// The first label with this hash that `is_it` confirms; hashes may collide.
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> Result<bool>) -> Result<Option<u32>> {
+        if self.rows <= FILTERED_ROWS && !self.filter()?.may_hold(hash) {
+            return Ok(None);
+        }
         let mut at = self.lower_bound(hash)?;
         while at < self.rows && self.hash(at)? == hash {
             let label = u32::from_le_bytes(self.labels.array(&self.blob, at * 4)?);
@@ -75,6 +84,16 @@ impl IdsFile {
             at += 1;
         }
         Ok(None)
+    }
+
+    fn filter(&self) -> Result<&HashFilter> {
+        open_once(&self.filter, || {
+            let mut filter = HashFilter::new(self.rows);
+            for at in 0..self.rows {
+                filter.insert(self.hash(at)?);
+            }
+            Ok(filter)
+        })
     }
 
     fn hash(&self, at: usize) -> Result<u64> {
@@ -107,5 +126,51 @@ impl IdsFile {
             }
         }
         Ok(low)
+    }
+}
+
+/// A Bloom filter: 16 bits a row, of which each hash sets two in one word. It holds all that was inserted, and about two of a hundred
+/// that were not.
+#[derive(Debug)]
+struct HashFilter {
+    words: Vec<u64>,
+}
+
+impl HashFilter {
+    fn new(rows: usize) -> Self {
+        HashFilter { words: vec![0; rows.div_ceil(4).max(1)] }
+    }
+
+    fn insert(&mut self, hash: u64) {
+        let (word, bits) = self.place(hash);
+        self.words[word] |= bits;
+    }
+
+    fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = self.place(hash);
+        self.words[word] & bits == bits
+    }
+
+    fn place(&self, hash: u64) -> (usize, u64) {
+        // The word by the upper half of the hash, the bits by its lowest.
+        let word = ((hash >> 32) * self.words.len() as u64) >> 32;
+        (word as usize, 1 << (hash & 63) | 1 << ((hash >> 6) & 63))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_holds_what_was_inserted_and_little_else() {
+        for rows in [0, 1, 5, 10_000] {
+            let mut filter = HashFilter::new(rows);
+            let hash = |i: usize| hash_id(&format!("id {i}"));
+            (0..rows).for_each(|i| filter.insert(hash(i)));
+            assert!((0..rows).all(|i| filter.may_hold(hash(i))));
+            let wrong = (rows..rows + 10_000).filter(|i| filter.may_hold(hash(*i))).count();
+            assert!(wrong < 500, "{wrong} of 10,000 with {rows} rows");
+        }
     }
 }

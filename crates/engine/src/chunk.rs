@@ -30,22 +30,22 @@ impl Chunk {
     /// Builds a chunk from rows in any order.
     pub fn new(dim: usize, mut rows: Vec<Row<'_>>) -> Self {
         rows.sort_by_key(|row| row.record.ordinal);
-        let mut chunk = Chunk {
-            dim,
-            records: Vec::with_capacity(rows.len()),
-            vectors: Vec::with_capacity(rows.len() * dim),
-            labels: HashMap::with_capacity(rows.len()),
-            postings: Postings::new(),
-            bytes: 0,
-        };
-        for (label, row) in (0_u32..).zip(rows) {
-            chunk.bytes += record_bytes(&row.record) + dim * size_of::<f32>();
-            chunk.labels.insert(row.record.id.as_str().into(), label);
-            chunk.postings.insert(label, row.record.metadata.as_ref());
-            chunk.vectors.extend_from_slice(row.vector);
-            chunk.records.push(row.record);
+        let mut vectors = Vec::with_capacity(rows.len() * dim);
+        rows.iter().for_each(|row| vectors.extend_from_slice(row.vector));
+        Chunk::of_batch(dim, rows.into_iter().map(|row| row.record).collect(), vectors)
+    }
+
+    /// A chunk of records in the order of their ordinals, with their vectors, row-major `[records.len(), dim]`.
+    pub fn of_batch(dim: usize, records: Vec<Arc<Record>>, vectors: Vec<f32>) -> Self {
+        let mut labels = HashMap::with_capacity(records.len());
+        let mut postings = Postings::new();
+        let mut bytes = size_of_val(vectors.as_slice());
+        for (label, record) in (0_u32..).zip(&records) {
+            bytes += record_bytes(record);
+            labels.insert(record.id.as_str().into(), label);
+            postings.insert(label, record.metadata.as_ref());
         }
-        chunk
+        Chunk { dim, records, vectors, labels, postings, bytes }
     }
 
     /// Bytes of user data held.

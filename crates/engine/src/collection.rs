@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ferrochrome_blockstore::{BlobStore, RowCacheBudget, SegmentReader};
-use ferrochrome_index::Provider;
+use ferrochrome_index::{Codebook, Provider};
 use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
 use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -25,8 +25,9 @@ use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
 
-/// Neighbouring chunks are merged while the result stays below this, so that single-record writes do not leave a chunk each.
-const MERGED_CHUNK_ROWS: usize = 4_096;
+/// Neighbouring chunks are merged while the result has no more rows, so that single-record writes do not leave a chunk each.
+/// The rows of larger batches are not copied again.
+const MERGED_CHUNK_ROWS: usize = 1_024;
 /// How long a writer waits for a seal before it looks again.
 const BACK_PRESSURE_POLL: Duration = Duration::from_millis(100);
 
@@ -92,6 +93,8 @@ pub struct Collection {
     pub(crate) compacting: Mutex<()>,
     /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
     replaced: Mutex<Vec<Arc<Segment>>>,
+    /// How the newest segment was coded, for the next one that is sealed.
+    pub(crate) codebook: ArcSwapOption<Codebook>,
     gone: AtomicBool,
     opened: Instant,
     last_write_ms: AtomicU64,
@@ -129,6 +132,7 @@ impl Collection {
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
             replaced: Mutex::default(),
+            codebook: ArcSwapOption::empty(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
             last_write_ms: AtomicU64::new(0),
@@ -251,11 +255,11 @@ impl Collection {
         &self,
         state: &mut WriteState,
         before: &Snapshot,
-        entry: &LogEntry,
+        entry: LogEntry,
         replaced: &[RowAddress],
         dimension: Option<u32>,
     ) -> Result<()> {
-        let new_keys = unknown_keys(state, entry);
+        let new_keys = unknown_keys(state, &entry);
         let changes_records = !entry.puts.is_empty() || !replaced.is_empty();
         let fixes_dimension = before.dimension.is_none() && dimension.is_some();
         if !changes_records && !fixes_dimension {
@@ -267,6 +271,7 @@ impl Collection {
         self.shared.catalog.append(self.id, seq, &payload, newly_fixed, &new_keys)?;
         state.last_seq = seq;
         state.log_bytes += payload.len() as u64;
+        drop(payload);
         state.known_keys.extend(new_keys);
         if let Some(last) = entry.puts.last() {
             state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
@@ -400,7 +405,7 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
             if let Some(last) = entry.puts.last() {
                 state.next_ordinal = state.next_ordinal.max(last.ordinal + 1);
             }
-            snapshot = replay(&snapshot, &entry)?;
+            snapshot = replay(&snapshot, entry)?;
         }
         return Ok((state, snapshot));
     }
@@ -436,7 +441,7 @@ fn unknown_keys(state: &WriteState, entry: &LogEntry) -> Vec<(String, ValueKind)
 }
 
 /// Applies an entry from the log: every id in it is replaced wherever it lives.
-fn replay(before: &Snapshot, entry: &LogEntry) -> Result<Snapshot> {
+fn replay(before: &Snapshot, entry: LogEntry) -> Result<Snapshot> {
     let ids = entry.puts.iter().map(|record| &record.id).chain(&entry.deletes);
     let mut replaced = Vec::new();
     for id in ids {
@@ -448,7 +453,7 @@ fn replay(before: &Snapshot, entry: &LogEntry) -> Result<Snapshot> {
 /// The state after an entry: `replaced` rows are tombstoned, new versions go into a chunk at the end.
 fn apply(
     before: &Snapshot,
-    entry: &LogEntry,
+    entry: LogEntry,
     replaced: &[RowAddress],
     being_sealed: &[Arc<Chunk>],
 ) -> Result<Snapshot> {
@@ -463,9 +468,8 @@ fn apply(
     }
     after.parts.retain(|view| !is_spent(view, being_sealed));
     if !entry.puts.is_empty() {
-        let rows = entry.puts.iter().enumerate();
-        let rows = rows.map(|(i, record)| Row { record: record.clone(), vector: entry.vector(i) }).collect();
-        after.parts.push(PartView::new(Part::Chunk(Arc::new(Chunk::new(entry.dim, rows))), Arc::default()));
+        let chunk = Chunk::of_batch(entry.dim, entry.puts, entry.vectors);
+        after.parts.push(PartView::new(Part::Chunk(Arc::new(chunk)), Arc::default()));
         merge_last_chunks(&mut after, being_sealed)?;
     }
     Ok(after)

@@ -7,16 +7,13 @@ use ferrochrome_index::Quantization;
 use ferrochrome_types::{CancelToken, Code, Record, Result};
 
 use crate::collection::Collection;
+use crate::merge_policy::{Candidate, choose_among};
 use crate::part::Part;
 use crate::replacement::Replacement;
 use crate::segment::Segment;
 use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
 use crate::snapshot::{PartView, RowAddress, Snapshot};
 
-/// Rows outside a graph that start a merge while writes go on; with a large graph, half of its rows.
-const UNINDEXED_ROWS: u64 = 20_000;
-/// More segments than this are merged whatever they hold: every one costs each query something.
-const MAX_SEGMENTS: usize = 10;
 /// Share of tombstones beyond which a segment is written anew without them.
 const DEAD_SHARE: f64 = 0.2;
 /// A collection without writes for this long has its unindexed rows merged even where they are few.
@@ -113,7 +110,7 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Segment> {
         let dim = sources.dimension.unwrap_or(0) as usize;
-        let mut builder = SegmentBuilder::new(&self.shared, dim)?;
+        let mut builder = SegmentBuilder::new(self, dim)?;
         let base = base.map(|base| &sources.parts[base as usize]);
         if let Some(view) = base {
             copy_base(&mut builder, view, dim, cancel)?;
@@ -133,7 +130,7 @@ impl Collection {
             (Some(index), Some(view)) => IndexSource::Extend { base: index, dead: &view.tombstones },
             _ => IndexSource::Graph,
         };
-        builder.finish(&self.settings(), &source, threads, cancel)
+        builder.finish(&source, threads, cancel)
     }
 }
 
@@ -171,25 +168,13 @@ impl Merge {
 /// What should be merged now, if anything.
 fn choose(snapshot: &Snapshot, idle: bool) -> Result<Option<Merge>> {
     let segments = segments_of(snapshot);
-    let (mut bare, mut graphs) = (Vec::new(), Vec::new());
-    for view in &segments {
-        if has_graph(view)? { graphs.push(*view) } else { bare.push(*view) }
-    }
     if let Some(decayed) = segments.iter().find(|view| is_decayed(view)) {
         return Ok(Some(Merge::new(snapshot, vec![decayed], None)));
     }
-    let unindexed: u64 = bare.iter().map(|view| view.live_rows()).sum();
-    let largest = graphs.iter().map(|view| view.live_rows()).max().unwrap_or(0);
-    let enough = if idle { MIN_ROWS_FOR_GRAPH.max(largest / 20) } else { UNINDEXED_ROWS.max(largest / 2) };
-    let crowded = segments.len() > MAX_SEGMENTS;
-    if unindexed < enough && !crowded && !(idle && graphs.len() > 1) {
-        return Ok(None);
-    }
-    let chosen = if crowded || idle {
-        segments
-    } else {
-        bare.into_iter().chain(graphs.into_iter().max_by_key(|v| v.live_rows())).collect()
-    };
+    let candidate = |view: &&PartView| Ok(Candidate { rows: view.live_rows(), graph: has_graph(view)? });
+    let candidates = segments.iter().map(candidate).collect::<Result<Vec<_>>>()?;
+    let Some(chosen) = choose_among(&candidates, idle) else { return Ok(None) };
+    let chosen: Vec<_> = chosen.into_iter().map(|at| segments[at]).collect();
     let base = largest_graph(&chosen)?;
     Ok(Some(Merge::new(snapshot, chosen, base)))
 }

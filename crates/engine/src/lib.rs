@@ -41,6 +41,7 @@ mod index_loader;
 mod lock;
 mod log_entry;
 mod maintenance;
+mod merge_policy;
 mod options;
 mod part;
 mod planner;

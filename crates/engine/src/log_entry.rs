@@ -26,10 +26,6 @@ pub(crate) struct LogEntry {
 }
 
 impl LogEntry {
-    pub fn vector(&self, put: usize) -> &[f32] {
-        &self.vectors[put * self.dim..(put + 1) * self.dim]
-    }
-
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(32 + self.vectors.len() * 4 + self.puts.len() * 160);
         out.push(VERSION);

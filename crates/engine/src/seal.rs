@@ -24,6 +24,10 @@ impl Collection {
         state.seal_error = outcome.as_ref().err().cloned();
         drop(state);
         self.notify_sealed();
+        if outcome.is_ok() {
+            // Here rather than in the commits of writers, who would wait for the disk. If it fails, theirs do it later.
+            let _ = self.shared.catalog.checkpoint();
+        }
         outcome
     }
 
@@ -55,11 +59,11 @@ impl Collection {
     }
 
     fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {
-        let mut builder = SegmentBuilder::new(&self.shared, sources.dimension.unwrap_or(0) as usize)?;
+        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize)?;
         for row in rows {
             let part = &sources.parts[row.part as usize].part;
             builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
         }
-        builder.finish(&self.settings(), &IndexSource::Codes, self.shared.options.threads, cancel)
+        builder.finish(&IndexSource::Codes, self.shared.options.threads, cancel)
     }
 }

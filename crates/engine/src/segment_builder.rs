@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{SegmentOptions, SegmentWriter};
-use ferrochrome_index::{BuildOptions, VectorIndex};
+use ferrochrome_blockstore::{SegmentOptions, SegmentRows, SegmentWriter};
+use ferrochrome_index::{BuildOptions, Codebook, VectorIndex};
 use ferrochrome_metadata::{Postings, write_lookup};
 use ferrochrome_types::{CancelToken, Record, Result};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use crate::collection::Shared;
+use crate::collection::{Collection, Shared};
 use crate::segment::{LOOKUP_FILE, Segment};
-use crate::settings::Settings;
 
 /// Below this many rows a segment has no index: comparing all vectors in full precision is as fast.
 const MIN_ROWS_FOR_CODES: u32 = 2_048;
 /// Below this many rows a scan over codes is as fast as a graph.
 pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
+/// Documents of up to so many bytes are searched without an index until their segment is merged: reading them takes a fraction of a
+/// millisecond, indexing them here would take half of a seal.
+const MAX_UNINDEXED_TEXT_BYTES: usize = 4 << 20;
 const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
 
 /// How the index of a new segment comes to be.
 pub(crate) enum IndexSource<'a> {
-    /// Codes to scan over; for segments that will soon be merged.
+    /// Codes to scan over, by the collection's codebook where it fits; for segments that will soon be merged.
     Codes,
     /// A new graph.
     Graph,
@@ -30,24 +32,27 @@ pub(crate) enum IndexSource<'a> {
 }
 
 pub(crate) struct SegmentBuilder<'a> {
-    shared: &'a Shared,
+    collection: &'a Collection,
     id: Uuid,
     writer: SegmentWriter,
     postings: Postings,
+    document_bytes: usize,
     rows: u32,
 }
 
 impl<'a> SegmentBuilder<'a> {
-    pub fn new(shared: &'a Shared, dim: usize) -> Result<Self> {
+    pub fn new(collection: &'a Collection, dim: usize) -> Result<Self> {
+        let shared = &collection.shared;
         let id = Uuid::new_v4();
         let options = SegmentOptions { dim, compression: shared.options.compression };
         let writer = SegmentWriter::create(shared.store.clone(), id, options)?;
-        Ok(SegmentBuilder { shared, id, writer, postings: Postings::new(), rows: 0 })
+        Ok(SegmentBuilder { collection, id, writer, postings: Postings::new(), document_bytes: 0, rows: 0 })
     }
 
     pub fn push(&mut self, record: &Record, vector: &[f32]) -> Result<()> {
         let label = self.writer.push(record, vector)?;
         self.postings.insert(label, record.metadata.as_ref());
+        self.document_bytes += record.document.as_ref().map_or(0, String::len);
         self.rows = label + 1;
         Ok(())
     }
@@ -55,11 +60,12 @@ impl<'a> SegmentBuilder<'a> {
     /// Builds index and look-ups, and publishes the files.
     pub fn finish(
         mut self,
-        settings: &Settings,
         source: &IndexSource<'_>,
         threads: usize,
         cancel: &CancelToken,
     ) -> Result<Segment> {
+        let shared: &Shared = &self.collection.shared;
+        let settings = self.collection.settings();
         let rows = self.writer.finish_rows()?;
         let mut built = None;
         if self.rows >= MIN_ROWS_FOR_CODES {
@@ -74,7 +80,7 @@ impl<'a> SegmentBuilder<'a> {
                 ..BuildOptions::default()
             };
             let index = match source {
-                IndexSource::Codes => ferrochrome_index::build(&rows, &options, false)?,
+                IndexSource::Codes => self.codes(&rows, &options)?,
                 IndexSource::Graph => {
                     ferrochrome_index::build(&rows, &options, u64::from(self.rows) >= MIN_ROWS_FOR_GRAPH)?
                 }
@@ -82,24 +88,36 @@ impl<'a> SegmentBuilder<'a> {
                     ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
                 }
             };
+            self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
             let parameters = index.parameters().to_json()?;
             self.writer.write_index(&parameters, &index.buffers()?)?;
             built = Some(index);
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
-        let path = self.shared.store.staging_path(&name);
-        let full_text = settings.indexed.full_text();
+        let path = shared.store.staging_path(&name);
+        let soon_merged = matches!(source, IndexSource::Codes);
+        let full_text =
+            settings.indexed.full_text() && !(soon_merged && self.document_bytes <= MAX_UNINDEXED_TEXT_BYTES);
         match write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel)? {
             None => self.writer.add_file(LOOKUP_FILE)?,
             Some(bytes) => self.writer.add_bytes(LOOKUP_FILE, &bytes)?,
         }
         drop(rows);
         let reader = self.writer.publish()?;
-        let segment = self.shared.segment(self.id, reader);
+        let segment = shared.segment(self.id, reader);
         if let Some(index) = built {
             // Without room for it the first search opens the file.
-            self.shared.provider.offer(self.id, index);
+            shared.provider.offer(self.id, index);
         }
         Ok(segment)
+    }
+
+    fn codes(&self, rows: &SegmentRows, options: &BuildOptions) -> Result<Arc<dyn VectorIndex>> {
+        if let Some(codebook) = self.collection.codebook.load_full()
+            && let Some(index) = codebook.encode(rows, options)?
+        {
+            return Ok(index);
+        }
+        ferrochrome_index::build(rows, options, false)
     }
 }

@@ -182,6 +182,23 @@ impl Pending<'_> {
     }
 }
 
+/// The vectors of new versions, row-major. Those of a batch that is written as it came are not copied.
+fn vectors_of(puts: &[(Record, Vector)], batch: &mut WriteBatch, dim: usize) -> Vec<f32> {
+    let as_it_came = |(place, (_, vector)): (usize, &(Record, Vector))| matches!(vector, Vector::OfBatch(i) if *i == place);
+    let whole = batch.embeddings.as_ref().is_some_and(|all| all.len() == puts.len() * dim);
+    if whole && puts.iter().enumerate().all(as_it_came) {
+        return batch.embeddings.take().unwrap_or_default();
+    }
+    let mut vectors = Vec::with_capacity(puts.len() * dim);
+    for (_, vector) in puts {
+        match vector {
+            Vector::Kept(vector) => vectors.extend_from_slice(vector),
+            Vector::OfBatch(i) => vectors.extend_from_slice(batch.vector(*i).unwrap_or_default()),
+        }
+    }
+    vectors
+}
+
 fn merge(metadata: Option<Metadata>, patch: MetadataPatch) -> Option<Metadata> {
     let mut merged = metadata.unwrap_or_default();
     for (key, value) in patch {
@@ -221,16 +238,10 @@ impl Collection {
         let Pending { mut puts, replaced, .. } = pending;
         puts.sort_by_key(|(record, _)| record.ordinal);
         let dim = before.dimension.or(dimension).unwrap_or(0) as usize;
-        let mut entry =
-            LogEntry { dim, vectors: Vec::with_capacity(puts.len() * dim), ..LogEntry::default() };
-        for (record, vector) in puts {
-            match vector {
-                Vector::Kept(vector) => entry.vectors.extend_from_slice(&vector),
-                Vector::OfBatch(i) => entry.vectors.extend_from_slice(batch.vector(i).unwrap_or_default()),
-            }
-            entry.puts.push(Arc::new(record));
-        }
-        self.commit(&mut state, &before, &entry, &replaced, dimension)
+        let vectors = vectors_of(&puts, &mut batch, dim);
+        let puts = puts.into_iter().map(|(record, _)| Arc::new(record)).collect();
+        let entry = LogEntry { dim, puts, vectors, deletes: Vec::new() };
+        self.commit(&mut state, &before, entry, &replaced, dimension)
     }
 
     /// Deletes records and says how many. With ids and no filter that is the number of ids asked for, as Chroma has it.
@@ -262,7 +273,7 @@ impl Collection {
         for row in &rows {
             entry.deletes.push(before.id(*row)?.to_owned());
         }
-        self.commit(&mut state, &before, &entry, &rows, None)?;
+        self.commit(&mut state, &before, entry, &rows, None)?;
         let asked = request.ids.as_ref().filter(|_| !filtered).map(Vec::len);
         Ok(asked.unwrap_or(rows.len()) as u64)
     }

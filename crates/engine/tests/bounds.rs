@@ -16,14 +16,13 @@ const ROUNDS: usize = 200;
 /// SQLite's write-ahead log alone may take 64 MiB before it is moved into the file.
 const BOUND: u64 = 128 << 20;
 
-/// What is removed in the background while we look counts nothing.
+/// What background threads remove meanwhile counts as nothing.
 fn bytes_in(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let size = |entry: std::fs::DirEntry| {
-        let path = entry.path();
-        if path.is_dir() { bytes_in(&path) } else { entry.metadata().map_or(0, |metadata| metadata.len()) }
+        if entry.path().is_dir() { bytes_in(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) }
     };
-    entries.map(size).sum()
+    entries.flatten().map(size).sum()
 }
 
 fn rows(round: usize) -> WriteBatch {

@@ -34,6 +34,7 @@ mod aligned_buffer;
 mod available_memory;
 mod build;
 mod calibration;
+mod codebook;
 mod codes;
 mod coding;
 mod exact;
@@ -62,6 +63,7 @@ mod recall_tests;
 mod wordnet;
 
 pub use build::{build, extend};
+pub use codebook::Codebook;
 pub use exact::exact_search;
 pub use load::{load, open};
 pub use options::{BuildOptions, Quantization, SearchOptions};

@@ -27,8 +27,11 @@ use crate::sqlite::{harden, open_immutable, sqlite_error};
 
 /// The name of the file in messages.
 const CATALOG: &str = "catalog.sqlite";
-/// The write-ahead log goes into the file once it is this long. Larger saves syncs, smaller saves disk space.
-const CHECKPOINT_BYTES: i64 = 16 << 20;
+/// A commit that finds the write-ahead log this long moves it into the file, and waits for the disk: that is for programs which never
+/// call [`Catalog::checkpoint`]. A log of this length is read in well under a tenth of a second when a catalog is opened after a crash.
+const CHECKPOINT_BYTES: i64 = 64 << 20;
+/// How often a checkpoint looks for what was committed meanwhile. Each time there is less.
+const CHECKPOINT_PASSES: usize = 3;
 /// What is left of the write-ahead log file after a checkpoint.
 const JOURNAL_LIMIT_BYTES: i64 = 32 << 20;
 /// How long to wait for another process that is in the middle of a commit.
@@ -73,9 +76,12 @@ pub enum Durability {
 /// and those that write with `ReadOnly` if it was opened so. A method that fails has changed nothing.
 pub struct Catalog {
     connection: Mutex<Option<Connection>>,
+    /// Another connection to the file, made for the first checkpoint: commits go on during one. Lock order: this, then `connection`.
+    checkpointer: Mutex<Option<Connection>>,
+    durability: Durability,
     read_only: bool,
-    /// The write-ahead log, if there is a file.
-    wal: Option<PathBuf>,
+    /// `None` in memory.
+    file: Option<PathBuf>,
 }
 
 impl Catalog {
@@ -96,37 +102,47 @@ impl Catalog {
         // An in-memory catalog is new: there is nothing yet that could only be read.
         schema::open_schema(&mut connection, read_only && location != Location::Memory)?;
         schema::verify(&mut connection)?;
-        let wal = match location {
-            Location::File(path) => {
-                // SQLite follows links: its log lies beside the file itself.
-                let path = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
-                let mut wal = path.into_os_string();
-                wal.push("-wal");
-                Some(PathBuf::from(wal))
-            }
+        let file = match location {
+            // SQLite follows links: its log lies beside the file itself.
+            Location::File(path) => Some(path.canonicalize().map_err(|e| Error::io(path.display(), e))?),
             Location::Memory => None,
         };
-        Ok(Catalog { connection: Mutex::new(Some(connection)), read_only, wal })
+        let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
+        Ok(Catalog { connection, checkpointer, durability, read_only, file })
     }
 
-    /// Moves the write-ahead log into the file; with `truncate` also gives its disk space back. Does as much as other
-    /// processes that are reading allow.
-    pub fn checkpoint(&self, truncate: bool) -> Result<()> {
-        if self.read_only {
-            return Ok(());
+    /// Moves the write-ahead log into the file, as far as other processes that are reading allow. Commits go on meanwhile, and need
+    /// not do it themselves then.
+    pub fn checkpoint(&self) -> Result<()> {
+        let Some(path) = self.file.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
+        let mut checkpointer = self.checkpointer.lock();
+        open(&self.lock())?;
+        if checkpointer.is_none() {
+            let connection = open_file(path, false)?;
+            configure(&connection, self.durability, false)?;
+            *checkpointer = Some(connection);
         }
-        let guard = self.lock();
-        let statement =
-            if truncate { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
-        open(&guard)?.query_row(statement, [], |_| Ok(())).map_err(sql)
+        let connection = open(&checkpointer)?;
+        for _ in 0..CHECKPOINT_PASSES {
+            let (frames, moved): (i64, i64) = connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?)))
+                .map_err(sql)?;
+            if moved == frames {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Makes every commit so far survive a power failure, whatever the [`Durability`]. Unlike a checkpoint it does not depend on
     /// who else is reading.
     pub fn make_durable(&self) -> Result<()> {
-        let Some(wal) = self.wal.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
-        // No commit and no checkpoint of ours meanwhile. What a checkpoint moved into the file before, it has synced there.
-        let _guard = self.lock();
+        let Some(file) = self.file.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
+        let mut wal = file.clone().into_os_string();
+        wal.push("-wal");
+        let wal = Path::new(&wal);
+        // Commits go on meanwhile. What was committed before lies in this file; or a checkpoint has moved all of it, and had
+        // synced it in its new place before the first byte here was written over.
         match std::fs::OpenOptions::new().write(true).open(wal).and_then(|file| file.sync_all()) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(wal.display(), e)),
             _ => {}
@@ -144,6 +160,8 @@ impl Catalog {
     /// Takes time and free disk space in proportion to the file.
     pub fn vacuum(&self) -> Result<()> {
         self.writable()?;
+        // A checkpoint under way would keep the log from being emptied.
+        let _no_checkpoint = self.checkpointer.lock();
         {
             let guard = self.lock();
             // The copy of a large catalog belongs on disk, not in memory.
@@ -153,7 +171,7 @@ impl Catalog {
             connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(sql)?;
             vacuumed?;
         }
-        self.checkpoint(true)
+        truncate(open(&self.lock())?)
     }
 
     /// Closes the file; no `-wal` or `-shm` remains beside it unless another process has it open. Closing twice is fine.
@@ -162,9 +180,11 @@ impl Catalog {
     /// `Io` if the write-ahead log could not be moved into the file. What was acknowledged stays in it then, and
     /// the next open finds it.
     pub fn close(&self) -> Result<()> {
+        // After a checkpoint that is under way. Nothing depends on how this connection ends.
+        drop(self.checkpointer.lock().take());
         let Some(connection) = self.lock().take() else { return Ok(()) };
         if !self.read_only {
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)?;
+            truncate(&connection)?;
         }
         connection.close().map_err(|(_, error)| sql(error))
     }
@@ -214,8 +234,13 @@ impl Catalog {
     }
 }
 
-fn open<'a>(guard: &'a MutexGuard<'_, Option<Connection>>) -> Result<&'a Connection> {
-    guard.as_ref().ok_or_else(closed)
+fn open(connection: &Option<Connection>) -> Result<&Connection> {
+    connection.as_ref().ok_or_else(closed)
+}
+
+/// Moves the write-ahead log into the file and gives its disk space back, as far as other processes that are reading allow.
+fn truncate(connection: &Connection) -> Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)
 }
 
 fn closed() -> Error {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, Handle, WriteKind};
-use ferrochrome_types::{CancelToken, Error, Result};
+use ferrochrome_engine::{Collection, Handle, WriteBatch, WriteKind};
+use ferrochrome_types::{CancelToken, Code, Error, Result};
 use ferrochrome_wire::{Records, Reply, explanation_json, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
 use napi::bindgen_prelude::{
     ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
 };
 use napi_derive::napi;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::background::{drain, long_promise, promise, promise_on};
@@ -44,6 +45,68 @@ impl NativeCancel {
     #[napi(catch_unwind)]
     pub fn cancel(&self) {
         self.token.cancel();
+    }
+}
+
+/// The records of one write, handed over piece by piece, so that the event loop may turn in between.
+#[napi]
+pub struct NativeBatch {
+    dim: usize,
+    content: Mutex<BatchContent>,
+}
+
+#[derive(Default)]
+struct BatchContent {
+    /// Each the JSON of some records.
+    pieces: Vec<String>,
+    /// Row-major `[n, dim]`; empty where `dim` is 0.
+    vectors: Vec<f32>,
+}
+
+#[napi]
+impl NativeBatch {
+    /// A batch without records. `dim` is 0 for one without vectors; `rows` says how many are to come, for a start.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(rows: u32, dim: u32) -> napi::Result<Self> {
+        let dim = dim as usize;
+        let mut content = BatchContent::default();
+        content.vectors.try_reserve_exact((rows as usize).saturating_mul(dim)).map_err(|_| {
+            let message =
+                format!("no memory for {rows} vectors of {dim} components: send them in several calls");
+            failure(&Error::new(Code::LimitExceeded, message))
+        })?;
+        Ok(NativeBatch { dim, content: Mutex::new(content) })
+    }
+
+    /// Appends records: JSON `{"ids", "documents"?, "metadatas"?, "uris"?}`, and their vectors, row-major `[n, dim]`, or null.
+    /// Both are copied before the call returns.
+    #[napi(catch_unwind)]
+    pub fn push(
+        &self,
+        records: String,
+        #[napi(ts_arg_type = "Float32Array | null")] vectors: Option<Float32ArraySlice<'_>>,
+    ) {
+        let mut content = self.content.lock();
+        content.pieces.push(records);
+        content.vectors.extend_from_slice(vectors.as_deref().unwrap_or_default());
+    }
+}
+
+impl NativeBatch {
+    /// What was pushed; the batch is empty then.
+    fn take(&self) -> BatchContent {
+        std::mem::take(&mut self.content.lock())
+    }
+}
+
+impl BatchContent {
+    fn parse(self, dim: usize) -> Result<WriteBatch> {
+        let mut pieces = self.pieces.into_iter();
+        let mut records = Records::parse(&pieces.next().unwrap_or_default())?;
+        for piece in pieces {
+            records.append(Records::parse(&piece)?)?;
+        }
+        Ok(records.into_batch((dim > 0).then_some(self.vectors), dim))
     }
 }
 
@@ -125,18 +188,15 @@ fn failed<'env>(error: &napi::Error) -> Answer<'env> {
 
 #[napi]
 impl NativeCollection {
-    /// add, update or upsert: `records` is JSON `{"ids", "documents"?, "metadatas"?, "uris"?}`, `embeddings` row-major `[n, dim]`
-    /// or null. Both are copied before the call returns.
+    /// add, update or upsert of what `batch` holds; it is empty afterwards.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn write<'env>(
         &self,
         env: &'env Env,
         kind: String,
-        records: String,
-        #[napi(ts_arg_type = "Float32Array | null")] embeddings: Option<Float32ArraySlice<'_>>,
-        dim: u32,
+        batch: &NativeBatch,
     ) -> napi::Result<Object<'env>> {
-        let vectors = embeddings.map(|embeddings| embeddings.to_vec());
+        let (content, dim) = (batch.take(), batch.dim);
         self.in_write_order(env, move |collection| {
             let kind = match kind.as_str() {
                 "add" => WriteKind::Add,
@@ -144,7 +204,7 @@ impl NativeCollection {
                 "upsert" => WriteKind::Upsert,
                 other => return Err(Error::invalid(format!("unknown write `{other}`"))),
             };
-            collection.write(kind, Records::parse(&records)?.into_batch(vectors, dim as usize))
+            collection.write(kind, content.parse(dim)?)
         })
     }
 

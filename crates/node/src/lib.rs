@@ -10,7 +10,7 @@ mod database;
 mod failure;
 mod together;
 
-pub use collection::{NativeCancel, NativeCollection, PackedReply};
+pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.

@@ -38,6 +38,17 @@ impl Records {
         parse(body)
     }
 
+    /// Appends the records that follow.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if they have other columns.
+    pub fn append(&mut self, next: Records) -> Result<()> {
+        self.ids.extend(next.ids);
+        append_column(&mut self.documents, next.documents)?;
+        append_column(&mut self.metadatas, next.metadatas)?;
+        append_column(&mut self.uris, next.uris)
+    }
+
     /// The batch with these embeddings, row-major `[n, dim]`.
     pub fn into_batch(self, embeddings: Option<Vec<f32>>, dim: usize) -> WriteBatch {
         let patches =
@@ -51,6 +62,15 @@ impl Records {
             uris: self.uris,
         }
     }
+}
+
+fn append_column<T>(column: &mut Option<Vec<T>>, next: Option<Vec<T>>) -> Result<()> {
+    match (column, next) {
+        (Some(column), Some(next)) => column.extend(next),
+        (None, None) => {}
+        _ => return Err(Error::invalid("The parts of one batch have different columns")),
+    }
+    Ok(())
 }
 
 /// Which columns a reply has.

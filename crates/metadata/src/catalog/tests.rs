@@ -256,13 +256,13 @@ fn a_closed_catalog_leaves_one_file_and_opens_again() {
         if durability == Durability::Normal {
             fill(&catalog);
         }
-        catalog.checkpoint(false).unwrap();
-        catalog.checkpoint(true).unwrap();
+        catalog.checkpoint().unwrap();
         catalog.vacuum().unwrap();
         assert_eq!(dump(&catalog).unwrap(), dump(&filled()).unwrap());
         catalog.close().unwrap();
         catalog.close().unwrap();
         assert_eq!(code(catalog.tenant(DEFAULT_TENANT)), Code::Closed);
+        assert_eq!(code(catalog.checkpoint()), Code::Closed);
         let names: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["catalog.sqlite"]);
@@ -304,6 +304,43 @@ fn commits_are_made_durable_beside_a_reader() {
     read_only.make_durable().unwrap();
     catalog.close().unwrap();
     memory().make_durable().unwrap();
+}
+
+#[test]
+fn checkpoints_go_on_beside_commits() {
+    const BATCHES: u64 = 200;
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    let catalog = file(&path).unwrap();
+    let row = collection(1, "c");
+    catalog.create_collection(&row).unwrap();
+    let payload = |seq: u64| vec![seq as u8; 20_000];
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for seq in 1..=BATCHES {
+                catalog.append(row.id, seq, &payload(seq), None, &[]).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            catalog.checkpoint().unwrap();
+            catalog.make_durable().unwrap();
+        }
+    });
+    catalog.checkpoint().unwrap();
+    // What was moved is in the file alone.
+    let copy = dir.path().join("copy.sqlite");
+    fs::copy(&path, &copy).unwrap();
+    for catalog in [&catalog, &file(&copy).unwrap()] {
+        let log = log_of(catalog, row.id, 0).unwrap();
+        assert!(log.iter().map(|(seq, _)| *seq).eq(1..=BATCHES));
+        assert!(log.iter().all(|(seq, found)| *found == payload(*seq)));
+    }
+    // A commit after a checkpoint of everything begins the write-ahead log anew.
+    let length = || fs::metadata(dir.path().join("catalog.sqlite-wal")).unwrap().len();
+    let before = length();
+    catalog.append(row.id, BATCHES + 1, &payload(0), None, &[]).unwrap();
+    assert_eq!(length(), before);
+    memory().checkpoint().unwrap();
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! Which segments a merge should take.
+//!
+//! Rows wait in segments without a graph, which a query scans, until there are enough of them. Then they are inserted into the
+//! graph of the largest segment that is worth copying for them; the rest of that segment is only copied. So over a collection's
+//! life each row is inserted and copied a number of times that hardly grows with the collection.
+
+use crate::segment_builder::MIN_ROWS_FOR_GRAPH;
+
+/// Rows outside a graph that start a merge while writes go on; with a large graph, half of its rows, up to [`MOST_UNINDEXED_ROWS`].
+const UNINDEXED_ROWS: u64 = 20_000;
+/// A scan over the codes of so many rows takes about a millisecond.
+const MOST_UNINDEXED_ROWS: u64 = 131_072;
+/// More segments without a graph than this are merged whatever they hold: every one costs each query something.
+const MOST_UNINDEXED_SEGMENTS: usize = 20;
+/// Rows of a graph that may be copied for each row inserted: about as much work as the insertion itself. A graph that is larger in
+/// proportion stays as it is, beside a new one.
+const COPIED_PER_INSERTED: u64 = 8;
+/// A merge beside writes inserts at most so many times the rows of the largest graph, so that it ends, and the next one may find
+/// more threads.
+const GROWTH: u64 = 2;
+/// Without writes, rows outside a graph are merged from this part of the rows of the largest.
+const IDLE_PART: u64 = 20;
+
+/// What the policy knows of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// Rows that are not tombstoned.
+    pub rows: u64,
+    pub graph: bool,
+}
+
+/// The places of the segments to be merged into one, if it is time: oldest first, as given. Of those with a graph the largest is the
+/// one to extend.
+pub(crate) fn choose_among(segments: &[Candidate], idle: bool) -> Option<Vec<usize>> {
+    let places = |graph: bool| (0..segments.len()).filter(move |&at| segments[at].graph == graph);
+    let unindexed: u64 = places(false).map(|at| segments[at].rows).sum();
+    let largest = places(true).map(|at| segments[at].rows).max().unwrap_or(0);
+    if idle {
+        let due = unindexed >= MIN_ROWS_FOR_GRAPH.max(largest / IDLE_PART) || places(true).count() > 1;
+        return due.then(|| (0..segments.len()).collect());
+    }
+    let enough = UNINDEXED_ROWS.max((largest / 2).min(MOST_UNINDEXED_ROWS));
+    if unindexed < enough && places(false).count() <= MOST_UNINDEXED_SEGMENTS {
+        return None;
+    }
+    let most = MOST_UNINDEXED_ROWS.max(GROWTH * largest);
+    let mut rows = 0;
+    let mut chosen = Vec::new();
+    for at in places(false) {
+        if rows >= most {
+            break;
+        }
+        rows += segments[at].rows;
+        chosen.push(at);
+    }
+    let mut graphs: Vec<usize> = places(true).collect();
+    graphs.sort_by_key(|&at| segments[at].rows);
+    for at in graphs {
+        if segments[at].rows > COPIED_PER_INSERTED * rows {
+            break;
+        }
+        rows += segments[at].rows;
+        chosen.push(at);
+    }
+    chosen.sort_unstable();
+    // One small segment alone would only be copied.
+    (chosen.len() > 1 || rows >= MIN_ROWS_FOR_GRAPH).then_some(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEALED: u64 = 8_192;
+
+    fn bare(rows: u64) -> Candidate {
+        Candidate { rows, graph: false }
+    }
+
+    fn graph(rows: u64) -> Candidate {
+        Candidate { rows, graph: true }
+    }
+
+    /// Rows copied and rows inserted by merging until nothing is due.
+    fn merge(segments: &mut Vec<Candidate>, idle: bool) -> (u64, u64) {
+        let (mut copied, mut inserted) = (0, 0);
+        while let Some(chosen) = choose_among(segments, idle) {
+            let base = chosen.iter().filter(|&&at| segments[at].graph).map(|&at| segments[at].rows).max();
+            let rows: u64 = chosen.iter().map(|&at| segments[at].rows).sum();
+            copied += base.unwrap_or(0);
+            inserted += rows - base.unwrap_or(0);
+            let mut place = 0..;
+            segments.retain(|_| !chosen.contains(&place.next().unwrap()));
+            segments.push(Candidate { rows, graph: rows >= MIN_ROWS_FOR_GRAPH });
+        }
+        (copied, inserted)
+    }
+
+    #[test]
+    fn work_for_a_row_hardly_grows_with_the_collection() {
+        // Merges that keep pace, and merges that fall behind.
+        for arriving in [1, 30] {
+            let mut segments = Vec::new();
+            let (mut copied, mut inserted, mut rows) = (0, 0, 0);
+            for sealed in 0..2_500 {
+                segments.push(bare(SEALED));
+                rows += SEALED;
+                if sealed % arriving == 0 {
+                    let work = merge(&mut segments, false);
+                    copied += work.0;
+                    inserted += work.1;
+                    assert!(segments.iter().filter(|s| s.graph).count() <= 4, "{segments:?}");
+                    assert!(segments.len() <= 4 + MOST_UNINDEXED_SEGMENTS, "{segments:?}");
+                    let unindexed: u64 = segments.iter().filter(|s| !s.graph).map(|s| s.rows).sum();
+                    assert!(unindexed <= MOST_UNINDEXED_ROWS + SEALED, "{segments:?}");
+                }
+                assert!(copied <= 12 * rows && inserted <= 3 * rows, "{copied} and {inserted} for {rows}");
+            }
+            merge(&mut segments, true);
+            assert_eq!(segments.len(), 1);
+        }
+    }
+
+    #[test]
+    fn small_segments_do_not_pile_up_and_one_alone_is_left() {
+        let mut segments = vec![graph(1_000_000)];
+        for _ in 0..1_000 {
+            segments.push(bare(3));
+            merge(&mut segments, false);
+            assert!(segments.len() <= MOST_UNINDEXED_SEGMENTS + 2, "{segments:?}");
+        }
+        assert!(choose_among(&[bare(MIN_ROWS_FOR_GRAPH - 1)], true).is_none());
+        assert!(choose_among(&[graph(1_000_000)], true).is_none());
+        assert!(choose_among(&[], true).is_none() && choose_among(&[], false).is_none());
+    }
+
+    #[test]
+    fn a_graph_is_extended_while_that_costs_less_than_inserting() {
+        let newcomers = [bare(50_000), bare(60_000), bare(30_000)];
+        let with = |rows| [&[graph(rows)], &newcomers[..]].concat();
+        assert_eq!(choose_among(&with(1_000_000), false), Some(vec![0, 1, 2, 3]));
+        assert_eq!(choose_among(&with(2_000_000), false), Some(vec![1, 2, 3]));
+        // Without writes all becomes one.
+        assert_eq!(choose_among(&with(2_000_000), true), Some(vec![0, 1, 2, 3]));
+        // Far behind, a merge takes a part.
+        let behind: Vec<_> = std::iter::once(graph(100_000)).chain([bare(SEALED); 100]).collect();
+        let chosen = choose_among(&behind, false).unwrap();
+        assert_eq!((chosen[0], chosen.len()), (0, 26));
+    }
+}
