@@ -33,7 +33,8 @@ impl<'a> ExactDistance<'a> {
     /// Distances by `metric` from `query`.
     pub fn new(metric: Metric, query: &'a [f32]) -> Self {
         let kernels = kernels();
-        ExactDistance { metric, query, square: kernels.dot(query, query), kernels }
+        let square = if metric == Metric::Cosine { kernels.dot(query, query) } else { 0.0 };
+        ExactDistance { metric, query, square, kernels }
     }
 
     /// The distance to `row`.

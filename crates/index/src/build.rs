@@ -8,7 +8,7 @@ use crate::calibration;
 use crate::codes::Codes;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, grow};
+use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, grow, hnsw_rs_builder};
 use crate::quantizer::{Frame, Quantizer};
 use crate::rotation::Rotation;
 use crate::scorer::RowScorer;
@@ -38,7 +38,8 @@ pub fn build(rows: &dyn VectorRows, options: &BuildOptions, graph: bool) -> Resu
 ///
 /// `dead` are labels of `base` that no search will ask for any more: they remain as ways through the graph, but new rows do not link
 /// to them. Where inserting would not do, the index is built anew: `base` has no graph or was built with other options
-/// (metric, `m`, seed), or its codes no longer reach the recall floor on the longer set.
+/// (metric, `m`, seed), its codes no longer reach the recall floor on the longer set, or the metric has no codes: then `dead` rows
+/// are left out of the new graph.
 ///
 /// # Errors
 /// As [`build`]; also `InvalidArgument` if `rows` are fewer than those of `base` or of another dimension.
@@ -121,6 +122,7 @@ fn grow_graph(
     };
     match &coding.codes {
         Some(codes) => grow(codes, base, &options),
+        None if !coding.metric.has_codes() => hnsw_rs_builder::build(coding.metric, rows, &options),
         None => grow(&RowScorer::new(coding.metric, rows, coding.len), base, &options),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn code(rows: &dyn VectorRows, options: &BuildOptions) -> Result<Codi
         rescore_depth: 2 * CALIBRATED_K,
         recall,
     };
-    if options.quantization == Quantization::None || rows.is_empty() {
+    if options.quantization == Quantization::None || !options.metric.has_codes() || rows.is_empty() {
         return Ok(uncoded(None));
     }
     let (mut frame, spread) = Frame::fit(options.metric, rows, options.seed)?;

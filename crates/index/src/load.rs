@@ -94,6 +94,7 @@ fn load_codes(metric: Metric, parameters: &Parameters, buffers: &Buffers<'_, '_>
         "int8" => Bits::Eight,
         other => return Err(corrupted(format_args!("unknown quantization `{other}`"))),
     };
+    ensure(metric.has_codes(), || format!("codes, which `{metric}` has none of"))?;
     let (dim, len) = (parameters.dim, parameters.len);
     ensure(parameters.scale.is_normal() && parameters.scale > 0.0, || format!("scale {}", parameters.scale))?;
     let step = if parameters.factors { None } else { Some(parameters.step) };
