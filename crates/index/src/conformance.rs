@@ -33,7 +33,7 @@ fn either_metric() -> impl Iterator<Item = (Metric, bool, Quantization)> {
 pub(crate) fn fitted(metric: Metric, rows: &Vectors) -> Vectors {
     let fit = |v: f32| match metric {
         Metric::Hamming => f32::from(u8::from(v > 0.0)),
-        Metric::Jaccard | Metric::Hellinger | Metric::JensenShannon => v.abs(),
+        Metric::Jaccard | Metric::Hellinger | Metric::JensenShannon => v.max(0.0),
         _ => v,
     };
     vectors(rows.dim, rows.values.iter().map(|&v| fit(v)))

@@ -15,7 +15,9 @@ fn wordnet_is_found_by_every_metric() {
         return;
     };
     for metric in Metric::ALL {
-        let (rows, queries) = (fitted(metric, &rows), fitted(metric, &queries.first(100)));
+        // Comparing all components of every row takes its time.
+        let rows = if metric.has_codes() { &rows } else { &rows.first(10_000) };
+        let (rows, queries) = (fitted(metric, rows), fitted(metric, &queries.first(100)));
         let options = BuildOptions { metric, threads: 2, ..BuildOptions::default() };
         let index = build(&rows, &options, true).unwrap();
         let (searched, scanned) = recall(&*index, &rows, &queries, None);

@@ -5,6 +5,8 @@
 //! uses the global thread pool even to free its memory: all of it happens in a pool of its own. It has its own file format, which
 //! is not used: its neighbour lists are read out into a [`Graph`].
 
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -42,10 +44,8 @@ pub(crate) fn build(metric: Metric, rows: &dyn VectorRows, options: &GrowOptions
 }
 
 fn insert_and_read(distances: RowDistance<'_>, len: usize, options: &GrowOptions<'_>) -> Result<Graph> {
-    let labels: Vec<u32> = (0..len as u32).filter(|label| !options.dead.contains(*label)).collect();
-    let mut index = Hnsw::new(options.shape.m, labels.len(), LEVELS, options.ef_construction, distances);
-    // Without it, a node among equal vectors gets a single link.
-    index.set_keeping_pruned(true);
+    let Distinct { labels, twins } = Distinct::of(distances.rows, options)?;
+    let index = Hnsw::new(options.shape.m, labels.len(), LEVELS, options.ef_construction, distances);
     let mut points = labels.chunks(1).map(|label| (label, label[0] as usize));
     // Nodes that are inserted beside the very first one would not be linked to it.
     points.by_ref().take(1).for_each(|point| index.insert_slice(point));
@@ -57,7 +57,66 @@ fn insert_and_read(distances: RowDistance<'_>, len: usize, options: &GrowOptions
         }
         index.parallel_insert_slice(&batch);
     }
-    read(&index, len, options)
+    let mut graph = read(&index, len, options)?;
+    twins.iter().for_each(|(&first, twins)| link_twins(&mut graph, first, twins));
+    Ok(graph)
+}
+
+/// The rows to be inserted. The crate keeps the nearest links of a node, whichever way they lead: were equal vectors inserted
+/// one by one, they would soon link to one another only, and nothing behind them would be found.
+struct Distinct {
+    /// The first of each set of equal vectors, ascending.
+    labels: Vec<u32>,
+    /// For some of them, the others of the set.
+    twins: BTreeMap<u32, Vec<u32>>,
+}
+
+impl Distinct {
+    fn of(rows: &dyn VectorRows, options: &GrowOptions<'_>) -> Result<Self> {
+        let mut distinct = Distinct { labels: Vec::new(), twins: BTreeMap::new() };
+        let mut first_by_hash = HashMap::new();
+        for label in (0..rows.len() as u32).filter(|label| !options.dead.contains(*label)) {
+            if label.is_multiple_of(BATCH as u32) {
+                options.cancel.check()?;
+            }
+            let row = rows.row(label)?;
+            let mut hasher = DefaultHasher::new();
+            // Zero has two signs that are equal.
+            row.iter().for_each(|component| hasher.write_u32((component + 0.0).to_bits()));
+            let first = *first_by_hash.entry(hasher.finish()).or_insert(label);
+            if first != label && rows.row(first)? == row {
+                distinct.twins.entry(first).or_default().push(label);
+            } else {
+                distinct.labels.push(label);
+            }
+        }
+        Ok(distinct)
+    }
+}
+
+/// Hangs the twins of `first` below it as a tree as wide as rows are. Each also leads back to `first`.
+fn link_twins(graph: &mut Graph, first: u32, twins: &[u32]) {
+    let (root, others) = match twins {
+        [root, others @ ..] => (*root, others),
+        [] => return,
+    };
+    let capacity = graph.shape.ground_links();
+    let links = ground_row(graph, first);
+    let free = links.iter().position(|&link| link == EMPTY).unwrap_or(capacity - 1);
+    links[free] = root;
+    let mut children = others.chunks(capacity - 1);
+    for &twin in twins {
+        let links = std::iter::once(&first).chain(children.next().unwrap_or_default());
+        for (slot, &link) in ground_row(graph, twin).iter_mut().zip(links) {
+            *slot = link;
+        }
+    }
+}
+
+/// The links of a node on the ground level.
+fn ground_row(graph: &mut Graph, label: u32) -> &mut [u32] {
+    let width = graph.shape.row_width();
+    &mut graph.links[label as usize * width..][..graph.shape.ground_links()]
 }
 
 /// Copies neighbour lists into a graph; takes nothing of them on trust.
