@@ -20,6 +20,16 @@ describe("the stored configuration", () => {
     expect(settled({ hnsw: { space: "ip", ef_search: null } }).hnsw).toEqual({ ...DEFAULTS, space: "ip" });
   });
 
+  test.each(["l1", "hamming", "jaccard", "hellinger", "jensen-shannon"])(
+    "takes space %s wherever one is given",
+    (space) => {
+      const expected = { ...DEFAULTS, space };
+      expect(settled({ hnsw: { space } }).hnsw).toEqual(expected);
+      expect(settled({ spann: { space } }).hnsw).toEqual(expected);
+      expect(settled({}, { "hnsw:space": space }).hnsw).toEqual(expected);
+    },
+  );
+
   test("reports odd values as they were given", () => {
     expect(settled({ hnsw: { max_neighbors: 0, ef_search: 0 } }).hnsw).toMatchObject({
       max_neighbors: 0,
@@ -36,7 +46,8 @@ describe("the stored configuration", () => {
 
   test.each([
     [{ hnsw: { M: 7 } }, "unknown field `M`"],
-    [{ hnsw: { space: "manhattan" } }, "configuration.hnsw.space: expected one of l2, cosine, ip"],
+    [{ hnsw: { space: "manhattan" } }, "expected one of l2, cosine, ip, l1, hamming, jaccard, hellinger"],
+    [{ hnsw: { space: "L1" } }, "configuration.hnsw.space: expected one of l2, cosine, ip, l1, hamming"],
     [{ hnsw: { ef_search: 1.5 } }, "configuration.hnsw.ef_search: expected a non-negative number, but got 1.5"],
     [{ hnsw: { ef_search: -1 } }, "configuration.hnsw.ef_search"],
     [{ hnsw: 7 }, "configuration.hnsw: expected an object"],

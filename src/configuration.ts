@@ -4,13 +4,12 @@ import type { ChromaClient } from "./client.js";
 import {
   type EmbeddingFunction,
   type EmbeddingFunctionConfiguration,
-  type EmbeddingFunctionSpace,
   getDefaultEFConfig,
   registeredEmbeddingFunction,
   serializeEmbeddingFunction,
 } from "./embedding-function.js";
 import { badRequest, ChromaValueError, unprocessable } from "./errors.js";
-import type { HnswIndexConfig, SpannIndexConfig } from "./index-config.js";
+import type { HnswIndexConfig, Space, SpannIndexConfig } from "./index-config.js";
 import type { Schema } from "./schema.js";
 import {
   completeSchema,
@@ -25,13 +24,13 @@ import type { CollectionMetadata } from "./types.js";
 /** Parameters of the HNSW graph of a collection. */
 export interface HNSWConfiguration extends HnswIndexConfig {
   /** Distance function. Default `l2` (squared Euclidean). */
-  space?: EmbeddingFunctionSpace | null;
+  space?: Space | null;
 }
 
 /** Parameters of SPANN, Chroma Cloud's index. Here an HNSW graph is built instead; only the space is kept. */
 export type SpannConfiguration = SpannIndexConfig & {
   /** Distance function. */
-  space?: EmbeddingFunctionSpace | null;
+  space?: Space | null;
 };
 
 /** How vectors are coded in the index; `"auto"` measures and chooses. */
@@ -198,11 +197,20 @@ export async function processUpdateCollectionConfig(args: {
   };
 }
 
-const SPACES = ["l2", "cosine", "ip"];
+const SPACES: string[] = [
+  "l2",
+  "cosine",
+  "ip",
+  "l1",
+  "hamming",
+  "jaccard",
+  "hellinger",
+  "jensen-shannon",
+] satisfies Space[];
 
 /** HNSW parameters that a collection's configuration reports, with their defaults. */
 const REPORTED_DEFAULTS = {
-  space: "l2" as EmbeddingFunctionSpace,
+  space: "l2" as Space,
   ef_construction: 100,
   ef_search: 100,
   max_neighbors: 16,

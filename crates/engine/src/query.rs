@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrochrome_index::{Hit, SearchOptions, VectorIndex, Walk, exact_search};
-use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Result, limits};
+use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Metric, Result, limits};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -59,6 +59,7 @@ pub struct PreparedQuery {
     request: QueryRequest,
     filter: Option<Filter>,
     named: Option<Vec<RoaringBitmap>>,
+    metric: Metric,
     ef: usize,
     cost: f64,
 }
@@ -74,7 +75,8 @@ impl Collection {
     /// Checks a query and predicts what it costs.
     ///
     /// # Errors
-    /// `InvalidArgument` for vectors of a wrong dimension and for a filter on a disabled index; `Internal` "Error finding id"
+    /// `InvalidArgument` for vectors of a wrong dimension or with negative components where the space has no meaning for them,
+    /// and for a filter on a disabled index; `Internal` "Error finding id"
     /// for an unknown id without a filter, as Chroma has it; `Closed`, `NotFound`.
     pub fn prepare_query(&self, mut request: QueryRequest) -> Result<PreparedQuery> {
         let snapshot = self.snapshot()?;
@@ -87,6 +89,10 @@ impl Collection {
             snapshot.dimension.filter(|dim| !request.embeddings.is_empty() && *dim as usize != request.dim)
         {
             return Err(dimension_mismatch(expected, request.dim as u32));
+        }
+        let settings = self.settings();
+        for (i, vector) in request.embeddings.chunks_exact(request.dim.max(1)).enumerate() {
+            settings.metric.check(vector, format_args!("query embedding {i}"))?;
         }
         request.k = request.k.min(limits::MAX_RESULTS);
         let named = match &request.ids {
@@ -102,8 +108,9 @@ impl Collection {
                 Some(by_part)
             }
         };
-        let ef = request.ef.unwrap_or_else(|| self.settings().ef_search).max(1);
-        let mut prepared = PreparedQuery { snapshot, request, filter, named, ef, cost: 0.0 };
+        let ef = request.ef.unwrap_or(settings.ef_search).max(1);
+        let metric = settings.metric;
+        let mut prepared = PreparedQuery { snapshot, request, filter, named, metric, ef, cost: 0.0 };
         prepared.cost = self.predict(&prepared)?;
         Ok(prepared)
     }
@@ -130,6 +137,10 @@ impl Collection {
                 .install(|| many.par_iter().map(|vector| one(vector)).collect::<Result<_>>())?,
         };
         for part in &parts {
+            // Where there are no codes, the graph is walked over the mapped vectors themselves.
+            if !query.metric.has_codes() {
+                break;
+            }
             if let Part::Segment(segment) = &part.view.part {
                 segment.bound_resident_vectors();
             }
@@ -173,10 +184,9 @@ impl Collection {
         vector: &[f32],
         cancel: &CancelToken,
     ) -> Result<Vec<(RowAddress, f32)>> {
-        let metric = self.settings().metric;
         let mut nearest = Vec::new();
         for part in parts {
-            let hits = part.search(metric, vector, query.ef, cancel)?;
+            let hits = part.search(query.metric, vector, query.ef, cancel)?;
             let row = |hit: Hit| (RowAddress { part: part.number, label: hit.label }, hit.distance);
             nearest.extend(hits.into_iter().map(row));
         }
@@ -196,12 +206,13 @@ impl Collection {
                     UNSEEN_FILTER_NANOSECONDS
                 }
                 // Filtered: a scan of what passes or a walk that costs no more.
-                (Part::Segment(_), Some(_)) => {
-                    Plan::Scan.cost(question, query.request.dim).min(SHORT_QUERY_NANOSECONDS / 2.0)
+                (Part::Segment(_), Some(_)) if query.metric.has_codes() => {
+                    Plan::Scan.cost(question).min(SHORT_QUERY_NANOSECONDS / 2.0)
                 }
-                (_, _) if question.exact => Plan::Exact.cost(question, query.request.dim),
+                (_, _) if question.exact => Plan::Exact.cost(question),
+                (Part::Segment(_), Some(_)) => Plan::Scan.cost(question),
                 (Part::Segment(segment), None) if segment.is_unopened()? => UNOPENED_INDEX_NANOSECONDS,
-                _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question, query.request.dim),
+                _ => Plan::choose(index_of(view)?.as_deref(), question).cost(question),
             };
         }
         let vectors = query.request.embeddings.len() / query.request.dim.max(1);
@@ -217,6 +228,8 @@ impl PreparedQuery {
             k: self.request.k.min(allowed as usize),
             ef: self.ef,
             exact: self.request.exact,
+            metric: self.metric,
+            dim: self.request.dim,
         }
     }
 }
@@ -239,13 +252,7 @@ struct Searchable<'a> {
 }
 
 impl Searchable<'_> {
-    fn search(
-        &self,
-        metric: ferrochrome_types::Metric,
-        vector: &[f32],
-        ef: usize,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Hit>> {
+    fn search(&self, metric: Metric, vector: &[f32], ef: usize, cancel: &CancelToken) -> Result<Vec<Hit>> {
         let rows = self.view.part.vectors();
         let members = self.allowed.bitmap();
         let exact = || exact_search(metric, vector, rows, members, self.k, cancel);
