@@ -25,6 +25,16 @@ describe("the stored configuration", () => {
     expect(settled({ hnsw: { quantization: null } }).hnsw).toEqual(DEFAULTS);
   });
 
+  test.each(["l1", "hamming", "jaccard", "hellinger", "jensen-shannon"])(
+    "takes space %s wherever one is given",
+    (space) => {
+      const expected = { ...DEFAULTS, space };
+      expect(settled({ hnsw: { space } }).hnsw).toEqual(expected);
+      expect(settled({ spann: { space } }).hnsw).toEqual(expected);
+      expect(settled({}, { "hnsw:space": space }).hnsw).toEqual(expected);
+    },
+  );
+
   test("reports odd values as they were given", () => {
     expect(settled({ hnsw: { max_neighbors: 0, ef_search: 0 } }).hnsw).toMatchObject({
       max_neighbors: 0,
@@ -41,7 +51,8 @@ describe("the stored configuration", () => {
 
   test.each([
     [{ hnsw: { M: 7 } }, "unknown field `M`"],
-    [{ hnsw: { space: "manhattan" } }, "configuration.hnsw.space: expected one of l2, cosine, ip"],
+    [{ hnsw: { space: "manhattan" } }, "expected one of l2, cosine, ip, l1, hamming, jaccard, hellinger"],
+    [{ hnsw: { space: "L1" } }, "configuration.hnsw.space: expected one of l2, cosine, ip, l1, hamming"],
     [{ hnsw: { ef_search: 1.5 } }, "configuration.hnsw.ef_search: expected a non-negative number, but got 1.5"],
     [{ hnsw: { ef_search: -1 } }, "configuration.hnsw.ef_search"],
     [{ hnsw: { quantization: "int2" } }, "configuration.hnsw.quantization: expected one of auto, int4, int8, none"],

@@ -4,13 +4,12 @@ import type { ChromaClient } from "./client.js";
 import {
   type EmbeddingFunction,
   type EmbeddingFunctionConfiguration,
-  type EmbeddingFunctionSpace,
   getDefaultEFConfig,
   registeredEmbeddingFunction,
   serializeEmbeddingFunction,
 } from "./embedding-function.js";
 import { badRequest, ChromaValueError, unprocessable } from "./errors.js";
-import type { HnswIndexConfig, Quantization, SpannIndexConfig } from "./index-config.js";
+import type { HnswIndexConfig, Quantization, Space, SpannIndexConfig } from "./index-config.js";
 import type { Schema } from "./schema.js";
 import {
   completeSchema,
@@ -25,13 +24,13 @@ import type { CollectionMetadata } from "./types.js";
 /** Parameters of the HNSW graph of a collection. */
 export interface HNSWConfiguration extends HnswIndexConfig {
   /** Distance function. Default `l2` (squared Euclidean). */
-  space?: EmbeddingFunctionSpace | null;
+  space?: Space | null;
 }
 
 /** Parameters of SPANN, Chroma Cloud's index. Here an HNSW graph is built instead; only the space is kept. */
 export type SpannConfiguration = SpannIndexConfig & {
   /** Distance function. */
-  space?: EmbeddingFunctionSpace | null;
+  space?: Space | null;
 };
 
 /** The configuration of a collection as it is stored. */
@@ -195,13 +194,13 @@ export async function processUpdateCollectionConfig(args: {
 
 /** Parameters that are one of some words. */
 const WORDS: Record<string, string[]> = {
-  space: ["l2", "cosine", "ip"],
-  quantization: ["auto", "int4", "int8", "none"],
+  space: ["l2", "cosine", "ip", "l1", "hamming", "jaccard", "hellinger", "jensen-shannon"] satisfies Space[],
+  quantization: ["auto", "int4", "int8", "none"] satisfies Quantization[],
 };
 
 /** HNSW parameters that a collection's configuration reports, with their defaults. */
 const REPORTED_DEFAULTS = {
-  space: "l2" as EmbeddingFunctionSpace,
+  space: "l2" as Space,
   ef_construction: 100,
   ef_search: 100,
   max_neighbors: 16,

@@ -12,6 +12,14 @@ import type { EmbeddingFunction, EmbeddingFunctionSpace, SparseEmbeddingFunction
  */
 export type Quantization = "auto" | "int4" | "int8" | "none";
 
+/**
+ * Distance functions by name: Chroma's (see {@link EmbeddingFunctionSpace}), and five that only this package has. `l1` is the
+ * sum of absolute differences, `hamming` the share of components that differ. `jaccard` is `1 - sum(min) / sum(max)`, and
+ * `hellinger` and `jensen-shannon` (natural logarithms, with the root) compare vectors divided by their sums; these three refuse
+ * negative components.
+ */
+export type Space = EmbeddingFunctionSpace | "l1" | "hamming" | "jaccard" | "hellinger" | "jensen-shannon";
+
 /** Parameters of the HNSW graph in a schema. */
 export interface HnswIndexConfig {
   /** Breadth of the search while the graph is built. Default 100. */
@@ -74,7 +82,7 @@ export class BoolInvertedIndexConfig {
 /** Options of a {@link VectorIndexConfig}. */
 export interface VectorIndexConfigOptions {
   /** Distance function. Default: the embedding function's, otherwise `l2`. */
-  space?: EmbeddingFunctionSpace | null | undefined;
+  space?: Space | null | undefined;
   /** Embeds documents; null for none at all. */
   embeddingFunction?: EmbeddingFunction | null | undefined;
   /** Key whose text is embedded. */
@@ -90,7 +98,7 @@ export class VectorIndexConfig {
   /** Tells configurations apart. */
   readonly type = "VectorIndexConfig";
   /** Distance function; null for the default. */
-  space: EmbeddingFunctionSpace | null;
+  space: Space | null;
   /** Embeds documents; undefined when not configured, null for none at all. */
   embeddingFunction: EmbeddingFunction | null | undefined;
   /** Key whose text is embedded. */

@@ -1,7 +1,7 @@
 /** A schema as Chroma's JSON: its shape, its defaults, its rules, and how it goes together with a configuration. */
-import type { EmbeddingFunctionConfiguration, EmbeddingFunctionSpace } from "./embedding-function.js";
+import type { EmbeddingFunctionConfiguration } from "./embedding-function.js";
 import { badRequest, unprocessable } from "./errors.js";
-import type { HnswIndexConfig, SpannIndexConfig } from "./index-config.js";
+import type { HnswIndexConfig, Space, SpannIndexConfig } from "./index-config.js";
 
 /** An index without parameters, on or off. */
 export interface IndexJson {
@@ -14,7 +14,7 @@ export interface IndexJson {
 /** Parameters of the vector index. */
 export interface VectorConfigJson {
   /** Distance function. */
-  space?: EmbeddingFunctionSpace | null;
+  space?: Space | null;
   /** What embeds documents. */
   embedding_function?: EmbeddingFunctionConfiguration | null;
   /** Key whose text is embedded. */

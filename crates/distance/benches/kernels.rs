@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ferrochrome_distance::supported;
+use ferrochrome_types::Metric;
 
 const ROWS: usize = 64;
 const REPEATS: usize = 2_000;
@@ -24,12 +25,25 @@ fn nanoseconds(mut run: impl FnMut()) -> f64 {
 
 fn main() {
     println!(
-        "{:<8}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}",
-        "isa", "dim", "dot", "dot_4", "l2", "4 bits", "8 bits"
+        "{:<8}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>16}",
+        "isa",
+        "dim",
+        "dot",
+        "dot_4",
+        "l2",
+        "4 bits",
+        "8 bits",
+        "l1",
+        "hamming",
+        "jaccard",
+        "hellinger",
+        "jensen-shannon"
     );
     for dim in [128, 384, 1_536] {
         let values: Vec<f32> = (0..ROWS * dim).map(|i| (i % 97) as f32 * 0.02 - 1.0).collect();
         let rows: Vec<&[f32]> = values.chunks_exact(dim).collect();
+        let magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+        let positive: Vec<&[f32]> = magnitudes.chunks_exact(dim).collect();
         let bytes: Vec<u8> = (0..ROWS * dim).map(|i| (i % 200) as u8).collect();
         let query: Vec<i8> = (0..dim).map(|i| (i % 200) as i8).collect();
         let labels: Vec<u32> = (0..ROWS as u32).collect();
@@ -53,7 +67,16 @@ fn main() {
             let int4 = nanoseconds(|| kernels.int4_dot(black_box(&query), &bytes, &labels, &mut sums));
             let int8 = nanoseconds(|| kernels.int8_dot(black_box(&query), &bytes, &labels, &mut sums));
             let isa = kernels.isa().as_str();
-            println!("{isa:<8}{dim:>6}{dot:>10.1}{dot_4:>10.1}{l2:>10.1}{int4:>10.1}{int8:>10.1}");
+            print!("{isa:<8}{dim:>6}{dot:>10.1}{dot_4:>10.1}{l2:>10.1}{int4:>10.1}{int8:>10.1}");
+            for metric in Metric::ALL.into_iter().filter(|metric| !metric.has_codes()) {
+                let distance = nanoseconds(|| {
+                    for row in &positive {
+                        black_box(kernels.distance(metric, positive[0], row));
+                    }
+                });
+                print!("{distance:>width$.1}", width = metric.as_str().len().max(8) + 2);
+            }
+            println!();
         }
     }
 }

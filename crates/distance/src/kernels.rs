@@ -1,5 +1,7 @@
 use std::sync::OnceLock;
 
+use ferrochrome_types::Metric;
+
 use crate::{BLOCK_DIMS, scalar};
 
 /// A level of instructions, weakest first.
@@ -42,6 +44,7 @@ pub struct Kernels {
     pub(crate) dot_4: SumF32<4>,
     pub(crate) l2_squared: SumF32<1>,
     pub(crate) l2_squared_4: SumF32<4>,
+    pub(crate) distance: unsafe fn(Metric, &[f32], &[f32]) -> f32,
     pub(crate) int4_dot: CodeDot,
     pub(crate) int8_dot: CodeDot,
     pub(crate) hadamard: unsafe fn(&mut [f32]),
@@ -55,6 +58,7 @@ static SCALAR: Kernels = Kernels {
     dot_4: scalar::sum_f32::<false, 4>,
     l2_squared: scalar::sum_f32::<true, 1>,
     l2_squared_4: scalar::sum_f32::<true, 4>,
+    distance: scalar::distance,
     int4_dot: scalar::int4_dot,
     int8_dot: scalar::int8_dot,
     hadamard: scalar::hadamard,
@@ -138,6 +142,18 @@ impl Kernels {
         assert!(rows.iter().all(|row| row.len() == query.len()), "vectors of one dimension");
         // SAFETY: equal lengths; see above.
         unsafe { (self.l2_squared_4)(query.as_ptr(), rows.map(<[f32]>::as_ptr), query.len()) }
+    }
+
+    /// Distance under one of the metrics without codes (see [`Metric::has_codes`]). NaN where f32 does not suffice, and for the
+    /// metrics that have codes.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[inline]
+    pub fn distance(&self, metric: Metric, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len(), "vectors of one dimension");
+        // SAFETY: the CPU has this level; see above.
+        unsafe { (self.distance)(metric, a, b) }
     }
 
     /// Euclidean norm. Infinite when the sum of squares passes the range of f32.

@@ -18,6 +18,7 @@ mod exact;
 mod kernels;
 mod prefetch;
 mod scalar;
+mod spaces;
 mod transform;
 
 #[cfg(target_arch = "aarch64")]

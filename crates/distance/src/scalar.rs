@@ -1,6 +1,8 @@
 //! The reference: plain Rust, what every other level is tested against.
 
-use crate::{BLOCK_DIMS, transform};
+use ferrochrome_types::Metric;
+
+use crate::{BLOCK_DIMS, spaces, transform};
 
 /// Independent partial sums, so that the compiler can use whatever vector registers the target has.
 const LANES: usize = 8;
@@ -31,6 +33,12 @@ pub(crate) unsafe fn sum_f32<const L2: bool, const ROWS: usize>(
         let tail: f32 = query_tail.iter().zip(row_tail).map(|(&a, &b)| term(a, b)).sum();
         sums.iter().sum::<f32>() + tail
     })
+}
+
+/// # Safety
+/// None needed; the type is that of the table.
+pub(crate) unsafe fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
+    spaces::distance(metric, a, b)
 }
 
 /// `out[i] = sum(u * query)` over the 4-bit codes of `labels[i]`.

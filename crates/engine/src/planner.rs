@@ -4,13 +4,14 @@
 //! right only about the order of the alternatives.
 
 use ferrochrome_index::VectorIndex;
+use ferrochrome_types::Metric;
 
 /// Below this many members a scan wins whatever the graph could do, and is exact.
 const ALWAYS_SCAN: u64 = 12_000;
 const SCAN_PER_MEMBER: f64 = 8.0;
 const WALK_PER_VISIT: f64 = 20.0;
-/// A row compared in full precision, per 384 components.
-const EXACT_PER_ROW: f64 = 45.0;
+/// Fetching a row from somewhere in the file, for a walk without codes.
+const FETCH_PER_VISIT: f64 = 60.0;
 /// Visits of an unfiltered walk at ef 40, and how they grow with ef.
 const VISITS_AT_EF_40: f64 = 1_000.0;
 const VISITS_PER_EF: f64 = 20.0;
@@ -36,6 +37,8 @@ pub(crate) struct Question {
     pub k: usize,
     pub ef: usize,
     pub exact: bool,
+    pub metric: Metric,
+    pub dim: usize,
 }
 
 impl Question {
@@ -51,36 +54,56 @@ impl Plan {
         let filtered = q.allowed < q.rows;
         // A result that is a large part of the collection is found faster by looking at all of it.
         let greedy = q.k as u64 * 8 > q.allowed;
-        if !index.has_graph() || greedy || (filtered && q.allowed <= ALWAYS_SCAN) {
+        let few = filtered && q.allowed <= ALWAYS_SCAN && q.metric.has_codes();
+        if !index.has_graph() || greedy || few {
             return Plan::Scan;
         }
         if !filtered {
             return Plan::Walk { visit_budget: None };
         }
-        let scan = scan_cost(q.allowed);
+        let scan = scan_cost(q);
         if walk_cost(q) >= scan {
             return Plan::Scan;
         }
-        Plan::Walk { visit_budget: Some((scan / WALK_PER_VISIT) as usize) }
+        Plan::Walk { visit_budget: Some((scan / visit_cost(q)) as usize) }
     }
 
     /// Predicted nanoseconds, to decide where the query runs.
-    pub fn cost(self, q: Question, dim: usize) -> f64 {
+    pub fn cost(self, q: Question) -> f64 {
+        let dims = q.dim as f64 / 384.0;
         match self {
-            Plan::Exact => q.allowed as f64 * EXACT_PER_ROW * dim as f64 / 384.0,
-            Plan::Scan => scan_cost(q.allowed) * dim as f64 / 384.0,
-            Plan::Walk { .. } => walk_cost(q) * (1.0 + dim as f64 / 384.0) / 2.0,
+            Plan::Exact => q.allowed as f64 * exact_cost(q),
+            Plan::Scan if q.metric.has_codes() => scan_cost(q) * dims,
+            Plan::Scan => scan_cost(q),
+            Plan::Walk { .. } if q.metric.has_codes() => walk_cost(q) * (1.0 + dims) / 2.0,
+            Plan::Walk { .. } => walk_cost(q),
         }
     }
 }
 
-fn scan_cost(members: u64) -> f64 {
-    members as f64 * SCAN_PER_MEMBER
+/// A row compared in full precision.
+fn exact_cost(q: Question) -> f64 {
+    let row = match q.metric {
+        Metric::L2 | Metric::InnerProduct | Metric::Cosine | Metric::L1 | Metric::Hamming => 45.0,
+        Metric::Jaccard => 60.0,
+        Metric::Hellinger => 150.0,
+        Metric::JensenShannon => 600.0,
+    };
+    row * q.dim as f64 / 384.0
+}
+
+/// All allowed rows over codes; without codes, in full precision.
+fn scan_cost(q: Question) -> f64 {
+    q.allowed as f64 * if q.metric.has_codes() { SCAN_PER_MEMBER } else { exact_cost(q) }
+}
+
+fn visit_cost(q: Question) -> f64 {
+    if q.metric.has_codes() { WALK_PER_VISIT } else { FETCH_PER_VISIT + exact_cost(q) }
 }
 
 fn walk_cost(q: Question) -> f64 {
     let ef = q.ef.max(q.k) as f64;
     let visits = VISITS_AT_EF_40 + (ef - 40.0).max(0.0) * VISITS_PER_EF;
     let share = q.allowed as f64 / q.rows.max(1) as f64;
-    visits * share.max(1e-9).powf(-SELECTIVITY_EXPONENT) * WALK_PER_VISIT
+    visits * share.max(1e-9).powf(-SELECTIVITY_EXPONENT) * visit_cost(q)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrochrome_index::{Hit, SearchOptions, VectorIndex, Walk, exact_search};
-use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Result, limits};
+use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Metric, Result, limits};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -61,6 +61,7 @@ pub struct PreparedQuery {
     pub(crate) request: QueryRequest,
     pub(crate) filter: Option<Filter>,
     named: Option<Vec<RoaringBitmap>>,
+    metric: Metric,
     pub(crate) ef: usize,
     cost: f64,
 }
@@ -81,7 +82,8 @@ impl Collection {
     /// Checks a query and predicts what it costs.
     ///
     /// # Errors
-    /// `InvalidArgument` for vectors of a wrong dimension and for a filter on a disabled index; `Internal` "Error finding id"
+    /// `InvalidArgument` for vectors of a wrong dimension or with negative components where the space has no meaning for them,
+    /// and for a filter on a disabled index; `Internal` "Error finding id"
     /// for an unknown id without a filter, as Chroma has it; `Closed`, `NotFound`.
     pub fn prepare_query(&self, mut request: QueryRequest) -> Result<PreparedQuery> {
         let snapshot = self.snapshot()?;
@@ -94,6 +96,10 @@ impl Collection {
             snapshot.dimension.filter(|dim| !request.embeddings.is_empty() && *dim as usize != request.dim)
         {
             return Err(dimension_mismatch(expected, request.dim as u32));
+        }
+        let settings = self.settings();
+        for (i, vector) in request.embeddings.chunks_exact(request.dim.max(1)).enumerate() {
+            settings.metric.check(vector, format_args!("query embedding {i}"))?;
         }
         request.k = request.k.min(limits::MAX_RESULTS);
         let named = match &request.ids {
@@ -109,8 +115,9 @@ impl Collection {
                 Some(by_part)
             }
         };
-        let ef = request.ef.unwrap_or_else(|| self.settings().ef_search).max(1);
-        let mut prepared = PreparedQuery { snapshot, request, filter, named, ef, cost: 0.0 };
+        let ef = request.ef.unwrap_or(settings.ef_search).max(1);
+        let metric = settings.metric;
+        let mut prepared = PreparedQuery { snapshot, request, filter, named, metric, ef, cost: 0.0 };
         prepared.cost = self.predict(&prepared)?;
         Ok(prepared)
     }
@@ -131,6 +138,10 @@ impl Collection {
             self.shared.pool.install(groups)?.into_iter().flatten().collect()
         };
         for part in &parts {
+            // Where there are no codes, the graph is walked over the mapped vectors themselves.
+            if !query.metric.has_codes() {
+                break;
+            }
             if let Part::Segment(segment) = &part.view.part {
                 segment.bound_resident_vectors();
             }
@@ -168,11 +179,10 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Vec<Vec<(RowAddress, f32)>>> {
         cancel.check()?;
-        let metric = self.settings().metric;
         let mut nearest = vec![Vec::new(); vectors.len()];
         for part in parts {
             let row = |hit: Hit| (RowAddress { part: part.number, label: hit.label }, hit.distance);
-            let found = part.search(metric, vectors, query.ef, cancel)?;
+            let found = part.search(query.metric, vectors, query.ef, cancel)?;
             for (nearest, hits) in nearest.iter_mut().zip(found) {
                 nearest.extend(hits.into_iter().map(row));
             }
@@ -191,7 +201,7 @@ impl Collection {
         for view in &query.snapshot.parts {
             let question = query.question(view, view.live_rows());
             cost += match (&view.part, &query.filter) {
-                (_, None) if question.exact => Plan::Exact.cost(question, query.request.dim),
+                (_, None) if question.exact => Plan::Exact.cost(question),
                 (Part::Segment(segment), _) if !question.exact && segment.is_index_in_file() => {
                     INDEX_IN_FILE_NANOSECONDS
                 }
@@ -199,13 +209,14 @@ impl Collection {
                     UNSEEN_FILTER_NANOSECONDS
                 }
                 // Filtered: a scan of what passes or a walk that costs no more.
-                (Part::Segment(_), Some(_)) => {
-                    Plan::Scan.cost(question, query.request.dim).min(SHORT_QUERY_NANOSECONDS / 2.0)
+                (Part::Segment(_), Some(_)) if query.metric.has_codes() => {
+                    Plan::Scan.cost(question).min(SHORT_QUERY_NANOSECONDS / 2.0)
                 }
+                (Part::Segment(_), Some(_)) => Plan::Scan.cost(question),
                 _ => {
                     let index = index_of(view)?;
                     let question = question.asked_of(index.as_deref());
-                    Plan::choose(index.as_deref(), question).cost(question, query.request.dim)
+                    Plan::choose(index.as_deref(), question).cost(question)
                 }
             };
         }
@@ -241,6 +252,8 @@ impl PreparedQuery {
             k: self.request.k.min(allowed as usize),
             ef: self.ef,
             exact: self.request.exact,
+            metric: self.metric,
+            dim: self.request.dim,
         }
     }
 }
@@ -266,7 +279,7 @@ impl Searchable<'_> {
     /// The hits of each vector.
     fn search(
         &self,
-        metric: ferrochrome_types::Metric,
+        metric: Metric,
         vectors: &[&[f32]],
         ef: usize,
         cancel: &CancelToken,

@@ -49,16 +49,25 @@ impl Settings {
     /// Reads a stored configuration and schema.
     ///
     /// # Errors
-    /// `InvalidArgument` or `Unprocessable` where a field has the wrong type or names an unknown space or quantization.
+    /// `InvalidArgument` or `Unprocessable` where a field has the wrong type, names an unknown space or quantization, or where the two do
+    /// not go together.
     pub fn parse(configuration: &str, schema: Option<&str>) -> Result<Self> {
         let stored: StoredConfiguration = serde_json::from_str(configuration)
             .map_err(|e| Error::invalid(format!("The collection configuration cannot be read: {e}")))?;
+        let metric = stored.hnsw.space.parse::<Metric>()?;
+        let quantization = stored.hnsw.quantization.parse::<Quantization>()?;
+        if matches!(quantization, Quantization::Int4 | Quantization::Int8) && !metric.has_codes() {
+            return Err(Error::invalid(format!(
+                "quantization `{}` needs space `l2`, `cosine` or `ip`: under `{metric}` vectors are compared in full precision",
+                quantization.as_str()
+            )));
+        }
         Ok(Settings {
-            metric: stored.hnsw.space.parse::<Metric>()?,
+            metric,
             m: stored.hnsw.max_neighbors,
             ef_construction: stored.hnsw.ef_construction,
             ef_search: stored.hnsw.ef_search.max(1),
-            quantization: stored.hnsw.quantization.parse()?,
+            quantization,
             indexed: IndexedTypes::parse(schema)?,
         })
     }

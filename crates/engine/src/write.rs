@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ferrochrome_types::{
-    CancelToken, Code, DocumentFilter, Error, Filter, Metadata, Record, Result, Value, limits,
+    CancelToken, Code, DocumentFilter, Error, Filter, Metadata, Metric, Record, Result, Value, limits,
 };
 
 use crate::collection::Collection;
@@ -56,7 +56,7 @@ pub struct DeleteRequest {
 }
 
 impl WriteBatch {
-    fn validate(&self, kind: WriteKind) -> Result<()> {
+    fn validate(&self, kind: WriteKind, metric: Metric) -> Result<()> {
         let n = self.ids.len();
         let lengths = [
             self.documents.as_ref().map(Vec::len),
@@ -85,12 +85,15 @@ impl WriteBatch {
                 limits::MAX_DIMENSION
             )));
         }
-        self.validate_values()
+        self.validate_values(metric)
     }
 
-    fn validate_values(&self) -> Result<()> {
+    fn validate_values(&self, metric: Metric) -> Result<()> {
         if self.embeddings.iter().flatten().any(|component| !component.is_finite()) {
             return Err(Error::invalid("Embeddings must not contain NaN or Infinity values"));
+        }
+        for (i, id) in self.ids.iter().enumerate() {
+            metric.check(self.vector(i).unwrap_or_default(), format_args!("the embedding of `{id}`"))?;
         }
         for (i, patch) in self.metadatas.iter().flatten().enumerate() {
             let mut keys = patch.iter().flat_map(BTreeMap::keys);
@@ -218,7 +221,7 @@ impl Collection {
     /// `InvalidArgument` or `Unprocessable` for bad input, before anything changes; `ReadOnly`, `Closed`, `NotFound`, `Io`.
     pub fn write(&self, kind: WriteKind, mut batch: WriteBatch) -> Result<()> {
         self.check_writable()?;
-        batch.validate(kind)?;
+        batch.validate(kind, self.settings().metric)?;
         let mut state = self.lock_write();
         self.wait_for_room(&mut state)?;
         let before = self.snapshot()?;

@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 use crate::calibration;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, Width, grow};
+use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, Width, grow, hnsw_rs_builder};
 use crate::scorer::RowScorer;
 use crate::true_neighbours::TrueNeighbours;
 use crate::{BuildOptions, MAX_INDEX_ROWS, Quantization, VectorIndex};
@@ -50,7 +50,8 @@ fn find_truth(rows: &dyn VectorRows, options: &BuildOptions, dead: &RoaringBitma
 ///
 /// `dead` are labels of `base` that no search will ask for any more: they remain as ways through the graph, but new rows do not link
 /// to them. Where inserting would not do, the index is built anew: `base` has no graph or was built with other options
-/// (metric, `m`, seed, quantization), or its codes no longer reach the recall floor on the longer set.
+/// (metric, `m`, seed, quantization), its codes no longer reach the recall floor on the longer set, or the metric has no codes: then
+/// `dead` rows are left out of the new graph.
 ///
 /// # Errors
 /// As [`build`]; also `InvalidArgument` if `rows` are fewer than those of `base` or of another dimension.
@@ -106,6 +107,7 @@ fn grow_index(
     };
     let graph = match &coding.codes {
         Some(codes) => grow(codes, base, &growing)?,
+        None if !coding.metric.has_codes() => hnsw_rs_builder::build(coding.metric, rows, &growing)?,
         None => grow(&RowScorer::new(coding.metric, rows, coding.len), base, &growing)?,
     };
     let mut index = Hnsw { coding, graph, ef_construction: *ef_construction, width: Width::USUAL };

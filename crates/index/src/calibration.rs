@@ -33,7 +33,7 @@ pub(crate) fn code(
         rescore_depth: depth,
         recall,
     };
-    if options.quantization == Quantization::None || rows.is_empty() {
+    if options.quantization == Quantization::None || !options.metric.has_codes() || rows.is_empty() {
         return Ok(coding(None, 2 * CALIBRATED_K, None));
     }
     let uncoded = || coding(None, 2 * CALIBRATED_K, Some(1.0));

@@ -17,12 +17,29 @@ use crate::{
     open,
 };
 
-const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
+/// Every implementation for a metric: with and without a graph, over every coding.
+fn implementations(metric: Metric) -> impl Iterator<Item = (bool, Quantization)> {
+    let all = [Quantization::Auto, Quantization::Int4, Quantization::Int8, Quantization::None];
+    let codings = if metric.has_codes() { &all[..] } else { &all[..1] }.to_vec();
+    [true, false]
+        .into_iter()
+        .flat_map(move |graph| codings.clone().into_iter().map(move |coding| (graph, coding)))
+}
 
-/// Every implementation: with and without a graph, over every coding.
-fn implementations() -> impl Iterator<Item = (bool, Quantization)> {
-    let codings = [Quantization::Auto, Quantization::Int4, Quantization::Int8, Quantization::None];
-    [true, false].into_iter().flat_map(move |graph| codings.map(|coding| (graph, coding)))
+/// As [`implementations`], for a metric with codes and one without.
+fn either_metric() -> impl Iterator<Item = (Metric, bool, Quantization)> {
+    let of = |metric| implementations(metric).map(move |(graph, coding)| (metric, graph, coding));
+    [Metric::L2, Metric::L1].into_iter().flat_map(of)
+}
+
+/// The rows made such as the metric is meant for: of 0 and 1, or without negative components.
+pub(crate) fn fitted(metric: Metric, rows: &Vectors) -> Vectors {
+    let fit = |v: f32| match metric {
+        Metric::Hamming => f32::from(u8::from(v > 0.0)),
+        Metric::Jaccard | Metric::Hellinger | Metric::JensenShannon => v.max(0.0),
+        _ => v,
+    };
+    vectors(rows.dim, rows.values.iter().map(|&v| fit(v)))
 }
 
 fn vectors(dim: usize, values: impl IntoIterator<Item = f32>) -> Vectors {
@@ -123,7 +140,8 @@ fn check_hits(metric: Metric, rows: &Vectors, query: &[f32], hits: &[Hit], name:
 }
 
 fn check_all(metric: Metric, rows: &Vectors, queries: &Vectors, floor: f64, what: &str) {
-    for (graph, quantization) in implementations() {
+    let (rows, queries) = (&fitted(metric, rows), &fitted(metric, queries));
+    for (graph, quantization) in implementations(metric) {
         let index = build(rows, &options(metric, quantization), graph).unwrap();
         assert_eq!((index.len(), index.dim(), index.metric()), (rows.len(), rows.dim(), metric));
         assert_eq!(index.has_graph(), graph);
@@ -135,7 +153,7 @@ fn check_all(metric: Metric, rows: &Vectors, queries: &Vectors, floor: f64, what
 
 #[test]
 fn small_sets_from_nothing_up() {
-    for metric in METRICS {
+    for metric in Metric::ALL {
         for len in [0, 1, 2, 3, 17, 100] {
             let rows = clustered(len, 12, 3, 1);
             check_all(metric, &rows, &clustered(4, 12, 3, 2), 1.0, &format!("{len} rows"));
@@ -160,7 +178,7 @@ fn dimensions_from_one_to_the_largest() {
 #[test]
 fn recall_by_every_metric_and_coding() {
     let rows = clustered(4_000, 48, 40, 4);
-    for metric in METRICS {
+    for metric in Metric::ALL {
         check_all(metric, &rows, &clustered(40, 48, 40, 4), 0.95, "clusters");
     }
 }
@@ -175,8 +193,9 @@ fn norms_that_vary_and_a_large_common_mean() {
     }
     let mut shifted = clustered(3_000, 64, 30, 6);
     shifted.values.iter_mut().for_each(|v| *v += 5.0);
-    for metric in METRICS {
+    for metric in Metric::ALL {
         for (rows, what) in [(&rows, "norms"), (&shifted, "mean")] {
+            let rows = &fitted(metric, rows);
             for graph in [true, false] {
                 let index = build(rows, &options(metric, Quantization::Auto), graph).unwrap();
                 check(&*index, rows, &rows.first(40), 0.95, &format!("{what} {metric} graph {graph}"));
@@ -187,7 +206,7 @@ fn norms_that_vary_and_a_large_common_mean() {
 
 #[test]
 fn duplicates_constants_and_zeros() {
-    for metric in METRICS {
+    for metric in Metric::ALL {
         check_all(metric, &vectors(8, vec![0.0; 8 * 700]), &vectors(8, vec![1.0; 8]), 1.0, "zeros");
         check_all(metric, &vectors(8, vec![3.5; 8 * 700]), &vectors(8, vec![1.0; 8]), 1.0, "constants");
         let few = clustered(9, 8, 3, 7);
@@ -202,9 +221,10 @@ fn duplicates_constants_and_zeros() {
 #[test]
 fn magnitudes_from_tiny_to_huge() {
     let base = clustered(900, 24, 10, 9);
-    for metric in METRICS {
+    for metric in Metric::ALL {
         for magnitude in [1e-38, 1e-30, 1e-18, 1e18, 1e30, 1e37] {
             let rows = vectors(24, base.values.iter().map(|v| v * magnitude));
+            let (rows, base) = (fitted(metric, &rows), fitted(metric, &base));
             for graph in [true, false] {
                 let index = build(&rows, &options(metric, Quantization::Auto), graph).unwrap();
                 let name = format!("{magnitude} {metric} graph {graph}");
@@ -230,8 +250,8 @@ fn filters_are_kept_and_filled() {
         // Beyond the end: ignored.
         (2_990..3_500).collect(),
     ];
-    for (graph, quantization) in implementations() {
-        let index = build(&rows, &options(Metric::L2, quantization), graph).unwrap();
+    for (metric, graph, quantization) in either_metric() {
+        let index = build(&rows, &options(metric, quantization), graph).unwrap();
         for filter in &filters {
             let members = filter.range(..3_000).count();
             for query in 0..10 {
@@ -241,7 +261,7 @@ fn filters_are_kept_and_filled() {
                     for hits in [search(&*index, &rows, query, k, Some(filter)), scan] {
                         assert_eq!(hits.len(), k.min(members));
                         assert!(hits.iter().all(|hit| filter.contains(hit.label)));
-                        check_hits(Metric::L2, &rows, query, &hits, "filtered");
+                        check_hits(metric, &rows, query, &hits, "filtered");
                     }
                 }
             }
@@ -257,10 +277,12 @@ fn filters_are_kept_and_filled() {
 #[test]
 fn a_walk_stops_at_its_budget() {
     let rows = clustered(3_000, 32, 30, 11);
-    let index = build(&rows, &options(Metric::Cosine, Quantization::Auto), true).unwrap();
     let cancel = CancelToken::default();
     let filter = (0..3_000).step_by(3).collect();
-    for filter in [None, Some(&filter)] {
+    for (metric, filter) in
+        [Metric::Cosine, Metric::L1].into_iter().flat_map(|metric| [(metric, None), (metric, Some(&filter))])
+    {
+        let index = build(&rows, &options(metric, Quantization::Auto), true).unwrap();
         let mut options = SearchOptions { k: 10, ef: 50, filter, visit_budget: Some(20), cancel: &cancel };
         assert_eq!(index.search(rows.row(5).unwrap(), &rows, &options).unwrap(), Walk::BudgetExceeded);
         options.visit_budget = Some(3_000);
@@ -273,8 +295,8 @@ fn a_walk_stops_at_its_budget() {
 #[test]
 fn wrong_dimensions_and_rows_are_refused() {
     let rows = clustered(50, 6, 2, 12);
-    for (graph, quantization) in implementations() {
-        let index = build(&rows, &options(Metric::L2, quantization), graph).unwrap();
+    for (metric, graph, quantization) in either_metric() {
+        let index = build(&rows, &options(metric, quantization), graph).unwrap();
         let scan = |query: &[f32], rows: &Vectors| index.scan(query, rows, None, 3, &CancelToken::default());
         assert_eq!(scan(&[0.0; 5], &rows).unwrap_err().code(), Code::InvalidArgument);
         assert_eq!(scan(&[0.0; 6], &rows.first(49)).unwrap_err().code(), Code::InvalidArgument);
@@ -312,14 +334,14 @@ fn cancelling_ends_builds_searches_and_scans() {
     let rows = clustered(1_000, 8, 4, 14);
     let cancelled = CancelToken::default();
     cancelled.cancel();
-    for (graph, quantization) in implementations() {
+    for (metric, graph, quantization) in either_metric() {
         let building =
-            BuildOptions { cancel: cancelled.clone(), threads: 2, ..options(Metric::L2, quantization) };
+            BuildOptions { cancel: cancelled.clone(), threads: 2, ..options(metric, quantization) };
         // Without codes and graph there is nothing to build.
-        if graph || quantization != Quantization::None {
+        if graph || (quantization != Quantization::None && metric.has_codes()) {
             assert_eq!(build(&rows, &building, graph).unwrap_err().code(), Code::Cancelled);
         }
-        let index = build(&rows, &options(Metric::L2, quantization), graph).unwrap();
+        let index = build(&rows, &options(metric, quantization), graph).unwrap();
         let error = index.scan(rows.row(0).unwrap(), &rows, None, 3, &cancelled).unwrap_err();
         assert_eq!(error.code(), Code::Cancelled);
     }
@@ -346,8 +368,11 @@ impl VectorRows for Failing {
 #[test]
 fn errors_of_rows_come_through() {
     let failing = Failing(clustered(600, 8, 4, 15), 300);
-    for (graph, quantization) in implementations().filter(|&(graph, q)| graph || q != Quantization::None) {
-        let building = BuildOptions { threads: 2, ..options(Metric::L2, quantization) };
+    let reads = |&(metric, graph, q): &(Metric, bool, Quantization)| {
+        graph || (q != Quantization::None && metric.has_codes())
+    };
+    for (metric, graph, quantization) in either_metric().filter(reads) {
+        let building = BuildOptions { threads: 2, ..options(metric, quantization) };
         assert_eq!(build(&failing, &building, graph).unwrap_err().code(), Code::Corrupted);
         let index = build(&failing.0, &building, graph).unwrap();
         let query = failing.0.row(300).unwrap();
@@ -408,10 +433,10 @@ pub(crate) fn reopen((parameters, buffers): &Stored) -> Result<Arc<dyn VectorInd
 
 #[test]
 fn what_is_stored_is_what_comes_back() {
-    for metric in METRICS {
+    for metric in Metric::ALL {
         for len in [0, 1, 700] {
-            let rows = clustered(len, 20, 5, 16);
-            for (graph, quantization) in implementations() {
+            let rows = fitted(metric, &clustered(len, 20, 5, 16));
+            for (graph, quantization) in implementations(metric) {
                 let index = build(&rows, &options(metric, quantization), graph).unwrap();
                 let stored = store(&*index);
                 let half = (0..len as u32).step_by(2).collect();
@@ -436,8 +461,8 @@ fn what_is_stored_is_what_comes_back() {
 #[test]
 fn buffers_of_a_wrong_length_are_refused() {
     let rows = clustered(300, 20, 5, 17);
-    for (graph, quantization) in implementations() {
-        let stored = store(&*build(&rows, &options(Metric::L2, quantization), graph).unwrap());
+    for (metric, graph, quantization) in either_metric() {
+        let stored = store(&*build(&rows, &options(metric, quantization), graph).unwrap());
         for i in 0..stored.1.len() {
             for change in [-1_isize, 1, 4, isize::MIN] {
                 let mut damaged = stored.clone();
@@ -456,8 +481,8 @@ fn buffers_of_a_wrong_length_are_refused() {
 static INTACT: LazyLock<(Vectors, Vec<Stored>)> = LazyLock::new(|| {
     let rows = clustered(470, 10, 5, 18);
     let first = rows.first(450);
-    let stored = |(graph, coding)| store(&*build(&first, &options(Metric::L2, coding), graph).unwrap());
-    let intact = implementations().map(stored).collect();
+    let stored = |(metric, graph, coding)| store(&*build(&first, &options(metric, coding), graph).unwrap());
+    let intact = either_metric().map(stored).collect();
     (rows, intact)
 });
 
@@ -466,7 +491,7 @@ proptest! {
 
     #[test]
     fn damage_is_found_or_harmless(
-        implementation in 0_usize..8,
+        implementation in 0_usize..10,
         which in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..=255), 1..4),
         in_parameters in prop::bool::weighted(0.3),
@@ -506,9 +531,11 @@ proptest! {
 #[test]
 fn one_thread_builds_the_same_index_each_time() {
     let rows = clustered(1_200, 16, 10, 19);
-    for quantization in [Quantization::Auto, Quantization::None] {
+    for (metric, quantization) in
+        [(Metric::L2, Quantization::Auto), (Metric::L2, Quantization::None), (Metric::L1, Quantization::Auto)]
+    {
         let build = |seed| {
-            store(&*build(&rows, &BuildOptions { seed, ..options(Metric::L2, quantization) }, true).unwrap())
+            store(&*build(&rows, &BuildOptions { seed, ..options(metric, quantization) }, true).unwrap())
         };
         assert_eq!(build(1), build(1));
         assert_ne!(build(1), build(2));
@@ -518,22 +545,27 @@ fn one_thread_builds_the_same_index_each_time() {
 #[test]
 fn several_threads_build_as_good_an_index() {
     let rows = clustered(4_000, 24, 20, 20);
-    let options = BuildOptions { threads: 4, ..options(Metric::Cosine, Quantization::Auto) };
-    let index = build(&rows, &options, true).unwrap();
-    check(&*index, &rows, &rows.first(50), 0.97, "four threads");
+    for metric in [Metric::Cosine, Metric::L1] {
+        let options = BuildOptions { threads: 4, ..options(metric, Quantization::Auto) };
+        let index = build(&rows, &options, true).unwrap();
+        check(&*index, &rows, &rows.first(50), 0.97, "four threads");
+    }
 }
 
 #[test]
 fn extending_keeps_labels_and_recall() {
-    let rows = clustered(4_000, 24, 20, 21);
-    for metric in METRICS {
-        for quantization in [Quantization::Auto, Quantization::Int8, Quantization::None] {
+    for metric in Metric::ALL {
+        let rows = fitted(metric, &clustered(4_000, 24, 20, 21));
+        let codings = [Quantization::Auto, Quantization::Int8, Quantization::None];
+        for quantization in codings.into_iter().take(if metric.has_codes() { 3 } else { 1 }) {
             let options = options(metric, quantization);
             let base = build(&rows.first(2_500), &options, true).unwrap();
             let dead: RoaringBitmap = (0..2_500).step_by(5).collect();
             let extended = extend(&*base, &rows, &options, &dead).unwrap();
             assert_eq!(extended.len(), 4_000);
-            check(&*extended, &rows, &clustered(40, 24, 20, 21), 0.95, "extended");
+            // Without codes, dead rows are not even ways any more.
+            let floor = if metric.has_codes() { 0.95 } else { 0.8 };
+            check(&*extended, &rows, &rows.first(40), floor, "extended");
             let live = (0..4_000).filter(|label| !dead.contains(*label)).collect();
             assert!(recall(&*extended, &rows, &rows.first(40), Some(&live)).0 >= 0.95);
             if quantization == Quantization::Int8 {
@@ -574,11 +606,12 @@ fn extending_builds_anew_where_it_must() {
 #[test]
 fn one_extreme_component_leaves_an_index_that_loads() {
     let none = RoaringBitmap::new();
-    for (metric, extreme) in METRICS.into_iter().flat_map(|m| [1e20, 1e30, 3e38].map(|e| (m, e))) {
+    for (metric, extreme) in Metric::ALL.into_iter().flat_map(|m| [1e20, 1e30, 3e38].map(|e| (m, e))) {
         let base = clustered(900, 24, 10, 9);
+        let base = fitted(metric, &base);
         let mut rows = vectors(24, base.values.iter().copied());
         rows.values[850 * 24 + 3] = extreme;
-        for (graph, quantization) in implementations() {
+        for (graph, quantization) in implementations(metric) {
             let options = options(metric, quantization);
             let name = format!("{extreme} {metric} graph {graph} {quantization:?}");
             let built = build(&rows, &options, graph).unwrap();

@@ -53,11 +53,12 @@ pub struct BuildOptions {
     pub m: usize,
     /// Candidates considered for the links of a new node, `2 * m..=4096`. Default 100.
     pub ef_construction: usize,
-    /// Seed of levels and rotation. With one thread, equal seeds give equal indices. Default 0.
+    /// Seed of levels and rotation. With one thread, equal seeds give equal indices. Default 0. Without effect where the metric has
+    /// no codes.
     pub seed: u64,
     /// Threads that insert, `1..=64`. Default 1.
     pub threads: usize,
-    /// The codes. Default [`Quantization::Auto`].
+    /// The codes, where the metric has any. Default [`Quantization::Auto`].
     pub quantization: Quantization,
     /// Least recall@10 that codes with rescoring must reach, against exact search for some of the rows, `0.0..=1.0`. Default 0.995.
     pub recall_floor: f32,

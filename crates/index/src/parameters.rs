@@ -12,7 +12,7 @@ pub(crate) const LAYOUT_VERSION: u32 = 1;
 pub struct Parameters {
     /// Layout of the buffers.
     pub version: u32,
-    /// `l2`, `ip` or `cosine`.
+    /// Name of the metric, for example `l2`.
     pub metric: String,
     /// Components of each vector.
     pub dim: usize,

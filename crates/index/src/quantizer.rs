@@ -155,7 +155,7 @@ impl Frame {
         }
         let bias = match self.metric {
             Metric::L2 => 0.5 * kernels().dot(centred, centred),
-            Metric::InnerProduct | Metric::Cosine => -kernels().dot(&self.mean, centred),
+            _ => -kernels().dot(&self.mean, centred),
         };
         self.rotation.apply(rotated);
         bias

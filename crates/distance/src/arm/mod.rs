@@ -12,6 +12,7 @@ pub(crate) static NEON: Kernels = Kernels {
     dot_4: neon::sum_f32::<false, 4>,
     l2_squared: neon::sum_f32::<true, 1>,
     l2_squared_4: neon::sum_f32::<true, 4>,
+    distance: scalar::distance,
     int4_dot: neon::int4_dot,
     int8_dot: neon::int8_dot,
     hadamard: scalar::hadamard,

@@ -2,8 +2,10 @@
 
 use core::arch::x86_64::*;
 
+use ferrochrome_types::Metric;
+
 use super::for_each_row;
-use crate::transform;
+use crate::{spaces, transform};
 
 const LANES: usize = 8;
 
@@ -205,6 +207,13 @@ fn reduce_4(sums: [__m256i; 4]) -> [i32; 4] {
     // SAFETY: `out` has room for the 16 bytes.
     unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), quarter) };
     out
+}
+
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
+    spaces::distance(metric, a, b)
 }
 
 /// # Safety

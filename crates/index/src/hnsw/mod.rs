@@ -2,6 +2,7 @@
 
 mod builder;
 mod graph;
+pub(crate) mod hnsw_rs_builder;
 mod visited;
 mod walk;
 mod width;
