@@ -1,8 +1,8 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
+  ChromaClientError,
   type Collection,
   EphemeralClient,
-  InvalidArgumentError,
   PersistentClient,
   Schema,
   type Space,
@@ -13,10 +13,10 @@ import { temporaryFolder } from "./support/folder.js";
 /** The spaces that are not Chroma's, with the distances of two records from one query. */
 const SPACES: [Space, number, number][] = [
   ["l1", 2, 4],
-  ["hamming", 0.5, 0.75],
-  ["jaccard", 0.4, 0.8],
+  ["hamming", 0.25, 0.75],
+  ["jaccard", 0.5, 0.8],
   ["hellinger", Math.sqrt(1 - (Math.sqrt(0.125) + Math.sqrt(0.375))), Math.sqrt(1 - Math.sqrt(0.375))],
-  ["jensen-shannon", 0.3287, 0.5175],
+  ["jensen-shannon", 0.183908, 0.52203],
 ];
 const RECORDS = {
   ids: ["near", "far"],
@@ -83,7 +83,7 @@ describe.each(["jaccard", "hellinger", "jensen-shannon"] as const)("space %s", (
       const outcome = expect(write.call(collection, negative)).rejects;
       await outcome.toThrow(`Space \`${space}\` compares vectors without negative components`);
       await outcome.toThrow("component 1 of the embedding of `bad` is -0.5");
-      await outcome.toThrow(InvalidArgumentError);
+      await outcome.toThrow(ChromaClientError);
     }
     await expect(collection.update({ ids: ["near"], embeddings: [[-1, 0, 0, 0]] })).rejects.toThrow("negative");
     expect(await collection.count()).toBe(2);
@@ -107,7 +107,7 @@ test("filters, deletes and a compacted graph of a space without codes find what 
   const collection = await make("hamming");
   const bits = (seed: number): number[] =>
     Array.from({ length: 32 }, (_, i) => (Math.imul(seed, 2654435761) >>> i) & 1);
-  const count = 6_000;
+  const count = 5_100;
   const ids = Array.from({ length: count }, (_, i) => String(i));
   await collection.add({
     ids,
