@@ -97,7 +97,7 @@ describe.each(["jaccard", "hellinger", "jensen-shannon"] as const)("space %s", (
 test("a space without codes refuses a quantization", async () => {
   const client = EphemeralClient();
   onTestFinished(() => client.close());
-  const configuration = { hnsw: { space: "l1" }, quantization: "int4" } as const;
+  const configuration = { hnsw: { space: "l1", quantization: "int4" } } as const;
   await expect(client.createCollection({ name: "coded", embeddingFunction: null, configuration })).rejects.toThrow(
     "quantization `int4` needs space `l2`, `cosine` or `ip`",
   );
