@@ -369,7 +369,7 @@ impl Database {
 
     /// Closes the collections that were idle longest, of those that nobody holds, until no more than the allowed number of
     /// segments is open. A collection counts for one even without segments: it has a head.
-    fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         let options = &self.shared.options;
         if options.read_only {
             return;

@@ -85,8 +85,11 @@ fn run(database: &Weak<Database>, task: Task) {
             };
             failed |= outcome.is_err() && collection.check_usable().is_ok();
         }
-        if let Task::Compact = task {
-            shared.provider.trim();
+        match (task, database.upgrade()) {
+            // Collections that were in use when others were opened may be idle by now.
+            (Task::Seal, Some(database)) => database.close_idle(),
+            (Task::Compact, _) => shared.provider.trim(),
+            (Task::Seal, None) => return,
         }
         if failed {
             rest(&shared);
