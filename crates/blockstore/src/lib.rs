@@ -33,6 +33,7 @@ mod store;
 mod vectors;
 
 pub use blob::Blob;
+pub use ids::hash_id;
 pub use local_store::LocalStore;
 pub use memory_store::MemoryStore;
 pub use records::{Compression, RecordRef};
