@@ -24,7 +24,7 @@ fn schema() -> Schema {
 }
 
 /// The hash under which an id is filed: XXH3, 64 bits, seed 0.
-pub(crate) fn hash_id(id: &str) -> u64 {
+pub fn hash_id(id: &str) -> u64 {
     xxh3_64(id.as_bytes())
 }
 

@@ -34,6 +34,7 @@ mod store;
 mod vectors;
 
 pub use blob::Blob;
+pub use ids::hash_id;
 pub use index_file::IndexFile;
 pub use local_store::LocalStore;
 pub use memory_store::MemoryStore;

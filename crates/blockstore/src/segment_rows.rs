@@ -168,7 +168,15 @@ impl SegmentRows {
     /// # Errors
     /// `Corrupted`, `Io`.
     pub fn find(&self, id: &str) -> Result<Option<u32>> {
-        self.ids_file()?.find(hash_id(id), |label| Ok(self.id(label)? == id))
+        self.find_hashed(id, hash_id(id))
+    }
+
+    /// As [`find`](Self::find), for who looks an id up in many segments: `hash` is its [`hash_id`].
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn find_hashed(&self, id: &str, hash: u64) -> Result<Option<u32>> {
+        self.ids_file()?.find(hash, |label| Ok(self.id(label)? == id))
     }
 
     /// Calls `f` with every document in label order until it breaks. Rows without a document are passed over.

@@ -443,10 +443,8 @@ fn unknown_keys(state: &WriteState, entry: &LogEntry) -> Vec<(String, ValueKind)
 /// Applies an entry from the log: every id in it is replaced wherever it lives.
 fn replay(before: &Snapshot, entry: LogEntry) -> Result<Snapshot> {
     let ids = entry.puts.iter().map(|record| &record.id).chain(&entry.deletes);
-    let mut replaced = Vec::new();
-    for id in ids {
-        replaced.extend(before.find(id)?);
-    }
+    let found = before.find(&ids.collect::<Vec<_>>())?;
+    let replaced: Vec<RowAddress> = found.into_iter().flatten().collect();
     apply(before, entry, &replaced, &[])
 }
 

@@ -99,8 +99,8 @@ impl Snapshot {
     /// Live labels of these ids, per part.
     pub(crate) fn labels_of(&self, ids: &[String]) -> Result<NamedRows> {
         let mut named = NamedRows { by_part: vec![RoaringBitmap::new(); self.parts.len()], unknown: 0 };
-        for id in ids {
-            match self.find(id)? {
+        for address in self.find(ids)? {
+            match address {
                 Some(address) => {
                     named.by_part[address.part as usize].insert(address.label);
                 }

@@ -24,10 +24,11 @@ impl Part {
         }
     }
 
-    pub fn find(&self, id: &str) -> Result<Option<u32>> {
+    /// The label of an id, whose [`hash_id`](ferrochrome_blockstore::hash_id) is `hash`.
+    pub fn find(&self, id: &str, hash: u64) -> Result<Option<u32>> {
         match self {
             Part::Chunk(chunk) => Ok(chunk.find(id)),
-            Part::Segment(segment) => segment.reader().find(id),
+            Part::Segment(segment) => segment.reader().find_hashed(id, hash),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ferrochrome_blockstore::hash_id;
 use ferrochrome_types::{Metadata, Result};
 use roaring::RoaringBitmap;
 
@@ -35,9 +36,9 @@ impl PartView {
         })
     }
 
-    /// The label of a live record.
-    pub fn find(&self, id: &str) -> Result<Option<u32>> {
-        Ok(self.part.find(id)?.filter(|label| !self.tombstones.contains(*label)))
+    /// The label of a live record; `hash` is its id's.
+    fn find(&self, id: &str, hash: u64) -> Result<Option<u32>> {
+        Ok(self.part.find(id, hash)?.filter(|label| !self.tombstones.contains(*label)))
     }
 }
 
@@ -66,14 +67,21 @@ impl Snapshot {
         self.dimension
     }
 
-    pub(crate) fn find(&self, id: &str) -> Result<Option<RowAddress>> {
-        // Newest first: what is written again was mostly written lately.
+    /// Where each of the ids lies; `None` where there is no such record.
+    pub(crate) fn find<T: AsRef<str>>(&self, ids: &[T]) -> Result<Vec<Option<RowAddress>>> {
+        let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id.as_ref())).collect();
+        let mut found = vec![None; ids.len()];
+        // Newest first: what is written again was mostly written lately. All ids in one part before the next one, whose filter then
+        // stays in the processor's cache.
         for (part, view) in self.parts.iter().enumerate().rev() {
-            if let Some(label) = view.find(id)? {
-                return Ok(Some(RowAddress { part: part as u32, label }));
+            for ((id, hash), address) in ids.iter().zip(&hashes).zip(&mut found) {
+                if address.is_none() {
+                    let label = view.find(id.as_ref(), *hash)?;
+                    *address = label.map(|label| RowAddress { part: part as u32, label });
+                }
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Arc<Chunk>, &PartView)> {

@@ -120,6 +120,8 @@ enum Vector {
 /// New versions under construction.
 struct Pending<'a> {
     snapshot: &'a Snapshot,
+    /// Where the batch's ids lie in `snapshot`.
+    found: Vec<Option<RowAddress>>,
     batch: &'a mut WriteBatch,
     puts: Vec<(Record, Vector)>,
     place: HashMap<String, usize>,
@@ -136,7 +138,7 @@ impl Pending<'_> {
             }
             return Ok(());
         }
-        match (self.snapshot.find(&id)?, kind) {
+        match (self.found[i], kind) {
             (Some(_), WriteKind::Add) | (None, WriteKind::Update) => {}
             (None, _) => {
                 let record = Record { id: id.clone(), ordinal: self.next_ordinal, ..Record::default() };
@@ -229,6 +231,7 @@ impl Collection {
         check_dimension(&before, dimension)?;
         let mut pending = Pending {
             snapshot: &before,
+            found: before.find(&batch.ids)?,
             puts: Vec::with_capacity(batch.ids.len()),
             place: HashMap::with_capacity(batch.ids.len()),
             replaced: Vec::new(),

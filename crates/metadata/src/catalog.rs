@@ -118,7 +118,9 @@ impl Catalog {
         let mut checkpointer = self.checkpointer.lock();
         open(&self.lock())?;
         if checkpointer.is_none() {
-            let connection = open_file(path, false)?;
+            // Not created if it is gone.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
             configure(&connection, self.durability, false)?;
             *checkpointer = Some(connection);
         }
@@ -180,8 +182,9 @@ impl Catalog {
     /// `Io` if the write-ahead log could not be moved into the file. What was acknowledged stays in it then, and
     /// the next open finds it.
     pub fn close(&self) -> Result<()> {
-        // After a checkpoint that is under way. Nothing depends on how this connection ends.
-        drop(self.checkpointer.lock().take());
+        // Held to the end, so that no checkpoint opens the file again.
+        let mut checkpointer = self.checkpointer.lock();
+        *checkpointer = None;
         let Some(connection) = self.lock().take() else { return Ok(()) };
         if !self.read_only {
             truncate(&connection)?;
