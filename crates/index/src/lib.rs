@@ -2,7 +2,9 @@
 //!
 //! An index holds quantised codes of the vectors and, if asked for, a graph over them (HNSW); the f32 vectors themselves stay
 //! with the caller, who hands them in as [`VectorRows`](ferrochrome_types::VectorRows) whenever the best of a search are to be
-//! rescored exactly. Distances that come back are always exact.
+//! rescored exactly. Distances that come back are always exact. Metrics without codes (see
+//! [`Metric::has_codes`](ferrochrome_types::Metric::has_codes)) are compared over the vectors themselves, through graphs that the crate
+//! `hnsw_rs` builds.
 //!
 //! - [`build`] makes an index, [`extend`] adds rows to a copy of one, [`load`] reads one back from
 //!   [`VectorIndex::buffers`] and [`VectorIndex::parameters`].

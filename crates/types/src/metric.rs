@@ -71,15 +71,15 @@ impl Metric {
     /// # Errors
     /// `InvalidArgument`.
     pub fn check(self, vector: &[f32], what: impl fmt::Display) -> Result<()> {
-        let non_negative = matches!(self, Metric::Jaccard | Metric::Hellinger | Metric::JensenShannon);
-        match vector.iter().position(|component| *component < 0.0) {
-            Some(at) if non_negative => Err(Error::invalid(format!(
-                "Space `{self}` compares vectors without negative components, but component {at} of {what} is {}: give non-negative \
-                 embeddings, or choose another space when the collection is created",
-                vector[at]
-            ))),
-            _ => Ok(()),
+        if !matches!(self, Metric::Jaccard | Metric::Hellinger | Metric::JensenShannon) {
+            return Ok(());
         }
+        let Some(at) = vector.iter().position(|component| *component < 0.0) else { return Ok(()) };
+        Err(Error::invalid(format!(
+            "Space `{self}` compares vectors without negative components, but component {at} of {what} is {}: give non-negative \
+             embeddings, or choose another space when the collection is created",
+            vector[at]
+        )))
     }
 }
 
