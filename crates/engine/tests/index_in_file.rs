@@ -191,7 +191,8 @@ fn indices_are_dropped_while_others_search_them() {
     let (folder, ids) = filled(3);
     let handle = open(folder.path(), in_file(1 << 30));
     let collections: Vec<_> = ids.iter().map(|id| collection(&handle, *id)).collect();
-    let expected = answers(&collections[0]);
+    // Graphs that several threads built differ a little.
+    let expected: Vec<_> = collections.iter().map(|collection| answers(collection)).collect();
     handle.close().unwrap();
     for room in [0, 1_200_000, 2_400_000] {
         let handle = open(folder.path(), in_file(room));
@@ -201,7 +202,8 @@ fn indices_are_dropped_while_others_search_them() {
                 let (collections, expected) = (&collections, &expected);
                 scope.spawn(move || {
                     for round in 0..6 {
-                        assert_eq!(&answers(&collections[(thread + round) % 3]), expected);
+                        let number = (thread + round) % 3;
+                        assert_eq!(answers(&collections[number]), expected[number]);
                     }
                 });
             }
