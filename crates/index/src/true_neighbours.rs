@@ -12,7 +12,7 @@ use crate::shortlist::{Candidate, Shortlist};
 const PROBES: usize = 100;
 const MIN_PROBES: usize = 20;
 /// Components compared at most, before there are fewer probes: some seconds.
-const MAX_COMPONENTS: usize = 20_000_000_000;
+const MAX_COMPONENTS: usize = 40_000_000_000;
 /// Neighbours that are known of each.
 pub(crate) const KNOWN_NEIGHBOURS: usize = 100;
 /// Rows that are looked at for them.

@@ -13,8 +13,8 @@ use crate::shortlist::Candidate;
 use crate::storage::Storage;
 use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
 
-/// What walks must reach: recall@10 with an `ef`. A third of the misses that are promised at most: probes are only a sample, and lie
-/// where rows are, while real queries on real data were seen to miss three times as much.
+/// What walks must reach: recall@10 with an `ef`. More than is promised: probes are only a sample, and
+/// lie where rows are, while real queries on real data were seen to miss three times as much.
 const FLOORS: [(usize, f32); 2] = [(100, 0.985), (400, 0.997)];
 /// The same for recall@100, whatever `ef` is.
 const FLOOR_OF_MANY: f32 = 0.965;
