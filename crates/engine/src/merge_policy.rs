@@ -11,7 +11,7 @@ const UNINDEXED_ROWS: u64 = 20_000;
 /// A scan over the codes of so many rows takes about a millisecond.
 const MOST_UNINDEXED_ROWS: u64 = 131_072;
 /// More segments without a graph than this are merged whatever they hold: every one costs each query something.
-const MOST_UNINDEXED_SEGMENTS: usize = 20;
+const MOST_UNINDEXED_SEGMENTS: usize = 40;
 /// Rows of a graph that may be copied for each row inserted: about as much work as the insertion itself. A graph that is larger in
 /// proportion stays as it is, beside a new one.
 const COPIED_PER_INSERTED: u64 = 8;
@@ -71,7 +71,7 @@ pub(crate) fn choose_among(segments: &[Candidate], idle: bool) -> Option<Vec<usi
 mod tests {
     use super::*;
 
-    const SEALED: u64 = 8_192;
+    const SEALED: u64 = 4_096;
 
     fn bare(rows: u64) -> Candidate {
         Candidate { rows, graph: false }
@@ -102,7 +102,7 @@ mod tests {
         for arriving in [1, 30] {
             let mut segments = Vec::new();
             let (mut copied, mut inserted, mut rows) = (0, 0, 0);
-            for sealed in 0..2_500 {
+            for sealed in 0..5_000 {
                 segments.push(bare(SEALED));
                 rows += SEALED;
                 if sealed % arriving == 0 {
@@ -143,8 +143,8 @@ mod tests {
         // Without writes all becomes one.
         assert_eq!(choose_among(&with(2_000_000), true), Some(vec![0, 1, 2, 3]));
         // Far behind, a merge takes a part.
-        let behind: Vec<_> = std::iter::once(graph(100_000)).chain([bare(SEALED); 100]).collect();
+        let behind: Vec<_> = std::iter::once(graph(100_000)).chain([bare(SEALED); 200]).collect();
         let chosen = choose_among(&behind, false).unwrap();
-        assert_eq!((chosen[0], chosen.len()), (0, 26));
+        assert_eq!((chosen[0], chosen.len()), (0, 50));
     }
 }

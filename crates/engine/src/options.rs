@@ -15,7 +15,7 @@ pub struct DatabaseOptions {
     pub compression: Compression,
     /// Threads for building indices and for batches of queries. Default: the number of cores.
     pub threads: usize,
-    /// Rows in the head that start a seal. Default: 8,192. Twice as many make writers wait for it.
+    /// Rows in the head that start a seal. Default: 4,096. Twice as many make writers wait for it.
     pub seal_rows: usize,
     /// Bytes in the head that start a seal. Default: 64 MiB.
     pub seal_bytes: usize,
@@ -41,7 +41,7 @@ impl Default for DatabaseOptions {
             durability: Durability::Normal,
             compression: Compression::None,
             threads: available_parallelism().map_or(2, usize::from),
-            seal_rows: 8_192,
+            seal_rows: 4_096,
             seal_bytes: 64 << 20,
             index_cache_bytes: 2 << 30,
             index_map_bytes: 8 << 20,
