@@ -15,14 +15,16 @@ export const columns = [
   { title: "QPS", key: "qps", format: formats.integer },
   { title: "p50 us", key: "p50", format: formats.integer },
   { title: "p99 us", key: "p99", format: formats.integer },
+  { title: "QPS, its promises", key: "qpsAwaited", format: formats.integer },
   { title: "QPS, 16 in flight", key: "qpsInFlight", format: formats.integer },
   { title: "QPS, one call", key: "qpsBatch", format: formats.integer },
   { title: "QPS with documents", key: "qpsRecords", format: formats.integer },
 ];
 
 export const legend =
-  "One awaited query after another, ids and distances wanted; then 16 in flight; then one call with all queries; then one\n" +
-  "after another with documents and metadata included.";
+  "One awaited query after another, ids and distances wanted (a store with a synchronous call by that, and then by the call\n" +
+  "that returns promises); then 16 in flight; then one call with all queries; then one after another with documents and\n" +
+  "metadata included.";
 
 /** Runs the index alone after the stores, so that `index-alone` can set both side by side. */
 export const followedBy = "index-alone";
@@ -47,13 +49,21 @@ export async function measure({ adapter, variant, path, settings, truth }) {
     const askInFlight = store.queryInFlight ? (i) => store.queryInFlight(queries[i], options) : ask;
     for (let i = 0; i < Math.min(WARM_UP, queries.length); i++) await ask(i);
     const { answers, ...single } = await timeQueries(ask, queries.length, { seconds });
+    const awaited = store.queryInFlight ? await timeQueries(askInFlight, queries.length, { seconds }) : null;
     const inFlight = await timeQueries(askInFlight, queries.length, { inFlight: 16, seconds });
     const batch = store.queryBatch ? await measureBatch(store, vectors, options, truth, seconds) : null;
     const withRecords = { ...options, records: true };
     const records = adapter.storesRecords
       ? await timeQueries((i) => store.query(queries[i], withRecords), queries.length, { seconds })
       : null;
-    const row = { ef, recall: recall(answers, truth), ...single, qpsInFlight: inFlight.qps, ...batch };
+    const row = {
+      ef,
+      recall: recall(answers, truth),
+      ...single,
+      qpsAwaited: awaited?.qps,
+      qpsInFlight: inFlight.qps,
+      ...batch,
+    };
     rows.push({ ...row, qpsRecords: records?.qps });
   }
   await store.close();

@@ -106,6 +106,7 @@ export class Packer {
 
   private checkFinite(vectors: Float32Array, start: number, row: number): void {
     const { dimension } = this;
+    if (isFinite4(vectors, start, start + dimension)) return;
     for (let i = 0; i < dimension; i++) {
       if (!Number.isFinite(vectors[start + i])) throw this.notFinite(vectors[start + i], row, i);
     }
@@ -117,6 +118,20 @@ export class Packer {
       `Embeddings must not contain NaN or Infinity values: expected a finite 32-bit float at position ${position} of ${this.context.rowName(row)}, but got ${found}`,
     );
   }
+}
+
+/** Whether all values are finite: what is not, times zero, is NaN. Four sums at once do not wait for one another. */
+function isFinite4(values: Float32Array, from: number, to: number): boolean {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  let i = from;
+  for (; i + 3 < to; i += 4) {
+    a += (values[i] as number) * 0;
+    b += (values[i + 1] as number) * 0;
+    c += (values[i + 2] as number) * 0;
+    d += (values[i + 3] as number) * 0;
+  }
+  for (; i < to; i++) a += (values[i] as number) * 0;
+  return a + b + c + d === 0;
 }
 
 /** Splits a row-major array into `rows` arrays of numbers. */

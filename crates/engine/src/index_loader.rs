@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ferrochrome_blockstore::IndexFile;
 use ferrochrome_index::{Provider, VectorIndex};
@@ -12,6 +13,10 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::maintenance::yield_to_the_program;
+
+/// How often, and how long at most, a copy waits for searches in the file to end before it gives the file's pages back.
+const POLL: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What asks for a copy: a segment's index, by the segment's id.
 type Request = (Uuid, Arc<IndexFile>);
@@ -73,11 +78,25 @@ impl IndexLoader {
     /// `Corrupted`, `Cancelled`, `LimitExceeded` where the system gives no memory.
     pub fn copy(&self, id: Uuid, file: &IndexFile) -> Result<()> {
         let _one_copy = self.copying.lock();
-        let is_in_file = self.provider.get(id).is_some_and(|index| !index.is_resident());
-        if is_in_file && self.provider.has_room(id, file.bytes_on_disk()) {
+        let Some(in_file) = self.provider.get(id).filter(|index| !index.is_resident()) else {
+            return Ok(());
+        };
+        if self.provider.has_room(id, file.bytes_on_disk()) {
             self.provider.replace(id, load(file, &self.cancel)?);
+            self.wait_for_searches(&in_file);
+            // Those that ran beside the copy have mapped pages again.
+            file.release_pages();
         }
         Ok(())
+    }
+
+    /// Waits a while for those who search the index in its file to be done.
+    fn wait_for_searches(&self, in_file: &Arc<dyn VectorIndex>) {
+        let mut waited = Duration::ZERO;
+        while Arc::strong_count(in_file) > 1 && waited < LONGEST_WAIT && !self.cancel.is_cancelled() {
+            std::thread::sleep(POLL);
+            waited += POLL;
+        }
     }
 
     /// Waits until a copy that is being made has been given up. To be called once `cancel` is.

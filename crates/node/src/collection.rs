@@ -1,5 +1,6 @@
 //! A collection as JavaScript holds it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ferrochrome_engine::{Collection, Handle, WriteBatch, WriteKind};
@@ -125,7 +126,7 @@ type TextOrPacked = Either<String, PackedReply>;
 type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
 
 /// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
-const TOGETHER_NANOSECONDS: f64 = 1_500_000.0;
+const TOGETHER_NANOSECONDS: f64 = 2_500_000.0;
 
 fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
     match to_js(reply) {
@@ -178,6 +179,54 @@ impl NativeCollection {
     {
         let collection = self.usable().map_err(|e| failure(&e))?;
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
+    }
+}
+
+/// Queries that came together, by how they are answered.
+struct Sorted<'env> {
+    /// Promises and failures, in the places of their queries.
+    answers: Vec<Option<Answer<'env>>>,
+    /// What is answered before the call returns, with the number of queries that each question stands for, and their places.
+    short: Vec<(Question, usize)>,
+    places: Vec<Range<usize>>,
+    /// Predicted nanoseconds of `short`.
+    cost: f64,
+}
+
+impl<'env> Sorted<'env> {
+    fn new(queries: usize) -> Self {
+        let answers = (0..queries).map(|_| None).collect();
+        Sorted { answers, short: Vec::new(), places: Vec::new(), cost: 0.0 }
+    }
+
+    /// Sorts a group of queries of one shape in; one that takes too long as a whole, query by query.
+    fn sort(
+        &mut self,
+        env: &'env Env,
+        collection: &NativeCollection,
+        queries: &[Float32ArraySlice<'_>],
+        shape: Shape<'_>,
+        group: Range<usize>,
+    ) -> napi::Result<()> {
+        let vectors = queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
+        match collection.question(vectors, shape.dim, shape.request) {
+            Ok(question) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
+                self.cost += question.query.predicted_nanoseconds();
+                self.short.push((question, group.len()));
+                self.places.push(group);
+            }
+            Ok(question) if group.len() == 1 => {
+                let later = collection.answer_later(env, question, CancelToken::default())?;
+                self.answers[group.start] = Some(later);
+            }
+            Ok(_) => {
+                for place in group {
+                    self.sort(env, collection, queries, shape, place..place + 1)?;
+                }
+            }
+            Err(error) => group.for_each(|place| self.answers[place] = Some(failed(&failure(&error)))),
+        }
+        Ok(())
     }
 }
 
@@ -271,31 +320,11 @@ impl NativeCollection {
         }
         let Some(first) = collections.first() else { return Ok(Vec::new()) };
         let database = first.handle.database().map_err(|e| failure(&e))?;
-        let mut answers: Vec<Option<Answer<'env>>> = (0..shapes.len()).map(|_| None).collect();
-        let (mut short, mut places) = (Vec::new(), Vec::new());
-        let mut cost = 0.0;
+        let mut sorted = Sorted::new(shapes.len());
         for group in groups(&shapes, database.pool().current_num_threads()) {
-            let (Shape { dim, request, .. }, collection) = (shapes[group.start], &collections[group.start]);
-            let vectors: Vec<f32> =
-                queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
-            match collection.question(vectors, dim, request) {
-                Ok(question) if question.query.is_short() && cost < TOGETHER_NANOSECONDS => {
-                    cost += question.query.predicted_nanoseconds();
-                    short.push((question, group.len()));
-                    places.push(group);
-                }
-                Ok(_) => {
-                    for place in group {
-                        let question = collection.question(queries[place].to_vec(), dim, request);
-                        answers[place] = Some(match question {
-                            Ok(question) => collection.answer_later(env, question, CancelToken::default())?,
-                            Err(error) => failed(&failure(&error)),
-                        });
-                    }
-                }
-                Err(error) => group.for_each(|place| answers[place] = Some(failed(&failure(&error)))),
-            }
+            sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
         }
+        let Sorted { mut answers, short, places, .. } = sorted;
         for (replies, group) in answer_together(database.pool(), short).into_iter().zip(places) {
             match replies {
                 Ok(replies) => {

@@ -2,10 +2,14 @@
 
 use ferrochrome_engine::{GetResult, QueryResult, RowAddress, Snapshot};
 use ferrochrome_types::{Error, Result};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::requests::Include;
 use crate::values::MetadataJson;
+
+/// Queries whose part of a reply one thread writes.
+const QUERIES_PER_TASK: usize = 128;
 
 /// A reply: JSON text, and beside it the vectors, which would be slow and large as text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,34 +51,22 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
 pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
     let snapshot = &result.snapshot;
     let queries = &result.queries;
-    let whole = include.documents || include.metadatas;
-    let mut lines = Vec::with_capacity(queries.iter().map(|rows| rows.len() * 12).sum());
-    let mut broken = false;
-    for rows in queries {
-        // Rows lie anywhere: let them arrive in the cache together instead of one after another.
-        rows.iter().for_each(|(row, _)| snapshot.prefetch(*row, whole));
-        for (row, _) in rows {
-            let id = snapshot.id(*row)?;
-            broken |= id.contains('\n');
-            lines.push(b'\n');
-            lines.extend_from_slice(id.as_bytes());
-        }
-    }
+    let (lines, broken) = id_lines(result, include.documents || include.metadatas)?;
     let mut text = Vec::with_capacity(64 + lines.len() + queries.len() * 240);
     text.extend_from_slice(b"{\"counts\":");
     column(&mut text, queries, |out, rows| json(out, &rows.len()))?;
     if broken {
         text.extend_from_slice(b",\"ids\":");
-        column(&mut text, queries, |out, rows| column(out, rows, |out, (row, _)| ids(out, snapshot, *row)))?;
+        query_column(&mut text, queries, |out, (row, _)| ids(out, snapshot, *row))?;
     }
     text.extend_from_slice(b",\"distances\":");
     if include.distances {
-        column(&mut text, queries, |out, rows| column(out, rows, |out, (_, distance)| json(out, distance)))?;
+        query_column(&mut text, queries, |out, (_, distance)| json(out, distance))?;
     } else {
         text.extend_from_slice(b"null");
     }
     optional_columns(&mut text, include, |out, write_cell| {
-        column(out, queries, |out, rows| column(out, rows, |out, (row, _)| write_cell(out, snapshot, *row)))
+        query_column(out, queries, |out, (row, _)| write_cell(out, snapshot, *row))
     })?;
     text.push(b'}');
     if !broken {
@@ -84,6 +76,56 @@ pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
     let embeddings = include.embeddings.then(|| vectors(snapshot, rows)).transpose()?;
     Ok(Reply { text: into_text(text)?, embeddings })
 }
+
+/// The ids of all hits, each after a line break, and whether one of them holds a line break itself.
+fn id_lines(result: &QueryResult, whole: bool) -> Result<(Vec<u8>, bool)> {
+    let lines_of = |queries: &[Hits]| -> Result<(Vec<u8>, bool)> {
+        let mut lines = Vec::with_capacity(queries.iter().map(|rows| rows.len() * 12).sum());
+        let mut broken = false;
+        for rows in queries {
+            // Rows lie anywhere: let them arrive in the cache together instead of one after another.
+            rows.iter().for_each(|(row, _)| result.snapshot.prefetch(*row, whole));
+            for (row, _) in rows {
+                let id = result.snapshot.id(*row)?;
+                broken |= id.contains('\n');
+                lines.push(b'\n');
+                lines.extend_from_slice(id.as_bytes());
+            }
+        }
+        Ok((lines, broken))
+    };
+    if result.queries.len() <= QUERIES_PER_TASK {
+        return lines_of(&result.queries);
+    }
+    let tasks = result.queries.par_chunks(QUERIES_PER_TASK).map(lines_of);
+    let (lines, broken): (Vec<_>, Vec<_>) = tasks.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    Ok((lines.concat(), broken.contains(&true)))
+}
+
+/// A column of the hits of all queries, one array a query. Many queries are written by several threads.
+fn query_column(
+    out: &mut Vec<u8>,
+    queries: &[Hits],
+    write: impl Fn(&mut Vec<u8>, &(RowAddress, f32)) -> Result<()> + Sync,
+) -> Result<()> {
+    let rows = |out: &mut Vec<u8>, rows: &Hits| column(out, rows, &write);
+    if queries.len() <= QUERIES_PER_TASK {
+        return column(out, queries, rows);
+    }
+    let piece = |queries: &[Hits]| {
+        let mut piece = Vec::with_capacity(queries.len() * 120);
+        column(&mut piece, queries, rows).map(|()| piece)
+    };
+    let pieces = queries.par_chunks(QUERIES_PER_TASK).map(piece).collect::<Result<Vec<_>>>()?;
+    column(out, &pieces, |out, piece| {
+        // The piece is an array of its own.
+        out.extend_from_slice(&piece[1..piece.len() - 1]);
+        Ok(())
+    })
+}
+
+/// Rows of one query with their distances.
+type Hits = Vec<(RowAddress, f32)>;
 
 type WriteCell = fn(&mut Vec<u8>, &Snapshot, RowAddress) -> Result<()>;
 
