@@ -56,6 +56,13 @@ impl<S: Storage> Coding<S> {
         Ok(())
     }
 
+    /// Rows to be rescored in a scan. What a filter leaves may all lie far from the query, where distances differ less and codes tell
+    /// them apart worse.
+    fn scan_depth(&self, k: usize, least_depth: usize, filtered: bool) -> usize {
+        let depth = self.depth(k).max(least_depth);
+        if filtered { 2 * depth } else { depth }
+    }
+
     /// See [`VectorIndex::scan`](crate::VectorIndex::scan). Rescores at least `least_depth` rows.
     pub(crate) fn scan(
         &self,
@@ -73,7 +80,7 @@ impl<S: Storage> Coding<S> {
             let rows = FirstRows { rows, len: self.len };
             return exact_search(self.metric, query, &rows, members, k, cancel);
         };
-        let depth = self.depth(k).max(least_depth);
+        let depth = self.scan_depth(k, least_depth, members.is_some());
         match members {
             None if depth >= self.len => rescore(self.metric, query, rows, 0..end, k),
             None => self.scan_codes(codes, query, rows, 0..end, depth, k, cancel),
@@ -86,7 +93,7 @@ impl<S: Storage> Coding<S> {
 
     /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).
     pub(crate) fn scan_counts(&self, members: usize, k: usize, least_depth: usize) -> SearchCounts {
-        let depth = self.depth(k.min(self.len)).max(least_depth);
+        let depth = self.scan_depth(k.min(self.len), least_depth, members < self.len);
         match self.codes {
             // So few members are compared in full precision at once.
             _ if depth >= members => SearchCounts { scored: 0, rescored: members },
