@@ -63,6 +63,19 @@ test("several collections of one database may be asked at once", async () => {
   expect(answers.map((answer) => answer?.ids[0]?.[0])).toEqual(Array(4).fill(["red", "blue"]).flat());
 });
 
+test("requests with thousands of ids are answered like others", async () => {
+  const collection = await filled();
+  const ids = Array.from({ length: 5_000 }, (_, i) => `id${i}`);
+  const known = (await collection.get({ include: [] })).ids.slice(0, 200);
+  const ask = (own: string[]): Promise<{ ids: string[][] }> =>
+    collection.query({ queryEmbeddings: [vector(1)], ids: own, where: { even: true }, nResults: 3 });
+  const [long, short, again] = await Promise.all([ask(ids), ask(known), ask(ids)]);
+  expect(long.ids[0]).toHaveLength(3);
+  expect(again).toEqual(long);
+  expect(short.ids[0]).toHaveLength(3);
+  await expect(collection.query({ queryEmbeddings: [[1]], ids })).rejects.toThrow(/dimension/);
+});
+
 test("vectors count as they were when query was called", async () => {
   const collection = await filled();
   const reused = new Float32Array(3);

@@ -125,6 +125,9 @@ type TextOrPacked = Either<String, PackedReply>;
 /// An answer, or the promise of one.
 type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
 
+/// A longer request, one with thousands of ids, is read on another thread: finding them takes milliseconds.
+const LONG_REQUEST_BYTES: usize = 16 << 10;
+
 /// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
 const TOGETHER_NANOSECONDS: f64 = 2_500_000.0;
 
@@ -154,10 +157,7 @@ impl NativeCollection {
 
     /// Checks a query and predicts what it costs.
     fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
-        let collection = self.usable()?;
-        let (request, include) = parse_query(request, queries, dim as usize)?;
-        let query = collection.prepare_query(request)?;
-        Ok(Question { collection, query, include })
+        question(self.usable()?, queries, dim, request)
     }
 
     /// A promise for the answer, from the database's own threads.
@@ -172,6 +172,21 @@ impl NativeCollection {
         promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
     }
 
+    /// As [`answer_later`](Self::answer_later), of a request that is to be read there too.
+    fn ask_later<'env>(
+        &self,
+        env: &'env Env,
+        queries: Vec<f32>,
+        dim: u32,
+        request: String,
+        cancel: CancelToken,
+    ) -> napi::Result<Answer<'env>> {
+        let database = self.handle.database().map_err(|e| failure(&e))?;
+        let collection = self.usable().map_err(|e| failure(&e))?;
+        let work = move || question(collection, queries, dim, &request)?.answer(&cancel).map(to_js);
+        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+    }
+
     fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: ToNapiValue + Send + 'static,
@@ -180,6 +195,13 @@ impl NativeCollection {
         let collection = self.usable().map_err(|e| failure(&e))?;
         promise_on(env, |work| self.writer.spawn_fifo(work), move || work(&collection))
     }
+}
+
+/// Checks a query and predicts what it costs.
+fn question(collection: Arc<Collection>, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
+    let (request, include) = parse_query(request, queries, dim as usize)?;
+    let query = collection.prepare_query(request)?;
+    Ok(Question { collection, query, include })
 }
 
 /// Queries that came together, by how they are answered.
@@ -209,6 +231,12 @@ impl<'env> Sorted<'env> {
         group: Range<usize>,
     ) -> napi::Result<()> {
         let vectors = queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
+        if shape.request.len() > LONG_REQUEST_BYTES {
+            let request = shape.request.to_owned();
+            let later = collection.ask_later(env, vectors, shape.dim, request, CancelToken::default())?;
+            self.answers[group.start] = Some(later);
+            return Ok(());
+        }
         match collection.question(vectors, shape.dim, shape.request) {
             Ok(question) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
                 self.cost += question.query.predicted_nanoseconds();
@@ -294,6 +322,9 @@ impl NativeCollection {
         cancel: Option<&NativeCancel>,
     ) -> napi::Result<Answer<'env>> {
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
+        if request.len() > LONG_REQUEST_BYTES {
+            return self.ask_later(env, queries.to_vec(), dim, request, cancel);
+        }
         let question = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))?;
         if question.query.is_short() {
             return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
@@ -315,7 +346,7 @@ impl NativeCollection {
         for (i, collection) in collections.iter().enumerate().take(queries.len()) {
             let collection: &NativeCollection = collection;
             let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
-            let single = queries[i].len() == dim as usize;
+            let single = queries[i].len() == dim as usize && request.len() <= LONG_REQUEST_BYTES;
             shapes.push(Shape { collection: collection.id, dim, request, single });
         }
         let Some(first) = collections.first() else { return Ok(Vec::new()) };

@@ -42,7 +42,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) collection: Uuid,
     pub(crate) dim: u32,
     pub(crate) request: &'a str,
-    /// Whether there is one vector.
+    /// Whether it may be joined with others: there is one vector, and not too much besides.
     pub(crate) single: bool,
 }
 
