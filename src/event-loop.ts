@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 
 /** Longest stretch of work between two turns of the event loop, in milliseconds. */
-const SLICE_MS = 8;
+export const SLICE_MS = 8;
 
 /** Rows done between two looks at the clock. */
 const SLICE_ROWS = 256;

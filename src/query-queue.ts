@@ -1,3 +1,4 @@
+import { SLICE_MS } from "./event-loop.js";
 import { binding, type NativeCollection, type NativeReply } from "./native.js";
 
 /** A query that waits for the end of the present turn. */
@@ -9,9 +10,6 @@ interface WaitingQuery {
   resolve: (reply: NativeReply | Promise<NativeReply>) => void;
   reject: (failure: unknown) => void;
 }
-
-/** Longest time that answers keep the event loop from turning, in milliseconds. */
-const TURN_MS = 8;
 
 /**
  * Hands over together what was asked for together: queries that a program starts without awaiting each are answered by all
@@ -51,7 +49,7 @@ export class QueryQueue {
   };
 
   private turnIsOverdue(): boolean {
-    if (this.turnIsWatched) return performance.now() - this.turnBegan > TURN_MS;
+    if (this.turnIsWatched) return performance.now() - this.turnBegan > SLICE_MS;
     this.turnIsWatched = true;
     this.turnBegan = performance.now();
     setImmediate(() => {

@@ -131,10 +131,9 @@ impl Collection {
         explanation: &mut PartExplanation,
     ) -> Result<()> {
         let (rows, members, k) = (part.view.part.vectors(), part.allowed.bitmap(), part.k);
-        let finite = vector.iter().all(|component| component.is_finite());
-        let Some(index) = part.index.as_ref().filter(|_| finite && part.plan != Plan::Exact) else {
+        let Some(index) = part.index_for(&[vector]) else {
             explanation.plan = "exact";
-            let hits = exact_search(self.settings().metric, vector, rows, members, k, cancel)?;
+            let hits = exact_search(query.metric, vector, rows, members, k, cancel)?;
             explanation.hits = hits.len();
             explanation.counts = SearchCounts { scored: 0, rescored: explanation.allowed as usize };
             return Ok(());

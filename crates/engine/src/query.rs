@@ -61,7 +61,7 @@ pub struct PreparedQuery {
     pub(crate) request: QueryRequest,
     pub(crate) filter: Option<Filter>,
     named: Option<Vec<RoaringBitmap>>,
-    metric: Metric,
+    pub(crate) metric: Metric,
     pub(crate) ef: usize,
     cost: f64,
 }
@@ -276,6 +276,13 @@ pub(crate) struct Searchable<'a> {
 }
 
 impl Searchable<'_> {
+    /// The index by which these vectors are searched for; `None` where they are compared exactly.
+    pub(crate) fn index_for(&self, vectors: &[&[f32]]) -> Option<&dyn VectorIndex> {
+        // Codes cannot stand for a vector that is not finite; Chroma accepts it and so do we.
+        let finite = |vector: &&[f32]| vector.iter().all(|component| component.is_finite());
+        self.index.as_deref().filter(|_| self.plan != Plan::Exact && vectors.iter().all(finite))
+    }
+
     /// The hits of each vector.
     fn search(
         &self,
@@ -290,15 +297,12 @@ impl Searchable<'_> {
         if self.k == 0 {
             return Ok(vec![Vec::new(); vectors.len()]);
         }
-        // Codes cannot stand for a vector that is not finite; Chroma accepts it and so do we.
-        let finite = |vector: &&[f32]| vector.iter().all(|component| component.is_finite());
-        let Some(index) = self.index.as_ref().filter(|_| vectors.iter().all(finite)) else {
+        let Some(index) = self.index_for(vectors) else {
             return vectors.iter().map(exact).collect();
         };
         let scan = |vector: &&[f32]| index.scan(vector, rows, members, self.k, cancel);
         match self.plan {
-            Plan::Exact => vectors.iter().map(exact).collect(),
-            Plan::Scan => vectors.iter().map(scan).collect(),
+            Plan::Exact | Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {
                 let options = SearchOptions { k: self.k, ef, filter: members, visit_budget, cancel };
                 let walks = index.search_many(vectors, rows, &options)?;

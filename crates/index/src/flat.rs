@@ -38,22 +38,16 @@ impl<S: Storage> VectorIndex for Flat<S> {
         false
     }
 
-    fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
-        let SearchOptions { k, ef, filter, cancel, .. } = *options;
-        self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel).map(Walk::Done)
-    }
-
     fn search_counted(
         &self,
         query: &[f32],
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
     ) -> Result<(Walk, SearchCounts)> {
-        let members = options.filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
-        Ok((
-            self.search(query, rows, options)?,
-            self.coding.scan_counts(members, options.k, depth_of_ef(options.ef)),
-        ))
+        let SearchOptions { k, ef, filter, cancel, .. } = *options;
+        let members = filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
+        let hits = self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel)?;
+        Ok((Walk::Done(hits), self.coding.scan_counts(members, k, depth_of_ef(ef))))
     }
 
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {

@@ -75,9 +75,11 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// # Errors
     /// `InvalidArgument` if the query has another dimension or `rows` is not what the index was built from; `Cancelled`; whatever
     /// `rows` fails with; of an index in a file `Corrupted`.
-    fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk>;
+    fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
+        self.search_counted(query, rows, options).map(|(walk, _)| walk)
+    }
 
-    /// As [`search`](Self::search), and what it did: what cannot be told is zero.
+    /// As [`search`](Self::search), and what it did.
     ///
     /// # Errors
     /// As [`search`](Self::search).
@@ -86,14 +88,10 @@ pub trait VectorIndex: Send + Sync + Debug {
         query: &[f32],
         rows: &dyn VectorRows,
         options: &SearchOptions<'_>,
-    ) -> Result<(Walk, SearchCounts)> {
-        Ok((self.search(query, rows, options)?, SearchCounts::default()))
-    }
+    ) -> Result<(Walk, SearchCounts)>;
 
     /// What [`scan`](Self::scan) does with so many members.
-    fn scan_counts(&self, members: usize, _k: usize) -> SearchCounts {
-        SearchCounts { scored: members, rescored: 0 }
-    }
+    fn scan_counts(&self, members: usize, k: usize) -> SearchCounts;
 
     /// As [`search`](Self::search) for each query. Faster than one after another where their memory accesses can overlap.
     ///

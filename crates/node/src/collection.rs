@@ -160,16 +160,25 @@ impl NativeCollection {
         question(self.usable()?, queries, dim, request)
     }
 
-    /// A promise for the answer, from the database's own threads.
+    /// A promise for what `work` answers on the database's own threads.
+    fn later<'env>(
+        &self,
+        env: &'env Env,
+        work: impl FnOnce() -> Result<Reply> + Send + 'static,
+    ) -> napi::Result<Answer<'env>> {
+        let database = self.handle.database().map_err(|e| failure(&e))?;
+        let reply = move || work().map(to_js);
+        promise_on(env, |work| database.pool().spawn_fifo(work), reply).map(Either3::C)
+    }
+
+    /// A promise for the answer.
     fn answer_later<'env>(
         &self,
         env: &'env Env,
         question: Question,
         cancel: CancelToken,
     ) -> napi::Result<Answer<'env>> {
-        let database = self.handle.database().map_err(|e| failure(&e))?;
-        let work = move || question.answer(&cancel).map(to_js);
-        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+        self.later(env, move || question.answer(&cancel))
     }
 
     /// As [`answer_later`](Self::answer_later), of a request that is to be read there too.
@@ -181,10 +190,8 @@ impl NativeCollection {
         request: String,
         cancel: CancelToken,
     ) -> napi::Result<Answer<'env>> {
-        let database = self.handle.database().map_err(|e| failure(&e))?;
         let collection = self.usable().map_err(|e| failure(&e))?;
-        let work = move || question(collection, queries, dim, &request)?.answer(&cancel).map(to_js);
-        promise_on(env, |work| database.pool().spawn_fifo(work), work).map(Either3::C)
+        self.later(env, move || question(collection, queries, dim, &request)?.answer(&cancel))
     }
 
     fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>

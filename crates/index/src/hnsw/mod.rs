@@ -228,10 +228,6 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         self.width.ef(ef, k, &self.coding)
     }
 
-    fn search(&self, query: &[f32], rows: &dyn VectorRows, options: &SearchOptions<'_>) -> Result<Walk> {
-        self.search_counted(query, rows, options).map(|(walk, _)| walk)
-    }
-
     fn search_counted(
         &self,
         query: &[f32],
