@@ -128,12 +128,17 @@ struct Workspace<Q> {
     scores: Vec<f32>,
 }
 
-/// Links being selected, each also as a query.
+/// Links being selected.
 struct Selection<Q> {
-    queries: Vec<Q>,
+    /// The one selected last, as a query.
+    query: Q,
     selected: Vec<Candidate>,
     /// Left out for being nearer to a selected one, nearest first.
     covered: Vec<Candidate>,
+    /// Neither yet, and room for their scores.
+    open: Vec<Candidate>,
+    labels: Vec<u32>,
+    scores: Vec<f32>,
 }
 
 impl<S: Scorer> Builder<'_, S> {
@@ -168,9 +173,12 @@ impl<S: Scorer> Builder<'_, S> {
             query: new_query()?,
             owner: new_query()?,
             selection: Selection {
-                queries: (0..capacity).map(|_| new_query()).collect::<Result<_>>()?,
+                query: new_query()?,
                 selected: Vec::with_capacity(capacity),
                 covered: Vec::new(),
+                open: Vec::new(),
+                labels: Vec::new(),
+                scores: Vec::new(),
             },
             candidates: Vec::new(),
             row: Vec::with_capacity(capacity),
@@ -325,36 +333,57 @@ impl<Q> Selection<Q> {
     ) -> Result<()> {
         self.selected.clear();
         self.covered.clear();
+        self.open.clear();
+        self.open.extend_from_slice(candidates);
         // Rows of one value have equal scores everywhere: if they took all slots they would be an island.
         let mut twins = limit.div_ceil(4);
-        for candidate in candidates {
-            if self.selected.len() == limit {
-                break;
-            }
-            let twin = candidate.score == self_score;
+        let mut begin = 0;
+        while begin < self.open.len() && self.selected.len() < limit {
+            let chosen = self.open[begin];
+            begin += 1;
+            let twin = chosen.score == self_score;
             if twin && twins == 0 {
                 continue;
             }
-            if self.covers(scorer, candidate)? {
-                self.covered.push(*candidate);
-                continue;
-            }
             twins -= usize::from(twin);
-            scorer.load_row(candidate.label, &mut self.queries[self.selected.len()])?;
-            self.selected.push(*candidate);
+            self.selected.push(chosen);
+            self.leave_out_covered(scorer, chosen.label, begin)?;
+            begin = 0;
         }
         // Where a few hubs lie near everything they would cover almost all others.
         let missing = (limit * 3 / 4).saturating_sub(self.selected.len());
-        self.selected.extend(self.covered.iter().take(missing));
+        if missing > 0 {
+            self.covered.sort_unstable_by(Candidate::order);
+            self.selected.extend(self.covered.iter().take(missing));
+        }
         Ok(())
     }
 
-    fn covers<S: Scorer<Query = Q>>(&self, scorer: &S, candidate: &Candidate) -> Result<bool> {
-        for query in &self.queries[..self.selected.len()] {
-            if score_one(scorer, query, candidate.label)? < candidate.score {
-                return Ok(true);
+    /// Takes those out of the open ones, of which the first `begin` are done with, that are nearer to `chosen` than to the node.
+    fn leave_out_covered<S: Scorer<Query = Q>>(
+        &mut self,
+        scorer: &S,
+        chosen: u32,
+        begin: usize,
+    ) -> Result<()> {
+        self.labels.clear();
+        self.labels.extend(self.open[begin..].iter().map(|candidate| candidate.label));
+        self.scores.resize(self.labels.len().max(self.scores.len()), 0.0);
+        if !self.labels.is_empty() {
+            scorer.load_row(chosen, &mut self.query)?;
+            scorer.score(&self.query, &self.labels, &mut self.scores)?;
+        }
+        let mut kept = 0;
+        for (at, score) in (begin..self.open.len()).zip(&self.scores) {
+            let candidate = self.open[at];
+            if *score < candidate.score {
+                self.covered.push(candidate);
+            } else {
+                self.open[kept] = candidate;
+                kept += 1;
             }
         }
-        Ok(false)
+        self.open.truncate(kept);
+        Ok(())
     }
 }
