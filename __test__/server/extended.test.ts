@@ -38,7 +38,8 @@ describe("numbers", () => {
 
   test("keep their form from body to body", async () => {
     const { ask } = await startServer();
-    const metadata = '{"a":1,"b":1.0,"c":9223372036854775807,"d":-9223372036854775808,"e":0.1,"f":[1.0,2.0],"g":1e+300}';
+    const metadata =
+      '{"a":1,"b":1.0,"c":9223372036854775807,"d":-9223372036854775808,"e":0.1,"f":[1.0,2.0],"g":1e+300}';
     const text = await roundTrip(
       ask,
       `{"ids":["x"],"embeddings":[[0.1,1e-7,-0.0,16777216]],"metadatas":[${metadata}]}`,
