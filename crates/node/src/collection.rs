@@ -151,7 +151,7 @@ impl NativeCollection {
     }
 
     /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
-    fn usable(&self) -> Result<Arc<Collection>> {
+    pub(crate) fn usable(&self) -> Result<Arc<Collection>> {
         self.handle.database()?.collection(self.id)
     }
 
@@ -194,7 +194,7 @@ impl NativeCollection {
         self.later(env, move || question(collection, queries, dim, &request)?.answer(&cancel))
     }
 
-    fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
+    pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: ToNapiValue + Send + 'static,
         F: FnOnce(&Collection) -> Result<T> + Send + 'static,

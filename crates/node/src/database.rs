@@ -72,7 +72,7 @@ fn unknown(option: &str, value: &str, expected: &str) -> Error {
 
 impl NativeDatabase {
     /// Runs `work` with the database on a worker.
-    fn with<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
+    pub(crate) fn with<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: napi::bindgen_prelude::ToNapiValue + Send + 'static,
         F: FnOnce(&Arc<Database>) -> Result<T> + Send + 'static,
@@ -82,7 +82,10 @@ impl NativeDatabase {
     }
 }
 
-fn describe(database: &Database, row: &ferrochrome_engine::CollectionRow) -> Result<serde_json::Value> {
+pub(crate) fn describe(
+    database: &Database,
+    row: &ferrochrome_engine::CollectionRow,
+) -> Result<serde_json::Value> {
     collection_json(row, &database.catalog().schema_keys(row.id)?)
 }
 
