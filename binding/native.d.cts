@@ -126,6 +126,8 @@ export declare class NativeDatabase {
   openCollection(id: string): Promise<NativeCollection>
   /** Counters of the database, as JSON. */
   stats(): string
+  /** Array of the collections of all tenants and databases, by UUID. */
+  allCollections(): Promise<string>
 }
 
 /** The records of a collection as they were at one moment, to be read page by page. */
