@@ -35,10 +35,10 @@ async function json(args: string[]): Promise<unknown> {
 /** A database with a collection of some segments, tombstones and a head. */
 async function sampleDatabase(): Promise<string> {
   const path = temporaryPath();
-  const client = openClient(path, { sealRows: 100 });
+  const client = openClient(path);
   const notes = await client.createCollection({ name: "notes", metadata: { ratio: 2 }, embeddingFunction: null });
-  const ids = Array.from({ length: 250 }, (_, i) => `id-${i}`);
-  const embeddings = ids.map((_, i) => [Math.cos(i), Math.sin(i), i / 250]);
+  const ids = Array.from({ length: 3_000 }, (_, i) => `id-${i}`);
+  const embeddings = ids.map((_, i) => [Math.cos(i), Math.sin(i), i / 3_000]);
   await notes.add({
     ids,
     embeddings,
@@ -128,13 +128,13 @@ test("inspect tells segments, tombstones and parameters; check finds a flipped b
   const { collections } = (await json(["inspect", "--path", path])) as { collections: Record<string, unknown>[] };
   expect(collections[0]).toMatchObject({
     name: "notes",
-    records: 245,
+    records: 2_995,
     dimension: 3,
     head: { records: 0 },
-    segments: [{ rows: 250, tombstones: 5, bytes: expect.any(Number), index: { metric: "l2" } }],
+    segments: [{ rows: 3_000, tombstones: 5, bytes: expect.any(Number), index: { metric: "l2" } }],
   });
   const text = await run(["inspect", "--path", path]);
-  expect(text.stdout).toMatch(/notes\s+l2\s+3\s+245/);
+  expect(text.stdout).toMatch(/notes\s+l2\s+3\s+2,995/);
 
   const segments = join(path, "segments");
   const segment = readdirSync(segments).find((name) => existsSync(join(segments, name, "vectors.arrow"))) as string;

@@ -85,13 +85,19 @@ export function resolveSettings(source: SourceSettings, fallback: EmbeddingFunct
 
 /** Settings as this package stores them, of a file that anyone may have changed. */
 export function resolveStored(configuration: string | null, schema: string | null): ResolvedSettings {
-  const none = { metadata: "null", segmentMetadata: "null" };
-  // The configuration is newer than what the schema repeats of it.
-  const resolved = resolveSettings({ ...none, configuration, schema: null }, { type: "legacy" });
-  const { problems, settings } = resolved;
-  const given = parseSchema(schema, (message) => problems.push({ kind: "invalid-setting", message }));
+  const problems: FoundProblem[] = [];
+  const note = (message: string): void => {
+    problems.push({ kind: "invalid-setting", message });
+  };
+  const given = parseSchema(schema, note);
+  const stored = parseObject(configuration, "configuration", note) ?? {};
+  // The schema has more parameters, and the configuration newer ones.
+  const hnsw = { ...(given ? vectorConfig(given).hnsw : {}), ...(stored.hnsw as Json | undefined) };
+  const source = { configuration: JSON.stringify({ ...stored, hnsw }), metadata: "null", segmentMetadata: "null" };
+  const resolved = resolveSettings({ ...source, schema: null }, { type: "legacy" });
+  const { settings } = resolved;
   if (given) settings.schema = completeSchema(given, vectorConfig(settings.schema));
-  return resolved;
+  return { ...resolved, problems: [...problems, ...resolved.problems] };
 }
 
 /** Parameters of a configuration, of whatever version. */
