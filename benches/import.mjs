@@ -20,7 +20,12 @@ export const legend =
   'From the call of importChroma() to its return; "import" until the last record is acknowledged, "closed" until the database is written\n' +
   "out and closed too. The index is built afterwards, in the background of the next opening.";
 
-export const fixedSettings = { runs: RUNS };
+async function dimensionOf(client, { id }) {
+  const collection = await client.getCollectionById(id);
+  const { embeddings } = await collection.get({ limit: 1, include: ["embeddings"] });
+  await client.close();
+  return embeddings[0]?.length ?? 0;
+}
 
 export async function run({ directory, results }, { say }) {
   if (directory === undefined) {
@@ -29,8 +34,9 @@ export async function run({ directory, results }, { say }) {
     );
   }
   if (!existsSync(join(directory, "chroma.sqlite3"))) throw new Error(`${directory} holds no chroma.sqlite3`);
-  const { importChroma } = await import("../dist/index.js");
+  const { importChroma, PersistentClient } = await import("../dist/index.js");
   const rows = [];
+  let dimension = 0;
   for (let run = 1; run <= RUNS; run++) {
     const to = join(results, "stores", "import");
     rmSync(to, { recursive: true, force: true });
@@ -48,7 +54,9 @@ export async function run({ directory, results }, { say }) {
       closedSeconds,
       closedRate: imported / closedSeconds,
     });
+    const [largest] = collections.sort((a, b) => b.records - a.records);
+    dimension = await dimensionOf(new PersistentClient({ path: to }), largest);
     rmSync(to, { recursive: true, force: true });
   }
-  return { rows };
+  return { rows, missing: [], tables: [], settings: { runs: RUNS, rows: rows[0].records, dimension } };
 }
