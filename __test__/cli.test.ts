@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -56,7 +57,7 @@ test("help, versions and wrong command lines have their exit codes", async () =>
   expect(help.code).toBe(0);
   const commands = [...help.stdout.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, name]) => name as string);
   expect(commands).toEqual(
-    expect.arrayContaining(["import", "export", "inspect", "query", "compact", "check", "version"]),
+    expect.arrayContaining(["serve", "import", "export", "inspect", "query", "compact", "check", "version"]),
   );
   const helps = await Promise.all(commands.map((command) => run([command, "--help"])));
   for (const [i, { stdout, code }] of helps.entries()) {
@@ -260,3 +261,29 @@ test("Ctrl-C stops an import after a batch; what was written stays, and the impo
   expect(resumed.code, resumed.stderr).toBe(0);
   expect(JSON.parse(resumed.stdout)).toMatchObject({ records: rows, existing: count, imported: rows - count });
 }, 60_000);
+
+test("serve answers until Ctrl-C, and closes the database", async () => {
+  const path = await sampleDatabase();
+  const child = start(["serve", "--json"], {
+    env: { FERROCHROME_PATH: path, FERROCHROME_PORT: "0", FERROCHROME_TOKEN: "secret,with comma" },
+  });
+  const finished = finish(child);
+  const [line] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+  const { url } = JSON.parse(line.toString()) as { url: string };
+  expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  const collections = `${url}/api/v2/tenants/default_tenant/databases/default_database/collections`;
+  expect((await fetch(collections)).status).toBe(401);
+  const answer = await fetch(collections, { headers: { "x-chroma-token": "secret,with comma" } });
+  expect(await answer.json()).toMatchObject([{ name: "notes" }]);
+  child.kill("SIGINT");
+  const { code, stderr } = await finished;
+  expect(code, stderr).toBe(0);
+  // The lock is free.
+  expect(await json(["compact", "--path", path])).toMatchObject({ collections: [{ collection: "notes" }] });
+
+  const open = await run(["serve", "--path", path, "--host", "0.0.0.0", "--port", "0"]);
+  expect(open.code).toBe(2);
+  expect(open.stderr).toMatch(/Other machines can reach/);
+  expect((await run(["serve", "--path", path, "--parity", "chroma-9"])).code).toBe(2);
+  expect((await run(["serve"], { env: { FERROCHROME_ALLOW_RESET: "perhaps" } })).code).toBe(2);
+});

@@ -93,7 +93,7 @@ describe("record sets", () => {
     const full = new LocalCollection({
       client,
       handle: client.handle,
-      json: { ...collection, metadata: null, configuration_json: {}, schema: null, schema_keys: [] },
+      json: { ...collection, metadata: null, configuration_json: {}, schema: null },
     });
     await refuses(full.add({ ids: ["a"] }), "At least one of 'embeddings' and 'documents' must be provided");
     await refuses(full.upsert({ ids: ["a"] }), "At least one of 'embeddings' and 'documents' must be provided");

@@ -85,3 +85,15 @@ export function prepare(report) {
     npm(["run", "build:ts"], "The TypeScript did not compile; the compiler's output above says why.");
   }
 }
+
+/** Installs Chroma's own clients, by which the server is tested. Without them those tests are skipped, which they say. */
+export function prepareClients(report) {
+  const folder = join("__test__", "clients");
+  if (newest([join(folder, "node_modules", ".package-lock.json")]) >= newest([join(folder, "package-lock.json")]))
+    return;
+  report("Installing Chroma's clients for the tests of the server");
+  const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
+  if (!npmSucceeds(["ci", "--prefix", folder, ...flags])) {
+    report("Chroma's clients could not be installed: the tests that need them are skipped");
+  }
+}

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PreparationError, prepare } from "./prepare.mjs";
+import { PreparationError, prepare, prepareClients } from "./prepare.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
@@ -17,6 +17,7 @@ function run(command, args) {
 
 try {
   prepare((step) => console.error(step));
+  prepareClients((step) => console.error(step));
 } catch (error) {
   if (!(error instanceof PreparationError)) throw error;
   console.error(error.message);

@@ -29,7 +29,7 @@ export class CollectionHandle extends LocalCollection {
     super({
       client,
       handle,
-      json: { id, name: "", tenant, database, metadata: null, configuration_json: {}, schema: null, schema_keys: [] },
+      json: { id, name: "", tenant, database, metadata: null, configuration_json: {}, schema: null },
     });
   }
 

@@ -1,11 +1,6 @@
 import type { ChromaClient } from "./client.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
-import {
-  applyUpdate,
-  type CollectionConfiguration,
-  processUpdateCollectionConfig,
-  vectorSettings,
-} from "./configuration.js";
+import { type CollectionConfiguration, checkUpdate, processUpdateCollectionConfig } from "./configuration.js";
 import type { DatabaseHandle } from "./database.js";
 import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
@@ -18,7 +13,7 @@ import { readQueryReply } from "./query-reply.js";
 import { storedMetadata } from "./records.js";
 import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
-import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
+import type { SchemaJson } from "./schema-json.js";
 import type {
   CollectionMetadata,
   DeleteResult,
@@ -57,7 +52,6 @@ export interface CollectionJson {
   metadata: CollectionMetadata | null;
   configuration_json: CollectionConfiguration;
   schema: SchemaJson | null;
-  schema_keys: SchemaKey[];
 }
 
 /** What a collection object starts from. */
@@ -91,8 +85,7 @@ export class LocalCollection implements Collection {
   configuration: CollectionConfiguration;
   private readonly client: ChromaClient;
   private readonly handle: DatabaseHandle;
-  private readonly storedSchema: SchemaJson | null;
-  private readonly schemaKeys: SchemaKey[];
+  private schemaJson: SchemaJson | null;
   private foundFunction: EmbeddingFunction | undefined;
   private builtSchema: Lookup<Schema>;
   private native: NativeCollection | undefined;
@@ -108,8 +101,7 @@ export class LocalCollection implements Collection {
     this.database = json.database;
     this.metadata = json.metadata ?? undefined;
     this.configuration = json.configuration_json;
-    this.storedSchema = json.schema;
-    this.schemaKeys = json.schema_keys;
+    this.schemaJson = json.schema;
     this.foundFunction = embeddingFunction;
   }
 
@@ -124,16 +116,8 @@ export class LocalCollection implements Collection {
 
   get schema(): Schema | undefined {
     if (this.builtSchema === undefined) {
-      const stored = this.storedSchema;
-      this.builtSchema = {
-        value:
-          stored === null
-            ? undefined
-            : Schema.fromStoredJSON(
-                currentSchema(stored, vectorSettings(this.configuration), this.schemaKeys),
-                this.client,
-              ),
-      };
+      const json = this.schemaJson;
+      this.builtSchema = { value: json === null ? undefined : Schema.fromStoredJSON(json, this.client) };
     }
     return this.builtSchema.value;
   }
@@ -260,24 +244,23 @@ export class LocalCollection implements Collection {
         newConfiguration: configuration,
         client: this.client,
       }));
-    let newConfiguration: CollectionConfiguration | undefined;
+    const newConfiguration = change && checkUpdate(change.updateConfiguration);
     const native = await open();
+    let changed: CollectionJson | undefined;
     try {
-      if (change) {
-        // Another client may have changed the stored configuration since this object was made.
-        const stored: CollectionJson = JSON.parse(await native.getCollectionById(this.id));
-        newConfiguration = applyUpdate(stored.configuration_json, change.updateConfiguration);
-      }
       const patch = { new_name: name || undefined, new_metadata: newMetadata, new_configuration: newConfiguration };
       await native.updateCollection(this.id, JSON.stringify(patch));
+      if (change) changed = JSON.parse(await native.getCollectionById(this.id));
     } catch (failure) {
       throw toError(failure, route);
     }
     if (name) this.name = name;
     if (metadata) this.metadata = metadata;
     if (change?.updateEmbeddingFunction) this.foundFunction = change.updateEmbeddingFunction;
-    if (newConfiguration) {
-      this.configuration = { ...newConfiguration, embeddingFunction: newConfiguration.embedding_function ?? null };
+    if (changed) {
+      const { configuration_json: stored, schema } = changed;
+      this.configuration = { ...stored, embeddingFunction: stored.embedding_function ?? null };
+      this.schemaJson = schema;
       this.builtSchema = undefined;
     }
   }

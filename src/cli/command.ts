@@ -102,11 +102,17 @@ export class Options {
     return value;
   }
 
+  /** Texts of an option that may be repeated, as they are. */
+  texts(name: string): string[] | undefined {
+    const value = this.values[name];
+    return Array.isArray(value) ? value.map(String) : undefined;
+  }
+
   /** Texts of an option that may be repeated, or hold several names with commas. */
   list(name: string): string[] | undefined {
-    const value = this.values[name];
-    if (!Array.isArray(value)) return undefined;
-    return value.flatMap((each) => String(each).split(",")).filter((each) => each !== "");
+    return this.texts(name)
+      ?.flatMap((each) => each.split(","))
+      .filter((each) => each !== "");
   }
 
   flag(name: string): boolean {

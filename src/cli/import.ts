@@ -64,7 +64,7 @@ async function fromChroma({ options, terminal, signal }: Invocation, from: strin
     tenant: options.text("tenant"),
     database: options.text("database"),
     existing: options.choice("existing", EXISTING),
-    headers: headersOf(options.list("header"), options.text("token")),
+    headers: headersOf(options.texts("header"), options.text("token")),
     signal,
     onProgress: ({ collection, done, total }) => terminal.progress(printable(collection), done, total),
   });

@@ -17,10 +17,12 @@ import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
 import { inspectCommand } from "./inspect.js";
 import { queryCommand } from "./query.js";
+import { serveCommand } from "./serve.js";
 import { Terminal } from "./terminal.js";
 import { versionCommand } from "./version.js";
 
 const COMMANDS: Command[] = [
+  serveCommand,
   importCommand,
   exportCommand,
   inspectCommand,
@@ -91,7 +93,9 @@ async function main(args: string[]): Promise<number> {
   try {
     const options = readOptions(command, rest, process.env);
     const code = await command.run({ options, terminal, signal: interruption.signal });
-    return interruption.signal.aborted && code === EXIT.done ? EXIT.interrupted : code;
+    // A server is meant to run until it is stopped.
+    const isStopped = interruption.signal.aborted && code === EXIT.done && command !== serveCommand;
+    return isStopped ? EXIT.interrupted : code;
   } catch (error) {
     if (interruption.signal.aborted && error === interruption.signal.reason) {
       terminal.note("Stopped");

@@ -21,7 +21,7 @@ use crate::together::{Question, Shape, answer_together, groups};
 /// The records of one collection.
 #[napi]
 pub struct NativeCollection {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     /// Not the collection itself, so that one that is not used may be closed.
     id: Uuid,
     writer: Arc<rayon::ThreadPool>,
@@ -31,7 +31,7 @@ pub struct NativeCollection {
 #[napi]
 #[derive(Default)]
 pub struct NativeCancel {
-    token: CancelToken,
+    pub(crate) token: CancelToken,
 }
 
 #[napi]
@@ -107,7 +107,7 @@ impl BatchContent {
         for piece in pieces {
             records.append(Records::parse(&piece)?)?;
         }
-        Ok(records.into_batch((dim > 0).then_some(self.vectors), dim))
+        records.into_batch((dim > 0).then_some(self.vectors), dim)
     }
 }
 

@@ -9,6 +9,7 @@ mod chroma;
 mod collection;
 mod database;
 mod failure;
+mod http;
 mod inspection;
 mod together;
 mod transfer;
@@ -16,6 +17,7 @@ mod transfer;
 pub use chroma::{NativeChromaReader, NativeChromaSource};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
+pub use http::{NativeBody, NativeBodyLimits};
 pub use transfer::NativeExport;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.

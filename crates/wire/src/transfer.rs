@@ -74,7 +74,7 @@ pub fn parse_record_lines(text: &str, first: u64) -> Result<WriteBatch> {
                 record.id,
                 record.embedding,
                 record.document,
-                record.metadata.map(|patch| patch.0),
+                record.metadata.map(JsonPatch::into_patch).transpose()?,
                 record.uri,
             )
             .map_err(|expected| {
@@ -124,6 +124,7 @@ impl Columns {
             ids: self.ids,
             embeddings: Some(self.vectors),
             dim: self.dim.unwrap_or(0),
+            kept_embeddings: Vec::new(),
             documents: Some(self.documents),
             metadatas: Some(self.metadatas),
             uris: Some(self.uris),
@@ -156,7 +157,7 @@ pub struct ServerPage {
 /// # Errors
 /// `Unprocessable` where it has another shape, or columns of different lengths.
 pub fn parse_server_page(body: &str) -> Result<ServerPage> {
-    let reply: GetReply = parse(body)?;
+    let reply: GetReply = parse(body.as_bytes())?;
     let rows = reply.ids.len();
     let lengths = [
         Some(reply.embeddings.len()),
@@ -176,7 +177,7 @@ pub fn parse_server_page(body: &str) -> Result<ServerPage> {
     let mut metadatas = reply.metadatas.into_iter().flatten();
     for (id, vector) in reply.ids.into_iter().zip(reply.embeddings) {
         let (document, uri) = (documents.next().flatten(), uris.next().flatten());
-        let metadata = metadatas.next().flatten().map(|patch| patch.0);
+        let metadata = metadatas.next().flatten().map(JsonPatch::into_patch).transpose()?;
         match vector {
             Some(vector) => columns
                 .push(id, vector, document, metadata, uri)
@@ -270,7 +271,7 @@ struct ServerCollection {
 /// # Errors
 /// `Unprocessable` where it has another shape, `InvalidArgument` where it is not JSON.
 pub fn server_collections(body: &str) -> Result<Json> {
-    let collections: Vec<ServerCollection> = parse(body)?;
+    let collections: Vec<ServerCollection> = parse(body.as_bytes())?;
     let text = |value: &Option<Box<RawValue>>| value.as_ref().map(|value| value.get().to_owned());
     let described = collections.iter().map(|collection| {
         json!({
