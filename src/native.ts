@@ -104,6 +104,7 @@ export interface NativeCollection {
 /** The records of a collection at one moment, as lines of JSON. */
 export interface NativeExport {
   readonly total: number;
+  readonly done: number;
   next(limit: number): Promise<string>;
 }
 

@@ -126,13 +126,15 @@ async function fromFile({ options, terminal, signal }: Invocation, from: string,
       signal,
       onProgress: (done) => terminal.progress(from, done, done),
     });
+    if (!terminal.asJson)
+      for (const problem of imported.problems) terminal.note(`invalid-setting  ${printable(problem)}`);
     if (terminal.asJson) terminal.json(imported);
     else if (imported.skipped) terminal.line(`${printable(shownName(imported))} is there already; skipped`);
     else
       terminal.line(
         `${imported.imported.toLocaleString("en")} records imported to ${printable(shownName(imported))} in ${to}`,
       );
-    return EXIT.done;
+    return imported.problems.length === 0 ? EXIT.done : EXIT.incomplete;
   } finally {
     await client.close();
   }

@@ -38,11 +38,10 @@ export async function exportRecords({ handle, id, write, signal, onProgress }: E
   const records = await handle.call("export", () => native.export());
   const described = await handle.call(`collections/${id}`, (database) => database.getCollectionById(id));
   await write(`${FORMAT}${described.slice(1)}\n`);
-  for (let done = 0; done < records.total; ) {
+  while (records.done < records.total) {
     signal?.throwIfAborted();
     await write(await handle.call("export", () => records.next(BATCH_ROWS)));
-    done = Math.min(records.total, done + BATCH_ROWS);
-    onProgress?.(done, records.total);
+    onProgress?.(records.done, records.total);
   }
   return records.total;
 }
@@ -65,6 +64,8 @@ export interface ImportedRecords extends CollectionPlace {
   imported: number;
   existing: number;
   skipped: boolean;
+  /** Settings of the file that could not be taken over. */
+  problems: string[];
 }
 
 /**
@@ -88,7 +89,7 @@ export async function importRecords(args: ImportRecordsArgs): Promise<ImportedRe
   }
   const named = { ...place, name: place.name };
   const target = new ImportTarget(handle);
-  const result: ImportedRecords = { ...named, records: 0, imported: 0, existing: 0, skipped: false };
+  const result: ImportedRecords = { ...named, records: 0, imported: 0, existing: 0, skipped: false, problems: [] };
   const spec = {
     ...named,
     id: described?.id ?? crypto.randomUUID(),
@@ -96,6 +97,7 @@ export async function importRecords(args: ImportRecordsArgs): Promise<ImportedRe
     dimension: described?.dimension ?? null,
     resolved: resolveStored(described?.configuration ?? null, described?.schema ?? null),
   };
+  result.problems = spec.resolved.problems.map(({ message }) => message);
   // Without a description, the collection that is there is what is meant.
   const found = await target.find(named);
   if (header !== undefined || existing !== "merge") await target.check([spec], existing);

@@ -6,6 +6,8 @@ import type { TargetCollection } from "./target.js";
 
 /** Records of a page. With vectors as text, a page of long ones has some ten megabytes. */
 const PAGE_ROWS = 500;
+/** Characters of a page after which the next has half as many records. */
+const LARGE_PAGE = 32 << 20;
 
 /** Databases and collections of a list. */
 const LIST_LIMIT = 1_000;
@@ -72,14 +74,16 @@ export class ServerSource implements ImportSource {
 
   async reader(collection: SourceCollection): Promise<SourceReader> {
     let offset = 0;
+    let pageRows = PAGE_ROWS;
     const next = async (target: TargetCollection, limit: number): Promise<BatchReport> => {
-      const rows = Math.min(limit, PAGE_ROWS);
+      const rows = Math.min(limit, pageRows);
       const body = await this.request("POST", `${this.collectionPath(collection)}/get`, {
         limit: rows,
         offset,
         include: ["embeddings", "documents", "metadatas", "uris"],
       });
       offset += rows;
+      if (body.length > LARGE_PAGE) pageRows = Math.max(1, rows >> 1);
       return this.write(target, body, rows);
     };
     return { total: collection.records, next };

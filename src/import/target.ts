@@ -12,7 +12,7 @@ export interface TargetCollection {
   native: NativeCollection;
 }
 
-/** What is done with a collection that the target has already. */
+/** What is done with a collection that the target has already: nothing is imported at all, it is left as it is, or records are added to it. */
 export type ExistingCollections = "refuse" | "skip" | "merge";
 
 /** A collection of the source, as the target must know it. */

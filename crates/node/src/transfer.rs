@@ -29,15 +29,20 @@ impl NativeExport {
         self.total
     }
 
-    /// The next records, `limit` at most, each as a line of JSON; empty after the last.
+    /// Records that were read.
+    #[napi(getter, catch_unwind)]
+    pub fn done(&self) -> f64 {
+        self.rows.lock().1 as f64
+    }
+
+    /// The next records, `limit` at most and fewer where they are large, each as a line of JSON; empty after the last.
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn next<'env>(&self, env: &'env Env, limit: u32) -> napi::Result<Object<'env>> {
         let rows = self.rows.clone();
         promise(env, move || {
             let (result, next) = &mut *rows.lock();
-            let to = next.saturating_add(limit as usize).min(result.rows.len());
-            let lines = record_lines(result, *next, to)?;
-            *next = to;
+            let (lines, after) = record_lines(result, *next, limit as usize)?;
+            *next = after;
             Ok(lines)
         })
     }

@@ -32,15 +32,20 @@ struct ImportedRecord {
     uri: Option<String>,
 }
 
-/// Rows `from..to` of a result, each a line `{"id", "embedding", "document"?, "metadata"?, "uri"?}`. Components are the shortest decimals
-/// of their `f32`; integers and floats keep apart.
+/// Bytes of lines after which a page ends.
+const PAGE_BYTES: usize = 16 << 20;
+
+/// Rows of a result from `from` on, `limit` at most and fewer where they are large, each a line `{"id", "embedding", "document"?,
+/// "metadata"?, "uri"?}`; and the row that comes next. Components are the shortest decimals of their `f32`; integers and floats keep
+/// apart.
 ///
 /// # Errors
 /// `Corrupted` where a row cannot be read.
-pub fn record_lines(result: &GetResult, from: usize, to: usize) -> Result<String> {
+pub fn record_lines(result: &GetResult, from: usize, limit: usize) -> Result<(String, usize)> {
     let snapshot = &result.snapshot;
     let mut lines = Vec::new();
-    for row in &result.rows[from..to] {
+    let mut next = from;
+    for row in result.rows.iter().skip(from).take(limit) {
         let metadata = snapshot.metadata(*row)?;
         let record = ExportedRecord {
             id: snapshot.id(*row)?,
@@ -52,8 +57,14 @@ pub fn record_lines(result: &GetResult, from: usize, to: usize) -> Result<String
         serde_json::to_writer(&mut lines, &record)
             .map_err(|e| Error::internal(format!("a record cannot be written: {e}")))?;
         lines.push(b'\n');
+        next += 1;
+        if lines.len() >= PAGE_BYTES {
+            break;
+        }
     }
-    String::from_utf8(lines).map_err(|e| Error::internal(format!("a record is not UTF-8: {e}")))
+    let text =
+        String::from_utf8(lines).map_err(|e| Error::internal(format!("a record is not UTF-8: {e}")))?;
+    Ok((text, next))
 }
 
 /// The records of lines as [`record_lines`] writes them; `first` is the number of the first line. Empty lines are skipped.
