@@ -1,4 +1,6 @@
+import { ServerResponse } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { ChromaClient } from "../client.js";
@@ -66,7 +68,9 @@ export function buildApp(client: ChromaClient, settings: AppSettings): ChromaApp
   app.onError((error) => failed(error, settings));
   app.notFound(() => emptyResponse(404));
   guard(app, settings, new Set(routes.filter((route) => route.open).map((route) => route.path)));
-  for (const route of routes) register(app, route);
+  // Where there are headers to add, the reply must pass by what adds them.
+  const respond = settings.cors.length === 0 ? respondDirectly : respondOrdinarily;
+  for (const route of routes) register(app, route, respond);
   registerDocuments(app, routes);
   registerV1(app);
   refuseOtherMethods(app, routes);
@@ -113,7 +117,7 @@ function guard(app: Hono<AppEnv>, settings: AppSettings, open: Set<string>): voi
   });
 }
 
-function register(app: Hono<AppEnv>, route: Route): void {
+function register(app: Hono<AppEnv>, route: Route, respond: typeof respondOrdinarily): void {
   const { writes = false, global = false, open = false } = route;
   app.on(route.method, route.path, async (c) => {
     if (!open) authorize(c.get("grant"), { tenant: c.req.param("tenant"), writes, global });
@@ -123,8 +127,18 @@ function register(app: Hono<AppEnv>, route: Route): void {
 
 const JSON_HEADERS = { "content-type": "application/json", "x-content-type-options": "nosniff" };
 
-function respond(c: Context<AppEnv>, { body, status = 200 }: Reply): Response {
+function respondOrdinarily(c: Context<AppEnv>, { body, status = 200 }: Reply): Response {
   return c.body(body as string, status as 200, JSON_HEADERS);
+}
+
+/** Writes to Node's response where there is one: a `Response` in between costs as much as a short query. */
+function respondDirectly(c: Context<AppEnv>, reply: Reply): Response {
+  const { outgoing } = c.env;
+  if (!(outgoing instanceof ServerResponse)) return respondOrdinarily(c, reply);
+  const { body, status = 200 } = reply;
+  outgoing.writeHead(status, { ...JSON_HEADERS, "content-length": Buffer.byteLength(body) });
+  outgoing.end(body);
+  return RESPONSE_ALREADY_SENT;
 }
 
 /** The description of the API, for programs and for people. */

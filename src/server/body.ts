@@ -8,6 +8,9 @@ import type { AppEnv } from "./app-env.js";
 import { HttpError } from "./http-error.js";
 import type { AppSettings } from "./options.js";
 
+/** Room that a body is given at once. For more, what a client announces does not count, but what it sends. */
+const FIRST_BYTES = 1 << 20;
+
 const JSON_TYPE = /^application\/(?:[^\s;]+\+)?json\s*(?:;|$)/i;
 
 /** Bounds the memory of all bodies that are being read or worked on. */
@@ -53,7 +56,7 @@ export class BodyReader {
     }
     const expected = Number(c.req.header("content-length") ?? 0);
     if (expected > this.most) throw this.tooLarge();
-    const body = new (binding().NativeBody)(Number.isSafeInteger(expected) ? expected : 0);
+    const body = new (binding().NativeBody)(Math.min(expected, FIRST_BYTES) || 0);
     let bytes = 0;
     const push = (chunk: Uint8Array): void => {
       if (bytes + chunk.byteLength > this.most) throw this.tooLarge();

@@ -21,7 +21,7 @@ fn batch() -> WriteBatch {
         dim: DIM,
         documents: None,
         metadatas: None,
-        uris: None,
+        ..WriteBatch::default()
     }
 }
 
