@@ -70,8 +70,12 @@ export {
   InvalidArgumentError,
   InvalidCollectionError,
   ReadOnlyError,
+  UntrustedFileError,
 } from "./src/errors.js";
 export type { PartExplanation, QueryExplanation } from "./src/explanation.js";
+export { type ImportChromaArgs, type ImportProgress, importChroma } from "./src/import/import-chroma.js";
+export type { ImportedCollection, ImportProblem, ImportProblemKind, ImportReport } from "./src/import/report.js";
+export type { ExistingCollections } from "./src/import/target.js";
 export * from "./src/index-config.js";
 export * from "./src/next.js";
 export * from "./src/results.js";

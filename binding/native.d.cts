@@ -44,6 +44,29 @@ export declare class NativeCancel {
   cancel(): void
 }
 
+/** Reads the records of one collection of a [`NativeChromaSource`]. */
+export declare class NativeChromaReader {
+  /** Records of the collection. */
+  get total(): number
+  /**
+   * Adds the next records, `limit` at most, to a collection, and says as JSON what became of them: `{"read", "leftOut",
+   * "imported", "done", "problems", "counts"}`.
+   */
+  next(target: NativeCollection, limit: number): Promise<string>
+}
+
+/** A directory that a Chroma server wrote. */
+export declare class NativeChromaSource {
+  /** Opens a directory; nothing in it is changed. */
+  static open(path: string): Promise<NativeChromaSource>
+  /** `{"tenants", "databases", "collections"}`. */
+  describe(): Promise<string>
+  /** Fails where the pickle of one of these collections would run code. */
+  checkPickles(ids: Array<string>): Promise<void>
+  /** Prepares to read the records of a collection. */
+  reader(id: string, cosine: boolean): Promise<NativeChromaReader>
+}
+
 /** The records of one collection. */
 export declare class NativeCollection {
   /** add, update or upsert of what `batch` holds; it is empty afterwards. */
@@ -77,6 +100,16 @@ export declare class NativeCollection {
   writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>
   /** Does the delete of a body; the promise is for the number of records. */
   deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>
+  /** Sizes and parameters of the parts, as JSON. */
+  stats(): Promise<string>
+  /** Compares every block of every segment with its checksum; the promise is for JSON, `[{"id", "bytes", "damage"}]`. */
+  verify(): Promise<string>
+  /** The records as they are now. */
+  export(): Promise<NativeExport>
+  /** Adds records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
+  addLines(text: string, first: number): Promise<string>
+  /** Adds the records in a Chroma server's answer to a get; the promise is for `{"read", "imported", "withoutVector"}`. */
+  addServerPage(body: string): Promise<string>
 }
 
 /** An open database. */
@@ -121,6 +154,16 @@ export declare class NativeDatabase {
   createCollectionFrom(tenant: string, database: string, body: NativeBody, configuration: string, schema: string): Promise<string>
   /** Updates a collection by a body, of whose configuration TypeScript approved `hnsw`, a JSON object. */
   updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>
+  /** Array of the collections of all tenants and databases, by UUID. */
+  allCollections(): Promise<string>
+}
+
+/** The records of a collection as they were at one moment, to be read page by page. */
+export declare class NativeExport {
+  /** Records in all. */
+  get total(): number
+  /** The next records, `limit` at most, each as a line of JSON; empty after the last. */
+  next(limit: number): Promise<string>
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */
@@ -143,3 +186,6 @@ export interface PackedReply {
   /** Row-major vectors of all rows in order. */
   embeddings: Float64Array
 }
+
+/** A Chroma server's list of collections, with metadata, configuration and schema as texts of JSON. */
+export declare function readServerCollections(body: string): string

@@ -204,6 +204,17 @@ export class ReadOnlyError extends Error {
   readonly code = "READ_ONLY";
 }
 
+/**
+ * A file of an imported directory asks for what is never done for a file, such as running code. Nothing of it was done, and
+ * nothing was imported. The message names the file.
+ */
+export class UntrustedFileError extends Error {
+  /** Name of the class. */
+  override name = "UntrustedFileError";
+  /** Stable code of this error. */
+  readonly code = "UNTRUSTED";
+}
+
 /** The native addon for this platform is not installed or does not load. The message says how to mend it. */
 export class BindingLoadError extends Error {
   /** Name of the class. */

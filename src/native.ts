@@ -12,6 +12,7 @@ import {
   DatabaseCorruptedError,
   DatabaseLockedError,
   ReadOnlyError,
+  UntrustedFileError,
 } from "./errors.js";
 
 /** Answer of a read: JSON text, with vectors beside it when they were asked for. */
@@ -56,6 +57,7 @@ export interface NativeDatabase {
   getCollection(tenant: string, database: string, name: string): Promise<string>;
   getCollectionById(id: string): Promise<string>;
   listCollections(tenant: string, database: string, limit: number, offset: number): Promise<string>;
+  allCollections(): Promise<string>;
   countCollections(tenant: string, database: string): Promise<number>;
   deleteCollection(tenant: string, database: string, name: string): Promise<void>;
   updateCollection(id: string, patch: string): Promise<void>;
@@ -88,14 +90,41 @@ export interface NativeCollection {
   compact(): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
+  export(): Promise<NativeExport>;
+  addLines(text: string, first: number): Promise<string>;
+  addServerPage(body: string): Promise<string>;
+  stats(): Promise<string>;
+  verify(): Promise<string>;
   answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Uint8Array | Promise<Uint8Array>;
   answerGet(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Promise<Uint8Array>;
   writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>;
   deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>;
 }
 
+/** The records of a collection at one moment, as lines of JSON. */
+export interface NativeExport {
+  readonly total: number;
+  readonly done: number;
+  next(limit: number): Promise<string>;
+}
+
+/** A directory that a Chroma server wrote. */
+export interface NativeChromaSource {
+  describe(): Promise<string>;
+  checkPickles(ids: string[]): Promise<void>;
+  reader(id: string, cosine: boolean): Promise<NativeChromaReader>;
+}
+
+/** Reads the records of one collection of such a directory. */
+export interface NativeChromaReader {
+  readonly total: number;
+  next(target: NativeCollection, limit: number): Promise<string>;
+}
+
 /** What the addon exports. */
 interface Binding {
+  NativeChromaSource: { open(path: string): Promise<NativeChromaSource> };
+  readServerCollections(body: string): string;
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
@@ -167,6 +196,8 @@ export function toError(failure: unknown, route: string): unknown {
       return new DatabaseCorruptedError(message, { cause });
     case "LOCKED":
       return new DatabaseLockedError(message, { cause });
+    case "UNTRUSTED":
+      return new UntrustedFileError(message, { cause });
     case "READ_ONLY":
       return new ReadOnlyError(message, { cause });
     case "CLOSED":

@@ -478,7 +478,7 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
         let name = name.to_string_lossy();
         if name == "chroma.sqlite3" {
             return Err(Error::invalid(format!(
-                "{shown} is a database of Chroma's own server; open another folder and add the records there"
+                "{shown} is a database of Chroma's own server: import it into another folder, with importChroma() or `ferrochrome import --from {shown} --to <folder>`"
             )));
         }
         // A first opening that was killed leaves a lock, an empty folder or a journal.

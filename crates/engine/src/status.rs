@@ -1,7 +1,9 @@
 //! Figures about a collection and a database.
 
-use ferrochrome_index::ProviderStats;
-use ferrochrome_types::Result;
+use ferrochrome_blockstore::SegmentReader;
+use ferrochrome_index::{Parameters, ProviderStats};
+use ferrochrome_types::{CancelToken, Code, Error, Result};
+use uuid::Uuid;
 
 use crate::collection::Collection;
 use crate::database::Database;
@@ -40,6 +42,105 @@ impl Collection {
             }
         }
         Ok(status)
+    }
+}
+
+/// What a collection consists of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectionStats {
+    /// Records.
+    pub records: u64,
+    /// Components of each vector; `None` before the first.
+    pub dimension: Option<u32>,
+    /// Records that are not sealed.
+    pub head_records: u64,
+    /// Bytes of memory that these take, about.
+    pub head_bytes: u64,
+    /// The sealed segments, oldest first.
+    pub segments: Vec<SegmentStats>,
+}
+
+/// What is known of a sealed segment without reading its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentStats {
+    /// Its UUID, which names its folder.
+    pub id: Uuid,
+    /// Rows, tombstoned ones included.
+    pub rows: u32,
+    /// Rows that were deleted or replaced.
+    pub tombstones: u64,
+    /// Bytes of its files, checksums not counted.
+    pub bytes: u64,
+    /// What describes its vector index; `None` for a segment too small to have one.
+    pub index: Option<Parameters>,
+}
+
+/// What a verification found in a segment.
+#[derive(Clone, Debug)]
+pub struct VerifiedSegment {
+    /// Its UUID.
+    pub id: Uuid,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// The first damage, which names the file; `None` where every block matches its checksum.
+    pub damage: Option<Error>,
+}
+
+impl Collection {
+    /// Sizes and parameters of the parts.
+    ///
+    /// # Errors
+    /// `Closed`, `NotFound`, `Corrupted` where an index cannot be described.
+    pub fn stats(&self) -> Result<CollectionStats> {
+        let snapshot = self.snapshot()?;
+        let mut stats = CollectionStats {
+            records: snapshot.count(),
+            dimension: snapshot.dimension(),
+            head_records: 0,
+            head_bytes: 0,
+            segments: Vec::new(),
+        };
+        for view in &snapshot.parts {
+            match &view.part {
+                Part::Chunk(chunk) => {
+                    stats.head_records += view.live_rows();
+                    stats.head_bytes += chunk.bytes() as u64;
+                }
+                Part::Segment(segment) => stats.segments.push(SegmentStats {
+                    id: segment.id(),
+                    rows: segment.rows(),
+                    tombstones: view.tombstones.len(),
+                    bytes: segment.reader().bytes_on_disk(),
+                    index: segment.index_parameters()?,
+                }),
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Reads every block of every segment and compares it with its checksum, whether it was read before or not.
+    ///
+    /// # Errors
+    /// `Closed`, `NotFound`, `Cancelled`. Damage is part of the answer.
+    pub fn verify(&self, cancel: &CancelToken) -> Result<Vec<VerifiedSegment>> {
+        let mut verified = Vec::new();
+        for view in &self.snapshot()?.parts {
+            cancel.check()?;
+            let Part::Segment(segment) = &view.part else { continue };
+            // Opened anew: blocks that were verified once are not verified again.
+            let outcome = SegmentReader::open(self.shared.store.clone(), segment.id())
+                .and_then(|reader| reader.verify_all());
+            let damage = match outcome {
+                Err(error) if !matches!(error.code(), Code::Corrupted | Code::Io) => return Err(error),
+                outcome => outcome.err(),
+            };
+            verified.push(VerifiedSegment {
+                id: segment.id(),
+                bytes: segment.reader().bytes_on_disk(),
+                damage,
+            });
+        }
+        Ok(verified)
     }
 }
 

@@ -6,10 +6,13 @@
 //! [`parse_filter`] and [`parse_document_filter`] read Chroma's `where` and `where_document`; [`evaluate`] turns a filter into a
 //! bitmap of labels. It asks a [`FilterSource`]: [`Postings`] in memory for rows that are not sealed, [`Lookup`] over the
 //! `lookup.sqlite` that [`write_lookup`] makes for a sealed segment.
+//!
+//! [`ChromaSqlite`] reads what a Chroma server keeps in SQLite, for the import.
 #![forbid(unsafe_code)]
 
 mod catalog;
 mod checksum;
+mod chroma;
 mod filter;
 mod lookup;
 mod postings;
@@ -19,6 +22,10 @@ mod sqlite;
 pub use catalog::{
     Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location, LogSize,
     Manifest, ManifestSegment,
+};
+pub use chroma::{
+    CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,
+    ProblemKind, QueueEntry, RecordKey, RecordPatch,
 };
 pub use filter::{FilterSource, RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
 pub use lookup::{Lookup, write_lookup};

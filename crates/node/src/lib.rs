@@ -5,15 +5,20 @@
 //! on threads of our own, never on libuv's; a panic becomes a rejected promise.
 
 mod background;
+mod chroma;
 mod collection;
 mod database;
 mod failure;
 mod http;
+mod inspection;
 mod together;
+mod transfer;
 
+pub use chroma::{NativeChromaReader, NativeChromaSource};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 pub use http::{NativeBody, NativeBodyLimits};
+pub use transfer::NativeExport;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.
 #[napi_derive::napi(catch_unwind)]

@@ -18,6 +18,8 @@ pub enum Code {
     AlreadyExists,
     /// A file is damaged: a checksum, a bound or a structure does not hold. The message names the file.
     Corrupted,
+    /// A file from elsewhere asks for what is never done for a file, such as running code. The message names the file.
+    Untrusted,
     /// Another process holds the database. The message names its pid.
     Locked,
     /// A write to a database that was opened read-only.
@@ -45,6 +47,7 @@ impl Code {
             Code::NotFound => "NOT_FOUND",
             Code::AlreadyExists => "ALREADY_EXISTS",
             Code::Corrupted => "CORRUPTED",
+            Code::Untrusted => "UNTRUSTED",
             Code::Locked => "LOCKED",
             Code::ReadOnly => "READ_ONLY",
             Code::Closed => "CLOSED",

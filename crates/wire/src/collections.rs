@@ -13,6 +13,8 @@ use crate::values::{JsonPatch, MetadataJson};
 /// The body of a create. Configuration and schema are complete already; they are stored as they are.
 #[derive(Deserialize)]
 pub struct CreateCollection {
+    /// The UUID of an imported collection.
+    id: Option<Uuid>,
     name: String,
     tenant: String,
     database: String,
@@ -35,13 +37,13 @@ impl CreateCollection {
         self.get_or_create
     }
 
-    /// The collection to create, with a new id.
+    /// The collection to create, with a new id where none is given.
     ///
     /// # Errors
     /// `Unprocessable` for a null metadata value.
     pub fn into_row(self) -> Result<CollectionRow> {
         Ok(CollectionRow {
-            id: Uuid::new_v4(),
+            id: self.id.unwrap_or_else(Uuid::new_v4),
             name: self.name,
             tenant: self.tenant,
             database: self.database,

@@ -12,6 +12,7 @@ mod http_requests;
 mod requests;
 mod results;
 mod schema;
+mod transfer;
 mod values;
 mod vectors;
 
@@ -27,3 +28,7 @@ pub use http_requests::{
 };
 pub use requests::{Include, Records, parse_delete, parse_get, parse_query};
 pub use results::{Reply, get_reply, query_reply};
+pub use transfer::{
+    ServerPage, batch_report, parse_record_lines, parse_server_page, record_lines, server_collections,
+    source_json, write_batch,
+};

@@ -1,0 +1,46 @@
+//! What a collection says of its parts, and how it finds damage in them.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
+
+mod support;
+
+use ferrochrome_engine::{DeleteRequest, WriteBatch, WriteKind};
+use ferrochrome_types::CancelToken;
+
+use support::{create, open, options};
+
+const ROWS: usize = 2_100;
+
+#[test]
+fn parts_are_described_and_a_flipped_bit_is_found_by_the_name_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let handle = open(folder.path(), options(100_000));
+    let collection = create(&handle, "c", "{}");
+    let batch = WriteBatch {
+        ids: (0..ROWS).map(|row| row.to_string()).collect(),
+        embeddings: Some((0..ROWS * 2).map(|i| i as f32).collect()),
+        dim: 2,
+        ..WriteBatch::default()
+    };
+    collection.write(WriteKind::Add, batch).unwrap();
+    let stats = collection.stats().unwrap();
+    assert_eq!((stats.records, stats.head_records, stats.segments.len()), (ROWS as u64, ROWS as u64, 0));
+    collection.compact(&CancelToken::default()).unwrap();
+    collection.delete(&DeleteRequest { ids: Some(vec!["7".into()]), ..DeleteRequest::default() }).unwrap();
+
+    let stats = collection.stats().unwrap();
+    let [segment] = stats.segments.as_slice() else { panic!("{stats:?}") };
+    assert_eq!((stats.records, stats.head_records, stats.dimension), (ROWS as u64 - 1, 0, Some(2)));
+    assert_eq!((segment.rows as usize, segment.tombstones), (ROWS, 1));
+    assert_eq!(segment.index.as_ref().unwrap().len, ROWS);
+
+    let verified = collection.verify(&CancelToken::default()).unwrap();
+    assert!(verified.iter().all(|segment| segment.damage.is_none()), "{verified:?}");
+    let file = folder.path().join("segments").join(segment.id.to_string()).join("ids.arrow");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let verified = collection.verify(&CancelToken::default()).unwrap();
+    let damage = verified[0].damage.as_ref().unwrap();
+    assert!(damage.message().contains("ids.arrow"), "{damage}");
+}
