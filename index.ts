@@ -3,15 +3,19 @@ export {
   type CallableClient,
   ChromaClient,
   type ChromaClientArgs,
+  type ClientOptions,
   type CreateCollectionArgs,
   DEFAULT_DATABASE,
   DEFAULT_TENANT,
   EphemeralClient,
   type EphemeralClientArgs,
   type GetCollectionArgs,
+  HttpClient,
+  type HttpClientArgs,
   PersistentClient,
   type PersistentClientArgs,
 } from "./src/client.js";
+export * from "./src/cloud-client.js";
 export * from "./src/cmek.js";
 export type * from "./src/collection.js";
 export { CollectionHandle } from "./src/collection-handle.js";
@@ -73,7 +77,9 @@ export {
 } from "./src/errors.js";
 export type { PartExplanation, QueryExplanation } from "./src/explanation.js";
 export * from "./src/index-config.js";
+export type { LenientOptions } from "./src/lenient.js";
 export * from "./src/next.js";
+export type { ServerArgs } from "./src/remote/endpoint.js";
 export * from "./src/results.js";
 export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
 export type {
@@ -90,4 +96,10 @@ export type {
   ValueTypesJson,
   VectorConfigJson,
 } from "./src/schema-json.js";
+export * from "./src/search/group-by.js";
+export { K, Key, type KeyFactory } from "./src/search/key.js";
+export * from "./src/search/rank-expression.js";
+export * from "./src/search/search.js";
+export * from "./src/search/search-result.js";
+export { WhereExpression, type WhereInput, type WhereJSON } from "./src/search/where-expression.js";
 export * from "./src/types.js";

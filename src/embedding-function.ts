@@ -228,6 +228,12 @@ const PYTHON_ONLY = new Set([
 /** A stored name is data: only what can be the last part of a package name may become one. */
 const PACKAGE_NAME = /^[a-z0-9][a-z0-9_-]*$/i;
 
+/** The package that has a stored function, as far as its name tells. */
+function packageOf(name: string): string {
+  if (name === "default") return "@huggingface/transformers";
+  return `@chroma-core/${PACKAGES.get(name) ?? (PACKAGE_NAME.test(name) ? name : "…")}`;
+}
+
 /** Finds the class of a stored function among those registered. Loads nothing. */
 function registered<C>(known: Map<string, C>, name: string): C | undefined {
   return known.get(PACKAGES.get(name) ?? name) ?? known.get(name);
@@ -308,6 +314,37 @@ export async function getEmbeddingFunction(args: {
     await loadPackage(knownEmbeddingFunctions, efConfig.name);
   }
   return registeredEmbeddingFunction(efConfig, client);
+}
+
+/**
+ * As {@link getEmbeddingFunction}, where a text must be embedded.
+ *
+ * @throws ChromaValueError that says what to install.
+ * @internal
+ */
+export async function requireEmbeddingFunction(
+  args: { client?: ChromaClient | undefined; efConfig: KnownEmbeddingFunction },
+  collection: string,
+): Promise<EmbeddingFunction> {
+  const fn = await getEmbeddingFunction(args);
+  if (fn === undefined) throw missingEmbeddingFunction(collection, args.efConfig.name);
+  return fn;
+}
+
+/**
+ * The error of a text that cannot be embedded.
+ *
+ * @param name - What the collection remembers of its function; undefined when it has none.
+ * @internal
+ */
+export function missingEmbeddingFunction(collection: string, name?: string): ChromaValueError {
+  const install =
+    name === undefined
+      ? "ensure the appropriate embedding function package (e.g. @chroma-core/default-embed) is installed"
+      : `install the package of its function '${name}' (npm install ${packageOf(name)}), or give the function to getCollection()`;
+  return new ChromaValueError(
+    `No embedding function found for collection '${collection}'. You can either provide embeddings directly, or ${install}.`,
+  );
 }
 
 /**
