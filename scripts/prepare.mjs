@@ -80,7 +80,9 @@ export function prepare(report) {
     report("Building the native addon (some minutes the first time)");
     npm(["run", "build:native"], "The native addon did not build; the compiler's output above says why.");
   }
-  if (newest(["dist"]) < newest(["index.ts", "src", "tsconfig.json", "tsconfig.build.json"])) {
+  const compiled = Math.min(newest(["dist"]), newest(["packages/chromadb/dist"]));
+  const typeScript = ["index.ts", "src", "packages/chromadb/src", "tsconfig.json", "tsconfig.build.json"];
+  if (compiled < newest([...typeScript, "scripts/build-packages.mjs"])) {
     report("Compiling the TypeScript");
     npm(["run", "build:ts"], "The TypeScript did not compile; the compiler's output above says why.");
   }

@@ -1,6 +1,7 @@
 // Runs every test: those of the Rust crates, then those of the package, building first what is missing or stale. Both run
 // even when the first fails. Arguments go to vitest.
 import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +16,29 @@ function run(command, args) {
   return status === 0;
 }
 
+/** Time of a file's last change; 0 when there is none. */
+const changed = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+/**
+ * Installs the packages of others that tests run, each set in a folder of __test__ with a package.json of its own. Where that
+ * fails, the tests that need them are skipped and say so.
+ */
+function installTestPackages() {
+  for (const name of readdirSync(join(root, "__test__"))) {
+    const folder = join(root, "__test__", name);
+    const lock = changed(join(folder, "package-lock.json"));
+    if (lock === 0 || changed(join(folder, "node_modules/.package-lock.json")) >= lock) continue;
+    console.error(`Installing the packages that __test__/${name} tests`);
+    const npmArguments = ["ci", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1", "--prefix", folder];
+    const { status } = spawnSync("npm", npmArguments, {
+      cwd: folder,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    });
+    if (status !== 0) console.error(`They cannot be installed: the tests of __test__/${name} are skipped`);
+  }
+}
+
 try {
   prepare((step) => console.error(step));
 } catch (error) {
@@ -22,6 +46,7 @@ try {
   console.error(error.message);
   process.exit(1);
 }
+installTestPackages();
 // Only after `prepare` is vitest there to be found.
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const crates = run("cargo", ["test", "--workspace", "--locked"]);
