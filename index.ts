@@ -34,6 +34,7 @@ export {
   type UpdateSPANNConfiguration,
 } from "./src/configuration.js";
 export type { DatabaseOptions } from "./src/database.js";
+export * from "./src/default-embedding-function.js";
 export {
   type AnyEmbeddingFunction,
   type EmbeddingFunction,
@@ -54,6 +55,7 @@ export {
   type SparseEmbeddingFunctionClass,
   serializeEmbeddingFunction,
 } from "./src/embedding-function.js";
+export * from "./src/embedding-model.js";
 export {
   BindingLoadError,
   ChromaClientError,
@@ -102,4 +104,5 @@ export * from "./src/search/rank-expression.js";
 export * from "./src/search/search.js";
 export * from "./src/search/search-result.js";
 export { WhereExpression, type WhereInput, type WhereJSON } from "./src/search/where-expression.js";
+export * from "./src/truncated-embedding-function.js";
 export * from "./src/types.js";

@@ -1,7 +1,7 @@
 // Runs every test: those of the Rust crates, then those of the package, building first what is missing or stale. Both run
 // even when the first fails. Arguments go to vitest.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,15 +19,19 @@ function run(command, args) {
 /** Time of a file's last change; 0 when there is none. */
 const changed = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
 
+const installedByHand = (folder) =>
+  JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).config?.installedByHand === true;
+
 /**
- * Installs the packages of others that tests run, each set in a folder of __test__ with a package.json of its own. Where that
- * fails, the tests that need them are skipped and say so.
+ * Installs the packages of others that tests run, each set in a folder of __test__ with a package.json of its own, but for sets
+ * that are too large to come unasked. Where that fails, the tests that need them are skipped and say so.
  */
 function installTestPackages() {
   for (const name of readdirSync(join(root, "__test__"))) {
     const folder = join(root, "__test__", name);
     const lock = changed(join(folder, "package-lock.json"));
     if (lock === 0 || changed(join(folder, "node_modules/.package-lock.json")) >= lock) continue;
+    if (installedByHand(folder)) continue;
     console.error(`Installing the packages that __test__/${name} tests`);
     const npmArguments = ["ci", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1", "--prefix", folder];
     const { status } = spawnSync("npm", npmArguments, {

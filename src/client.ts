@@ -65,8 +65,8 @@ export interface CreateCollectionArgs {
   /** Metadata of the collection. */
   metadata?: CollectionMetadata | undefined;
   /**
-   * Embeds documents and query texts. Undefined: Chroma's default function, whose package `@chroma-core/default-embed` is
-   * looked for only when a text must be embedded. Null: none.
+   * Embeds documents and query texts. Undefined: Chroma's default function, {@link DefaultEmbeddingFunction}, whose model is
+   * loaded only when a text must be embedded. Null: none.
    */
   embeddingFunction?: EmbeddingFunction | null | undefined;
   /** Which indexes to keep. */

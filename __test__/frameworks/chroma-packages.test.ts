@@ -1,12 +1,9 @@
-import { EventEmitter } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { temporaryPath } from "../support/folder.js";
 import { testWith } from "./installed.js";
-import { embedText } from "./word-embeddings.js";
+import { startOpenAi } from "./openai-server.js";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -38,50 +35,27 @@ testWith(["chromadb-original"], "the stand-in exports the types of chromadb 3.5.
 });
 
 testWith(["@chroma-core/openai"], "Chroma's embedding packages register themselves with ours", async () => {
-  const asked: unknown[] = [];
-  const openAi = createServer((request, response) => {
-    let text = "";
-    request.on("data", (chunk) => {
-      text += chunk;
-    });
-    request.on("end", () => {
-      const { input, ...rest } = JSON.parse(text) as { input: string[] };
-      asked.push(rest);
-      response.setHeader("content-type", "application/json");
-      const data = input.map((word, index) => ({ index, object: "embedding", embedding: embedText(word) }));
-      response.end(JSON.stringify({ object: "list", data, model: "m", usage: { prompt_tokens: 1, total_tokens: 1 } }));
-    });
-  });
-  openAi.listen(0, "127.0.0.1");
-  await EventEmitter.once(openAi, "listening");
-  process.env.TEST_OPENAI_KEY = "key";
-  try {
-    const { OpenAIEmbeddingFunction } = await import("@chroma-core/openai");
-    const { ChromaClient, knownEmbeddingFunctions } = await import("chromadb");
-    const ours = await import("ferrochrome");
-    expect(ours.knownEmbeddingFunctions).toBe(knownEmbeddingFunctions);
-    expect(knownEmbeddingFunctions.get("openai")).toBe(OpenAIEmbeddingFunction);
+  const { url, asked } = await startOpenAi();
+  vi.stubEnv("TEST_OPENAI_KEY", "key");
+  const { OpenAIEmbeddingFunction } = await import("@chroma-core/openai");
+  const { ChromaClient, knownEmbeddingFunctions } = await import("chromadb");
+  const ours = await import("ferrochrome");
+  expect(ours.knownEmbeddingFunctions).toBe(knownEmbeddingFunctions);
+  expect(knownEmbeddingFunctions.get("openai")).toBe(OpenAIEmbeddingFunction);
 
-    const path = temporaryPath();
-    const embeddingFunction = new OpenAIEmbeddingFunction({
-      modelName: "m",
-      apiKeyEnvVar: "TEST_OPENAI_KEY",
-      apiBase: `http://127.0.0.1:${(openAi.address() as AddressInfo).port}`,
-    } as never);
-    const client = new ChromaClient({ path });
-    const collection = await client.createCollection({ name: "notes", embeddingFunction });
-    await collection.add({ ids: ["a", "b"], documents: ["red apples", "steel and iron"] });
-    await client.close();
+  const path = temporaryPath();
+  const args = { modelName: "m", apiKeyEnvVar: "TEST_OPENAI_KEY", apiBase: url };
+  const embeddingFunction = new OpenAIEmbeddingFunction(args as never);
+  const client = new ChromaClient({ path });
+  const collection = await client.createCollection({ name: "notes", embeddingFunction });
+  await collection.add({ ids: ["a", "b"], documents: ["red apples", "steel and iron"] });
+  await client.close();
 
-    // Another client finds the function by what is stored.
-    const again = ours.PersistentClient({ path });
-    const notes = await again.getCollection({ name: "notes" });
-    expect(notes.embeddingFunction).toBeInstanceOf(OpenAIEmbeddingFunction);
-    expect(notes.configuration.embedding_function).toMatchObject({ type: "known", name: "openai" });
-    await again.close();
-    expect(asked).toHaveLength(1);
-  } finally {
-    openAi.close();
-    openAi.closeAllConnections();
-  }
+  // Another client finds the function by what is stored.
+  const again = ours.PersistentClient({ path });
+  const notes = await again.getCollection({ name: "notes" });
+  expect(notes.embeddingFunction).toBeInstanceOf(OpenAIEmbeddingFunction);
+  expect(notes.configuration.embedding_function).toMatchObject({ type: "known", name: "openai" });
+  await again.close();
+  expect(asked).toHaveLength(1);
 });
