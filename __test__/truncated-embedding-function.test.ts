@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { afterEach, expect, test } from "vitest";
 import {
-  DefaultEmbeddingFunction,
   type EmbeddingFunction,
   EphemeralClient,
   getEmbeddingFunction,
@@ -105,28 +104,4 @@ test("what cannot be shortened is refused", async () => {
   for (const config of [{}, { dimensions: 2, embedding_function: { type: "legacy" } }, { dimensions: 0 }]) {
     expect(await getEmbeddingFunction({ efConfig: { type: "known", name: "truncated", config } })).toBeUndefined();
   }
-});
-
-test("the default function is described as Chroma's package does, and checks what it is told", async () => {
-  const config = { model_name: "Xenova/all-MiniLM-L6-v2", revision: "main", dtype: "fp32", quantized: false };
-  const known = (name: string, config: object) => getEmbeddingFunction({ efConfig: { type: "known", name, config } });
-  for (const name of ["default", "onnx_mini_lm_l6_v2"]) {
-    const fn = await known(name, {});
-    expect(fn).toBeInstanceOf(DefaultEmbeddingFunction);
-    expect(fn?.getConfig?.()).toEqual(config);
-    expect([fn?.defaultSpace?.(), fn?.supportedSpaces?.()]).toEqual(["cosine", ["cosine", "l2", "ip"]]);
-  }
-  expect((await known("default", { quantized: true, model_name: "me/mine" }))?.getConfig?.()).toMatchObject({
-    dtype: "uint8",
-    model_name: "me/mine",
-  });
-  const fn = new DefaultEmbeddingFunction();
-  expect(() => fn.validateConfigUpdate({ model_name: "me/mine" })).toThrow("cannot be changed after initialization");
-  fn.validateConfigUpdate({});
-  // What a database stores is data: it names no path.
-  for (const model_name of ["../../etc", "/etc/x", "a/b/c", "..", "a/..", ""]) {
-    expect(await known("default", { model_name })).toBeUndefined();
-  }
-  expect(() => new DefaultEmbeddingFunction({ revision: "../x" })).toThrow("Expected 'revision' to be like 'main'");
-  expect(() => new DefaultEmbeddingFunction({ dtype: "f7" })).toThrow("Expected 'dtype' to be one of auto, fp32");
 });
