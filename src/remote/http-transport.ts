@@ -103,7 +103,7 @@ function isNetworkFailure(error: unknown): boolean {
 
 function unreachable(cause: unknown): ChromaConnectionError {
   return new ChromaConnectionError(
-    "Failed to connect to chromadb. Make sure your server is running and try again. If you are running from a browser, make sure that your chromadb instance is configured to allow requests from the current origin using the CHROMA_SERVER_CORS_ALLOW_ORIGINS environment variable.",
+    "Failed to connect to chromadb. Make sure your server is running and try again. If you are running from a browser, make sure that your chromadb instance is configured to allow requests from the current origin using the CHROMA_SERVER_CORS_ALLOW_ORIGINS environment variable. For a database in process, give the client a `path`.",
     cause,
   );
 }
