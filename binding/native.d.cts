@@ -20,6 +20,22 @@ export declare class NativeBatch {
   push(records: string, vectors?: Float32Array | null): void
 }
 
+/** The body of a request, handed over chunk by chunk as it arrives. */
+export declare class NativeBody {
+  /** A body without bytes; `bytes` says how many are to come, for a start. */
+  constructor(bytes: number)
+  /** Appends bytes, which are copied before the call returns. */
+  push(chunk: Uint8Array): void
+  /** Finds fault with the form of a body: of `add`, `update`, `upsert`, `get`, `query` or `delete`. */
+  check(operation: string): void
+  /** The name in the body of the creation of a tenant or a database. */
+  name(): string
+  /** What of the creation of a collection is judged in TypeScript, as JSON. */
+  createOutline(): string
+  /** What of the update of a collection is judged in TypeScript, as JSON. */
+  updateOutline(): string
+}
+
 /** Cancels queries that it was given to. */
 export declare class NativeCancel {
   /** A token that nobody has cancelled yet. */
@@ -53,6 +69,14 @@ export declare class NativeCollection {
   preload(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */
   indexingStatus(): string
+  /** Answers a query from its body. A short one is answered at once, a long one by a promise. */
+  answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel | undefined | null): Buffer | Promise<Buffer>
+  /** Answers a get from its body. */
+  answerGet(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel | undefined | null): Promise<Buffer>
+  /** Does the `add`, `update` or `upsert` of a body. */
+  writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>
+  /** Does the delete of a body; the promise is for the number of records. */
+  deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>
 }
 
 /** An open database. */
@@ -93,10 +117,24 @@ export declare class NativeDatabase {
   openCollection(id: string): Promise<NativeCollection>
   /** Counters of the database, as JSON. */
   stats(): string
+  /** Creates the collection of a body, whose configuration and schema TypeScript completed, and returns it as JSON. */
+  createCollectionFrom(tenant: string, database: string, body: NativeBody, configuration: string, schema: string): Promise<string>
+  /** Updates a collection by a body, of whose configuration TypeScript approved `hnsw`, a JSON object. */
+  updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */
 export declare function buildInfo(): string
+
+/** What one request may ask for at most. */
+export interface NativeBodyLimits {
+  /** Records, ids or query vectors. */
+  rows: number
+  /** Results of all vectors of one query together. */
+  results: number
+  /** Bytes of the reply. */
+  replyBytes: number
+}
 
 /** A reply with vectors beside its text. */
 export interface PackedReply {

@@ -33,8 +33,8 @@ function installTestPackages() {
     if (lock === 0 || changed(join(folder, "node_modules/.package-lock.json")) >= lock) continue;
     if (installedByHand(folder)) continue;
     console.error(`Installing the packages that __test__/${name} tests`);
-    const npmArguments = ["ci", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1", "--prefix", folder];
-    const { status } = spawnSync("npm", npmArguments, {
+    const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"];
+    const { status } = spawnSync("npm", ["ci", "--prefix", folder, ...flags], {
       cwd: folder,
       stdio: ["ignore", 2, 2],
       shell: process.platform === "win32",

@@ -350,7 +350,10 @@ export function settle(
     const defaultFunction = ef === null || (ef.type === "known" && ef.name === "default");
     if (!isDefaultSchema(schema)) {
       if (!isDefault(given) || !defaultFunction) {
-        throw badRequest(route, "Cannot set both collection config and schema simultaneously");
+        throw badRequest(
+          route,
+          "Failed to reconcile schema: Cannot set both collection config and schema simultaneously",
+        );
       }
       given = schemaParameters(asked);
     }
@@ -383,31 +386,21 @@ function schemaParameters(asked: VectorConfigJson): Parameters {
   return { ...parameters, ...givenParameters("schema", { space: asked.space }, ["space"]) };
 }
 
+/** Changes to a stored configuration that native code makes. */
+export interface ConfigurationChange {
+  /** Parameters of the HNSW graph that change. */
+  hnsw: Record<string, unknown>;
+  /** The new embedding function, if there is one. */
+  embedding_function?: EmbeddingFunctionConfiguration | undefined;
+}
+
 /**
- * The stored configuration after a change.
+ * Checks changes to a configuration.
  *
  * @throws ChromaClientError when a parameter is unknown or must not change.
  */
-export function applyUpdate(
-  current: CollectionConfiguration,
-  update: StoredConfigurationUpdate,
-): CollectionConfiguration {
-  const changes = givenParameters("new_configuration.hnsw", update.hnsw, UPDATE_FIELDS);
+export function checkUpdate(update: StoredConfigurationUpdate): ConfigurationChange {
+  const hnsw = givenParameters("new_configuration.hnsw", update.hnsw, UPDATE_FIELDS);
   givenParameters("new_configuration.spann", update.spann, SPANN_UPDATE_FIELDS);
-  return {
-    ...current,
-    hnsw: { ...current.hnsw, ...changes },
-    spann: null,
-    embedding_function: update.embedding_function ?? current.embedding_function ?? null,
-  };
-}
-
-/** The part of a stored configuration that a schema repeats. */
-export function vectorSettings(configuration: CollectionConfiguration): VectorConfigJson {
-  const { space, ...graph } = configuration.hnsw ?? {};
-  return {
-    ...(space ? { space } : {}),
-    hnsw: graph,
-    ...(configuration.embedding_function ? { embedding_function: configuration.embedding_function } : {}),
-  };
+  return { hnsw, embedding_function: update.embedding_function };
 }

@@ -6,7 +6,7 @@ import type { DatabaseHandle } from "./database.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
 import type { LenientRules } from "./lenient.js";
 import type { Schema } from "./schema.js";
-import type { SchemaJson, SchemaKey } from "./schema-json.js";
+import type { SchemaJson } from "./schema-json.js";
 import type { CollectionMetadata, Database, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 
 /** A database of a tenant. */
@@ -24,8 +24,6 @@ export interface CollectionJson {
   metadata: CollectionMetadata | null;
   configuration_json: CollectionConfiguration;
   schema: SchemaJson | null;
-  /** Metadata keys that records introduced and `schema` does not have yet; a server has them in `schema`. */
-  schema_keys?: SchemaKey[] | undefined;
 }
 
 /** A collection to be. */

@@ -233,13 +233,34 @@ export function createErrorByType(
   }
 }
 
+/** What a Chroma server would answer to a request that an error stands for. */
+export interface Refusal {
+  /** HTTP status. */
+  status: 400 | 422;
+  /** The message of its body. */
+  message: string;
+}
+
+const refusals = new WeakMap<Error, Refusal>();
+
+/**
+ * What a Chroma server would answer in the place of this error, if it is one of {@link badRequest} or {@link unprocessable}.
+ *
+ * @internal
+ */
+export function refusalOf(error: unknown): Refusal | undefined {
+  return error instanceof Error ? refusals.get(error) : undefined;
+}
+
 /**
  * What a Chroma server would answer with status 400.
  *
  * @internal
  */
 export function badRequest(route: string, message: string, cause?: unknown): ChromaClientError {
-  return new ChromaClientError(`Bad request to ${route} with status: ${message}`, cause);
+  const error = new ChromaClientError(`Bad request to ${route} with status: ${message}`, cause);
+  refusals.set(error, { status: 400, message });
+  return error;
 }
 
 /**
@@ -248,5 +269,8 @@ export function badRequest(route: string, message: string, cause?: unknown): Chr
  * @internal
  */
 export function unprocessable(what: string): ChromaClientError {
-  return new ChromaClientError(`Failed to deserialize the JSON body into the target type: ${what}`);
+  const message = `Failed to deserialize the JSON body into the target type: ${what}`;
+  const error = new ChromaClientError(message);
+  refusals.set(error, { status: 422, message });
+  return error;
 }

@@ -1,11 +1,6 @@
 import { BaseCollection } from "./base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
-import {
-  applyUpdate,
-  type CollectionConfiguration,
-  processUpdateCollectionConfig,
-  vectorSettings,
-} from "./configuration.js";
+import { checkUpdate, processUpdateCollectionConfig } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
@@ -26,7 +21,7 @@ import {
 } from "./requests.js";
 import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
-import { currentSchema, type SchemaJson, type SchemaKey } from "./schema-json.js";
+import type { SchemaJson } from "./schema-json.js";
 import type { SearchLike } from "./search/search.js";
 import type { SearchResult } from "./search/search-result.js";
 import type { DeleteResult, Include, IndexingStatus, Metadata, ReadLevel } from "./types.js";
@@ -47,8 +42,7 @@ interface Change<T> {
 /** A collection of a local database. */
 export class LocalCollection extends BaseCollection implements Collection {
   private readonly handle: DatabaseHandle;
-  private readonly storedSchema: SchemaJson | null;
-  private readonly schemaKeys: SchemaKey[];
+  private schemaJson: SchemaJson | null;
   private native: NativeCollection | undefined;
   /** Settles when the last change was handed to native code. */
   private lastChange: Promise<unknown> = Promise.resolve();
@@ -56,14 +50,11 @@ export class LocalCollection extends BaseCollection implements Collection {
   constructor(handle: DatabaseHandle, args: CollectionArgs) {
     super(args);
     this.handle = handle;
-    this.storedSchema = args.json.schema;
-    this.schemaKeys = args.json.schema_keys ?? [];
+    this.schemaJson = args.json.schema;
   }
 
   protected buildSchema(): Schema | undefined {
-    if (this.storedSchema === null) return undefined;
-    const json = currentSchema(this.storedSchema, vectorSettings(this.configuration), this.schemaKeys);
-    return Schema.fromStoredJSON(json, this.client);
+    return this.schemaJson === null ? undefined : Schema.fromStoredJSON(this.schemaJson, this.client);
   }
 
   async count(_options?: { readLevel?: ReadLevel | undefined }): Promise<number> {
@@ -182,24 +173,23 @@ export class LocalCollection extends BaseCollection implements Collection {
         newConfiguration: configuration,
         client: this.client,
       }));
-    let newConfiguration: CollectionConfiguration | undefined;
+    const newConfiguration = change && checkUpdate(change.updateConfiguration);
     const native = await open();
+    let changed: CollectionJson | undefined;
     try {
-      if (change) {
-        // Another client may have changed the stored configuration since this object was made.
-        const stored: CollectionJson = JSON.parse(await native.getCollectionById(this.id));
-        newConfiguration = applyUpdate(stored.configuration_json, change.updateConfiguration);
-      }
       const patch = { new_name: name || undefined, new_metadata: newMetadata, new_configuration: newConfiguration };
       await native.updateCollection(this.id, JSON.stringify(patch));
+      if (change) changed = JSON.parse(await native.getCollectionById(this.id));
     } catch (failure) {
       throw toError(failure, route);
     }
     if (name) this.name = name;
     if (metadata) this.metadata = metadata;
     if (change?.updateEmbeddingFunction) this.foundFunction = change.updateEmbeddingFunction;
-    if (newConfiguration) {
-      this.configuration = { ...newConfiguration, embeddingFunction: newConfiguration.embedding_function ?? null };
+    if (changed) {
+      const { configuration_json: stored, schema } = changed;
+      this.configuration = { ...stored, embeddingFunction: stored.embedding_function ?? null };
+      this.schemaJson = schema;
       this.forgetSchema();
     }
   }

@@ -27,6 +27,22 @@ export interface NativeBatch {
   push(records: string, vectors: Float32Array | null): void;
 }
 
+/** The body of an HTTP request, handed over chunk by chunk. What uses it empties it. */
+export interface NativeBody {
+  push(chunk: Uint8Array): void;
+  check(operation: string): void;
+  name(): string;
+  createOutline(): string;
+  updateOutline(): string;
+}
+
+/** What one HTTP request may ask for at most. */
+export interface NativeBodyLimits {
+  rows: number;
+  results: number;
+  replyBytes: number;
+}
+
 /** One open database. Texts are JSON unless said otherwise. */
 export interface NativeDatabase {
   close(): Promise<void>;
@@ -45,6 +61,14 @@ export interface NativeDatabase {
   updateCollection(id: string, patch: string): Promise<void>;
   reset(): Promise<void>;
   openCollection(id: string): Promise<NativeCollection>;
+  createCollectionFrom(
+    tenant: string,
+    database: string,
+    body: NativeBody,
+    configuration: string,
+    schema: string,
+  ): Promise<string>;
+  updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>;
   stats(): string;
 }
 
@@ -64,12 +88,17 @@ export interface NativeCollection {
   compact(): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
+  answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Uint8Array | Promise<Uint8Array>;
+  answerGet(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Promise<Uint8Array>;
+  writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>;
+  deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>;
 }
 
 /** What the addon exports. */
 interface Binding {
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
+  NativeBody: new (bytes: number) => NativeBody;
   NativeCancel: new () => NativeCancel;
   NativeCollection: {
     queryTogether(
@@ -105,7 +134,7 @@ export function binding(): Binding {
 }
 
 /** A failure as native code reports it; the cause of what {@link toError} returns. */
-class NativeError extends Error {
+export class NativeError extends Error {
   override name = "NativeError";
   readonly code: string;
 
@@ -160,7 +189,8 @@ export function toOpenError(failure: unknown): unknown {
   return typed || cause === undefined ? error : new ChromaConnectionError(cause.message, cause);
 }
 
-function parseFailure(failure: unknown): NativeError | undefined {
+/** What native code reported, or undefined where `failure` came from elsewhere. */
+export function parseFailure(failure: unknown): NativeError | undefined {
   // No instanceof: under some test runners, errors of native code come from another realm.
   const text = (failure as { message?: unknown } | undefined)?.message;
   if (typeof text !== "string" || !text.startsWith("!")) return undefined;

@@ -107,9 +107,6 @@ export interface SchemaJson {
   cmek?: Record<string, unknown>;
 }
 
-/** A metadata key that records introduced, and the type of its values. */
-export type SchemaKey = [key: string, kind: "Str" | "Int" | "Float" | "Bool"];
-
 const DOCUMENT = "#document";
 const EMBEDDING = "#embedding";
 
@@ -289,38 +286,4 @@ function setVectorConfig(schema: SchemaJson, vector: VectorConfigJson): void {
 function withSource(vector: VectorConfigJson, source: string | null | undefined): VectorConfigJson {
   const { source_key: _, ...rest } = vector;
   return source ? { ...rest, source_key: source } : rest;
-}
-
-/**
- * The schema as it is now: what is stored, with the current vector parameters and the keys that records introduced.
- */
-export function currentSchema(stored: SchemaJson, vector: VectorConfigJson, keys: SchemaKey[]): SchemaJson {
-  const schema: SchemaJson = { ...stored, defaults: { ...stored.defaults }, keys: Object.create(null) };
-  for (const [key, types] of Object.entries(stored.keys)) schema.keys[key] = { ...types };
-  const before = vectorConfig(stored);
-  setVectorConfig(schema, { ...before, ...vector, hnsw: { ...before.hnsw, ...vector.hnsw } });
-  for (const [key, kind] of keys) {
-    schema.keys[key] ??= {};
-    introduceKey(schema.keys[key], kind, schema.defaults);
-  }
-  return schema;
-}
-
-function introduceKey(types: ValueTypesJson, kind: SchemaKey[1], defaults: ValueTypesJson): void {
-  switch (kind) {
-    case "Str":
-      types.string ??= {
-        string_inverted_index: index(defaults.string?.string_inverted_index?.enabled ?? true),
-      };
-      break;
-    case "Int":
-      types.int ??= { int_inverted_index: index(defaults.int?.int_inverted_index?.enabled ?? true) };
-      break;
-    case "Float":
-      types.float ??= { float_inverted_index: index(defaults.float?.float_inverted_index?.enabled ?? true) };
-      break;
-    case "Bool":
-      types.bool ??= { bool_inverted_index: index(defaults.bool?.bool_inverted_index?.enabled ?? true) };
-      break;
-  }
 }

@@ -272,7 +272,7 @@ impl Database {
         }
     }
 
-    /// Changes a collection's name, metadata or configuration; what is `None` stays.
+    /// Changes a collection's name, metadata or configuration; what is `None` stays. `configuration` makes the new one of the old.
     ///
     /// # Errors
     /// `NotFound`, `AlreadyExists` for a taken name, `InvalidArgument` for an unreadable configuration, `ReadOnly`, `Io`.
@@ -281,13 +281,15 @@ impl Database {
         id: Uuid,
         name: Option<&str>,
         metadata: Option<Option<&Metadata>>,
-        configuration: Option<&str>,
+        configuration: Option<&dyn Fn(&str) -> Result<String>>,
     ) -> Result<()> {
         self.shared.check_writable()?;
         let _one_change = self.opening.lock();
         let row = self.shared.catalog.collection_by_id(id)?;
-        let settings = Settings::parse(configuration.unwrap_or(&row.configuration), row.schema.as_deref())?;
-        self.shared.catalog.update_collection(id, name, metadata, configuration)?;
+        let configuration = configuration.map(|change| change(&row.configuration)).transpose()?;
+        let current = configuration.as_deref().unwrap_or(&row.configuration);
+        let settings = Settings::parse(current, row.schema.as_deref())?;
+        self.shared.catalog.update_collection(id, name, metadata, configuration.as_deref())?;
         if let Some(collection) = self.collections.read().get(&id) {
             collection.set_settings(settings);
         }

@@ -34,6 +34,8 @@ pub struct WriteBatch {
     pub embeddings: Option<Vec<f32>>,
     /// Components of each vector; ignored without `embeddings`.
     pub dim: usize,
+    /// Places of records, ascending, whose row in `embeddings` is ignored: they keep the vector that they have. Only in an update.
+    pub kept_embeddings: Vec<usize>,
     /// Documents; `None` leaves the record's as it is.
     pub documents: Option<Vec<Option<String>>>,
     /// Metadata; `None` leaves the record's as it is.
@@ -64,7 +66,9 @@ impl WriteBatch {
             self.uris.as_ref().map(Vec::len),
         ];
         if self.embeddings.is_some() && self.dim == 0 && n > 0 {
-            return Err(Error::invalid("Each embedding must have at least 1 dimension"));
+            return Err(Error::invalid(
+                "Validation error: embeddings: Each embedding must have at least 1 dimension",
+            ));
         }
         let whole = self.embeddings.as_ref().is_none_or(|e| e.len() == n * self.dim);
         if lengths.iter().flatten().any(|length| *length != n) || !whole {
@@ -75,7 +79,7 @@ impl WriteBatch {
         if self.ids.iter().any(String::is_empty) {
             return Err(Error::invalid("Empty ID, ID must have at least one character"));
         }
-        if self.embeddings.is_none() && kind != WriteKind::Update {
+        if (self.embeddings.is_none() || !self.kept_embeddings.is_empty()) && kind != WriteKind::Update {
             return Err(Error::new(Code::Unprocessable, "add and upsert need an embedding for every record"));
         }
         if self.dim > limits::MAX_DIMENSION {
@@ -90,9 +94,11 @@ impl WriteBatch {
 
     fn validate_values(&self, metric: Metric) -> Result<()> {
         if self.embeddings.iter().flatten().any(|component| !component.is_finite()) {
-            return Err(Error::invalid("Embeddings must not contain NaN or Infinity values"));
+            return Err(Error::invalid(
+                "Validation error: embeddings: Embeddings must not contain NaN or Infinity values",
+            ));
         }
-        for (i, id) in self.ids.iter().enumerate() {
+        for (i, id) in self.ids.iter().enumerate().filter(|(i, _)| !self.keeps_embedding(*i)) {
             metric.check(self.vector(i).unwrap_or_default(), format_args!("the embedding of `{id}`"))?;
         }
         for (i, patch) in self.metadatas.iter().flatten().enumerate() {
@@ -104,6 +110,10 @@ impl WriteBatch {
             }
         }
         Ok(())
+    }
+
+    fn keeps_embedding(&self, i: usize) -> bool {
+        self.kept_embeddings.binary_search(&i).is_ok()
     }
 
     fn vector(&self, i: usize) -> Option<&[f32]> {
@@ -171,7 +181,7 @@ impl Pending<'_> {
     /// Lays entry `i` of the batch over a new version.
     fn change(&mut self, place: usize, i: usize) {
         let (record, vector) = &mut self.puts[place];
-        if self.batch.embeddings.is_some() {
+        if self.batch.embeddings.is_some() && !self.batch.keeps_embedding(i) {
             *vector = Vector::OfBatch(i);
         }
         let taken = |column: &mut Option<Vec<Option<String>>>| column.as_mut().and_then(|c| c[i].take());

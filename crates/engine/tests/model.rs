@@ -75,11 +75,13 @@ fn row(with_vector: bool) -> impl Strategy<Value = Row> {
 
 fn step() -> impl Strategy<Value = Step> {
     let rows = |with_vector| prop::collection::vec(row(with_vector), 1..5);
+    let some_vectors = prop::collection::vec(any::<bool>().prop_flat_map(row), 1..5);
     prop_oneof![
         4 => rows(true).prop_map(|rows| Step::Write(WriteKind::Add, rows)),
         3 => rows(true).prop_map(|rows| Step::Write(WriteKind::Upsert, rows)),
         2 => rows(true).prop_map(|rows| Step::Write(WriteKind::Update, rows)),
         2 => rows(false).prop_map(|rows| Step::Write(WriteKind::Update, rows)),
+        2 => some_vectors.prop_map(|rows| Step::Write(WriteKind::Update, rows)),
         2 => prop::collection::vec(0..IDS.len(), 1..3).prop_map(Step::Delete),
         1 => (0..4_i64).prop_map(Step::DeleteWhere),
         1 => Just(Step::Compact),
@@ -220,16 +222,17 @@ fn open(folder: &std::path::Path) -> Handle {
 }
 
 fn batch(rows: &[Row]) -> WriteBatch {
-    let embeddings = rows[0]
-        .vector
-        .map(|_| rows.iter().flat_map(|row| row.vector.unwrap_or_default().map(f32::from)).collect());
+    let kept: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].vector.is_none()).collect();
+    let vectors = || rows.iter().flat_map(|row| row.vector.unwrap_or_default().map(f32::from)).collect();
+    let embeddings = (kept.len() < rows.len()).then(vectors);
     WriteBatch {
+        kept_embeddings: if embeddings.is_some() { kept } else { Vec::new() },
         ids: rows.iter().map(|row| IDS[row.id].to_owned()).collect(),
         dim: if embeddings.is_some() { DIM } else { 0 },
         embeddings,
         documents: Some(rows.iter().map(|row| row.document.clone()).collect()),
         metadatas: Some(rows.iter().map(|row| row.metadata.clone()).collect()),
-        uris: None,
+        ..WriteBatch::default()
     }
 }
 

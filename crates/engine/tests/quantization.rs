@@ -21,7 +21,7 @@ fn batch() -> WriteBatch {
         dim: DIM,
         documents: None,
         metadatas: None,
-        uris: None,
+        ..WriteBatch::default()
     }
 }
 
@@ -48,7 +48,7 @@ fn a_setting_holds_for_new_segments_and_by_compact_for_all() {
     let (database, id) = (handle.database().unwrap(), collection.id());
     for quantization in ["none", "int4"] {
         let configuration = format!(r#"{{"hnsw":{{"quantization":"{quantization}"}}}}"#);
-        database.update_collection(id, None, None, Some(&configuration)).unwrap();
+        database.update_collection(id, None, None, Some(&|_| Ok(configuration.clone()))).unwrap();
         collection.compact(&CancelToken::default()).unwrap();
         assert_eq!(coded_as(folder.path()), quantization);
     }
@@ -61,7 +61,8 @@ fn an_unknown_quantization_is_refused() {
     let collection = create(&handle, "coded", "{}");
     let unknown = r#"{"hnsw":{"quantization":"int2"}}"#;
     let database = handle.database().unwrap();
-    let error = database.update_collection(collection.id(), None, None, Some(unknown)).unwrap_err();
+    let error =
+        database.update_collection(collection.id(), None, None, Some(&|_| Ok(unknown.into()))).unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.to_string().contains("expected one of `auto`, `int4`, `int8`, `none`"), "{error}");
 }

@@ -24,7 +24,7 @@ fn load(collection: &Collection, vectors: &[f32], entries: &[Entry]) {
             dim: WordNet::DIM,
             documents: Some(entries.iter().map(|entry| Some(entry.document.clone())).collect()),
             metadatas: Some(entries.iter().map(|entry| Some(metadata_of(entry))).collect()),
-            uris: None,
+            ..WriteBatch::default()
         };
         collection.write(WriteKind::Add, batch).unwrap();
     }

@@ -21,7 +21,7 @@ use crate::together::{Question, Shape, answer_together, groups};
 /// The records of one collection.
 #[napi]
 pub struct NativeCollection {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     /// Not the collection itself, so that one that is not used may be closed.
     id: Uuid,
     writer: Arc<rayon::ThreadPool>,
@@ -31,7 +31,7 @@ pub struct NativeCollection {
 #[napi]
 #[derive(Default)]
 pub struct NativeCancel {
-    token: CancelToken,
+    pub(crate) token: CancelToken,
 }
 
 #[napi]
@@ -107,7 +107,7 @@ impl BatchContent {
         for piece in pieces {
             records.append(Records::parse(&piece)?)?;
         }
-        Ok(records.into_batch((dim > 0).then_some(self.vectors), dim))
+        records.into_batch((dim > 0).then_some(self.vectors), dim)
     }
 }
 
@@ -151,7 +151,7 @@ impl NativeCollection {
     }
 
     /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
-    fn usable(&self) -> Result<Arc<Collection>> {
+    pub(crate) fn usable(&self) -> Result<Arc<Collection>> {
         self.handle.database()?.collection(self.id)
     }
 
@@ -194,7 +194,7 @@ impl NativeCollection {
         self.later(env, move || question(collection, queries, dim, &request)?.answer(&cancel))
     }
 
-    fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
+    pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: ToNapiValue + Send + 'static,
         F: FnOnce(&Collection) -> Result<T> + Send + 'static,

@@ -72,7 +72,7 @@ fn unknown(option: &str, value: &str, expected: &str) -> Error {
 
 impl NativeDatabase {
     /// Runs `work` with the database on a worker.
-    fn with<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
+    pub(crate) fn with<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where
         T: napi::bindgen_prelude::ToNapiValue + Send + 'static,
         F: FnOnce(&Arc<Database>) -> Result<T> + Send + 'static,
@@ -82,11 +82,14 @@ impl NativeDatabase {
     }
 }
 
-fn describe(database: &Database, row: &ferrochrome_engine::CollectionRow) -> Result<serde_json::Value> {
+pub(crate) fn describe(
+    database: &Database,
+    row: &ferrochrome_engine::CollectionRow,
+) -> Result<serde_json::Value> {
     collection_json(row, &database.catalog().schema_keys(row.id)?)
 }
 
-fn parse_id(id: &str) -> Result<Uuid> {
+pub(crate) fn parse_id(id: &str) -> Result<Uuid> {
     Uuid::parse_str(id).map_err(|_| Error::invalid("Collection ID is not a valid UUIDv4"))
 }
 
@@ -265,10 +268,11 @@ impl NativeDatabase {
         patch: String,
     ) -> napi::Result<Object<'env>> {
         self.with(env, move |database| {
-            let patch = CollectionPatch::parse(&patch)?;
-            let metadata = patch.metadata();
+            let (name, metadata, change) = CollectionPatch::parse(&patch)?.into_parts()?;
+            let apply = change.as_ref().map(|change| |stored: &str| change.apply(stored));
+            let apply = apply.as_ref().map(|apply| apply as &dyn Fn(&str) -> Result<String>);
             let metadata = metadata.as_ref().map(Option::as_ref);
-            database.update_collection(parse_id(&id)?, patch.name(), metadata, patch.configuration())
+            database.update_collection(parse_id(&id)?, name.as_deref(), metadata, apply)
         })
     }
 

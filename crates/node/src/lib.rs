@@ -8,10 +8,12 @@ mod background;
 mod collection;
 mod database;
 mod failure;
+mod http;
 mod together;
 
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
+pub use http::{NativeBody, NativeBodyLimits};
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.
 #[napi_derive::napi(catch_unwind)]

@@ -6,6 +6,10 @@ pub const MAX_DIMENSION: usize = 8_192;
 pub const MAX_FILTER_DEPTH: usize = 64;
 /// Most operators in one filter.
 pub const MAX_FILTER_NODES: usize = 16_384;
+/// Longest filter, in bytes of its JSON.
+pub const MAX_FILTER_BYTES: usize = 4 << 20;
+/// Most records, ids or query vectors in the body of one HTTP request, so that a body of tiny records does not take gigabytes.
+pub const MAX_BODY_ROWS: usize = 1 << 18;
 /// Longest regular expression, in bytes.
 pub const MAX_REGEX_BYTES: usize = 16_384;
 /// Most memory that a compiled regular expression may take, in bytes.

@@ -1,12 +1,13 @@
 //! Collections in JSON.
 
-use ferrochrome_engine::CollectionRow;
+use ferrochrome_engine::{CollectionRow, MetadataPatch};
 use ferrochrome_types::{Code, Error, Metadata, Result, ValueKind};
 use serde::Deserialize;
-use serde_json::{Value as Json, json, value::RawValue};
+use serde_json::{Map, Value as Json, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::requests::parse;
+use crate::schema::current_schema;
 use crate::values::{JsonPatch, MetadataJson};
 
 /// The body of a create. Configuration and schema are complete already; they are stored as they are.
@@ -26,7 +27,7 @@ impl CreateCollection {
     /// # Errors
     /// `InvalidArgument` for text that is not JSON, `Unprocessable` for another shape.
     pub fn parse(body: &str) -> Result<Self> {
-        parse(body)
+        parse(body.as_bytes())
     }
 
     /// Whether an existing collection of the name is to be returned.
@@ -52,9 +53,20 @@ impl CreateCollection {
     }
 }
 
-fn complete(patch: JsonPatch) -> Result<Metadata> {
-    let null = |key: &str| Error::new(Code::Unprocessable, format!("the metadata key '{key}' has no value"));
-    patch.0.into_iter().map(|(key, value)| Ok((key.clone(), value.ok_or_else(|| null(&key))?))).collect()
+/// Metadata that have a value for every key.
+pub(crate) fn complete(patch: JsonPatch) -> Result<Metadata> {
+    if let Some(key) = patch.null_key() {
+        let message = format!(
+            "Failed to deserialize the JSON body into the target type: metadata.{key}: null is no value"
+        );
+        return Err(Error::new(Code::Unprocessable, message));
+    }
+    Ok(present(patch.into_patch()?))
+}
+
+/// The keys that have a value.
+pub(crate) fn present(patch: MetadataPatch) -> Metadata {
+    patch.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// The body of an update; what is absent stays.
@@ -62,36 +74,68 @@ fn complete(patch: JsonPatch) -> Result<Metadata> {
 pub struct CollectionPatch {
     new_name: Option<String>,
     new_metadata: Option<JsonPatch>,
-    new_configuration: Option<Box<RawValue>>,
+    new_configuration: Option<ConfigurationChange>,
 }
 
 impl CollectionPatch {
     /// # Errors
     /// `InvalidArgument` for text that is not JSON, `Unprocessable` for another shape.
     pub fn parse(body: &str) -> Result<Self> {
-        parse(body)
+        parse(body.as_bytes())
     }
 
-    /// The new name.
-    pub fn name(&self) -> Option<&str> {
-        self.new_name.as_deref()
-    }
-
-    /// The new metadata, which replaces the old; keys without a value are dropped, and without keys there is none.
-    pub fn metadata(&self) -> Option<Option<Metadata>> {
-        let patch = self.new_metadata.as_ref()?;
-        let given = patch.0.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
-        let metadata: Metadata = given.collect();
-        Some((!metadata.is_empty()).then_some(metadata))
-    }
-
-    /// The new configuration, complete.
-    pub fn configuration(&self) -> Option<&str> {
-        self.new_configuration.as_deref().map(RawValue::get)
+    /// Takes it apart into the new name, the new metadata and the change of the configuration. The new metadata replace the old; keys
+    /// without a value are dropped, and without keys there are none.
+    ///
+    /// # Errors
+    /// `Unsupported` for a sparse vector in the metadata.
+    pub fn into_parts(
+        self,
+    ) -> Result<(Option<String>, Option<Option<Metadata>>, Option<ConfigurationChange>)> {
+        let metadata = self.new_metadata.map(JsonPatch::into_patch).transpose()?.map(present);
+        let metadata = metadata.map(|metadata| (!metadata.is_empty()).then_some(metadata));
+        Ok((self.new_name, metadata, self.new_configuration))
     }
 }
 
-/// A collection as Chroma's server describes it, and the metadata keys that its records have shown.
+/// Changes to a configuration.
+#[derive(Debug, Default, Deserialize)]
+pub struct ConfigurationChange {
+    /// Parameters of the graph that change.
+    pub(crate) hnsw: Option<Map<String, Json>>,
+    /// The new embedding function.
+    pub(crate) embedding_function: Option<Json>,
+}
+
+impl ConfigurationChange {
+    /// The configuration after the change.
+    ///
+    /// # Errors
+    /// `Corrupted` if the stored configuration is no object.
+    pub fn apply(&self, stored: &str) -> Result<String> {
+        let mut configuration: Map<String, Json> = serde_json::from_str(stored).map_err(|e| {
+            Error::corrupted("catalog.sqlite", format!("a configuration cannot be read: {e}"))
+        })?;
+        let hnsw = configuration.entry("hnsw").or_insert_with(|| json!({}));
+        if !hnsw.is_object() {
+            *hnsw = json!({});
+        }
+        if let Some(hnsw) = hnsw.as_object_mut() {
+            hnsw.extend(self.hnsw.iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+        }
+        configuration.insert("spann".into(), Json::Null);
+        if let Some(function) = &self.embedding_function {
+            configuration.insert("embedding_function".into(), function.clone());
+        }
+        configuration.entry("embedding_function").or_insert(Json::Null);
+        Ok(Json::Object(configuration).to_string())
+    }
+}
+
+/// Parameters of the graph that only the schema reports.
+const SCHEMA_FIELDS: [&str; 2] = ["num_threads", "batch_size"];
+
+/// A collection as Chroma's server describes it; `keys` are the metadata keys that its records have shown.
 ///
 /// # Errors
 /// `Corrupted` where the stored configuration or schema is not JSON.
@@ -104,7 +148,12 @@ pub fn collection_json(row: &CollectionRow, keys: &[(String, ValueKind)]) -> Res
     let metadata =
         row.metadata.as_ref().map(|metadata| serde_json::to_value(MetadataJson(metadata))).transpose();
     let metadata = metadata.map_err(|e| Error::internal(format!("metadata cannot be written: {e}")))?;
-    let keys: Vec<Json> = keys.iter().map(|(key, kind)| json!([key, kind.as_str()])).collect();
+    let mut configuration = stored(&row.configuration)?;
+    let schema = row.schema.as_deref().map(stored).transpose()?;
+    let schema = schema.map(|schema| current_schema(schema, &configuration, keys));
+    if let Some(hnsw) = configuration.get_mut("hnsw").and_then(Json::as_object_mut) {
+        hnsw.retain(|field, _| !SCHEMA_FIELDS.contains(&field.as_str()));
+    }
     Ok(json!({
         "id": row.id.to_string(),
         "name": row.name,
@@ -112,9 +161,8 @@ pub fn collection_json(row: &CollectionRow, keys: &[(String, ValueKind)]) -> Res
         "database": row.database,
         "metadata": metadata,
         "dimension": row.dimension,
-        "configuration_json": stored(&row.configuration)?,
-        "schema": row.schema.as_deref().map(stored).transpose()?,
-        "schema_keys": keys,
+        "configuration_json": configuration,
+        "schema": schema,
         "version": 0,
         "log_position": 0,
     }))
@@ -123,4 +171,25 @@ pub fn collection_json(row: &CollectionRow, keys: &[(String, ValueKind)]) -> Res
 /// A database as Chroma's server describes it.
 pub fn database_json(id: Uuid, name: &str, tenant: &str) -> Json {
     json!({ "id": id.to_string(), "name": name, "tenant": tenant })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_alone_what_it_does_not_name() {
+        let stored = r#"{"hnsw":{"space":"l2","ef_search":100},"embedding_function":{"config":{"t":1.0,"u":9007199254740993}}}"#;
+        let change: ConfigurationChange = serde_json::from_str(r#"{"hnsw":{"ef_search":7}}"#).unwrap();
+        assert_eq!(
+            change.apply(stored).unwrap(),
+            r#"{"embedding_function":{"config":{"t":1.0,"u":9007199254740993}},"hnsw":{"ef_search":7,"space":"l2"},"spann":null}"#
+        );
+        let change: ConfigurationChange =
+            serde_json::from_str(r#"{"embedding_function":{"type":"legacy"}}"#).unwrap();
+        assert!(
+            change.apply(stored).unwrap().starts_with(r#"{"embedding_function":{"type":"legacy"},"hnsw""#)
+        );
+        assert_eq!(change.apply("[]").unwrap_err().code(), Code::Corrupted);
+    }
 }

@@ -6,11 +6,24 @@
 
 mod collections;
 mod explanations;
+mod http_collections;
+mod http_replies;
+mod http_requests;
 mod requests;
 mod results;
+mod schema;
 mod values;
+mod vectors;
 
-pub use collections::{CollectionPatch, CreateCollection, collection_json, database_json};
+pub use collections::{
+    CollectionPatch, ConfigurationChange, CreateCollection, collection_json, database_json,
+};
 pub use explanations::explanation_json;
+pub use http_collections::{CreateBody, UpdateBody, parse_name_body};
+pub use http_replies::{get_http_reply, query_http_reply};
+pub use http_requests::{
+    BodyLimits, IncludeList, Operation, check_body, parse_delete_body, parse_get_body, parse_query_body,
+    parse_write_body,
+};
 pub use requests::{Include, Records, parse_delete, parse_get, parse_query};
 pub use results::{Reply, get_reply, query_reply};

@@ -1,22 +1,33 @@
 //! Requests of a collection.
 
-use ferrochrome_engine::{DeleteRequest, GetRequest, QueryRequest, WriteBatch};
+use ferrochrome_engine::{DeleteRequest, GetRequest, MetadataPatch, QueryRequest, WriteBatch};
 use ferrochrome_metadata::{parse_document_filter, parse_filter};
-use ferrochrome_types::{Code, DocumentFilter, Error, Filter, Result};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use ferrochrome_types::{Code, DocumentFilter, Error, Filter, Result, limits};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 use crate::values::JsonPatch;
 
-/// Reads a JSON body, with Chroma's two kinds of failure: not JSON at all, or JSON of another shape.
-pub(crate) fn parse<T: DeserializeOwned>(body: &str) -> Result<T> {
-    serde_json::from_str(body).map_err(|e| {
-        if e.is_data() {
-            let message = format!("Failed to deserialize the JSON body into the target type: {e}");
-            Error::new(Code::Unprocessable, message)
-        } else {
-            Error::invalid(format!("Failed to parse the request body as JSON: {e}"))
-        }
+/// Reads a JSON body, with Chroma's two kinds of failure: not JSON at all, or JSON of another shape. The message says where.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    // Keeping track of the place takes time, so it is looked for in what is known to be wrong.
+    let error = match serde_json::from_slice(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let traced = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
+    let known = |segment: &Segment| !matches!(segment, Segment::Unknown);
+    let place = match traced.filter(|traced| traced.path().iter().any(known)) {
+        Some(traced) => format!("{}: ", traced.path()),
+        None => String::new(),
+    };
+    Err(if error.is_data() {
+        let message = format!("Failed to deserialize the JSON body into the target type: {place}{error}");
+        Error::new(Code::Unprocessable, message)
+    } else {
+        Error::invalid(format!("Failed to parse the request body as JSON: {place}{error}"))
     })
 }
 
@@ -35,7 +46,7 @@ impl Records {
     /// # Errors
     /// `InvalidArgument` for text that is not JSON, `Unprocessable` for another shape.
     pub fn parse(body: &str) -> Result<Self> {
-        parse(body)
+        parse(body.as_bytes())
     }
 
     /// Appends the records that follow.
@@ -50,18 +61,25 @@ impl Records {
     }
 
     /// The batch with these embeddings, row-major `[n, dim]`.
-    pub fn into_batch(self, embeddings: Option<Vec<f32>>, dim: usize) -> WriteBatch {
-        let patches =
-            |column: Vec<Option<JsonPatch>>| column.into_iter().map(|patch| patch.map(|p| p.0)).collect();
-        WriteBatch {
+    ///
+    /// # Errors
+    /// `Unsupported` for a sparse vector in metadata.
+    pub fn into_batch(self, embeddings: Option<Vec<f32>>, dim: usize) -> Result<WriteBatch> {
+        Ok(WriteBatch {
             ids: self.ids,
             embeddings,
             dim,
+            kept_embeddings: Vec::new(),
             documents: self.documents,
-            metadatas: self.metadatas.map(patches),
+            metadatas: self.metadatas.map(patches).transpose()?,
             uris: self.uris,
-        }
+        })
     }
+}
+
+/// The metadata column of a write.
+pub(crate) fn patches(column: Vec<Option<JsonPatch>>) -> Result<Vec<Option<MetadataPatch>>> {
+    column.into_iter().map(|patch| patch.map(JsonPatch::into_patch).transpose()).collect()
 }
 
 fn append_column<T>(column: &mut Option<Vec<T>>, next: Option<Vec<T>>) -> Result<()> {
@@ -88,9 +106,10 @@ pub struct Include {
     pub uris: bool,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// A column by its name in a request.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Column {
+pub(crate) enum Column {
     Distances,
     Documents,
     Embeddings,
@@ -98,8 +117,8 @@ enum Column {
     Uris,
 }
 
-impl From<Vec<Column>> for Include {
-    fn from(columns: Vec<Column>) -> Self {
+impl From<&[Column]> for Include {
+    fn from(columns: &[Column]) -> Self {
         let mut include = Include::default();
         for column in columns {
             match column {
@@ -114,11 +133,47 @@ impl From<Vec<Column>> for Include {
     }
 }
 
+/// The filters of a request, not yet read: what is wrong in them is told only after everything else.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct RawFilters<'a> {
+    pub filter: Option<&'a RawValue>,
+    pub document: Option<&'a RawValue>,
+}
+
+impl RawFilters<'_> {
+    pub fn parse(self) -> Result<(Option<Filter>, Option<DocumentFilter>)> {
+        let filter = self.filter.map(|text| parse_filter(&filter_json(text)?)).transpose()?;
+        let document = self.document.map(|text| parse_document_filter(&filter_json(text)?)).transpose()?;
+        Ok((filter, document))
+    }
+}
+
+fn filter_json(text: &RawValue) -> Result<serde_json::Value> {
+    let text = text.get();
+    if text.len() > limits::MAX_FILTER_BYTES {
+        let message = format!(
+            "The filter is longer than {} bytes: ask several times, with a part of its values each",
+            limits::MAX_FILTER_BYTES
+        );
+        return Err(Error::new(Code::LimitExceeded, message));
+    }
+    parse(text.as_bytes())
+}
+
+/// A field that may be absent, but not null.
+pub(crate) fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 #[derive(Deserialize)]
-struct SelectionBody {
+struct SelectionBody<'a> {
     ids: Option<Vec<String>>,
-    r#where: Option<serde_json::Value>,
-    where_document: Option<serde_json::Value>,
+    #[serde(borrow)]
+    r#where: Option<&'a RawValue>,
+    #[serde(borrow)]
+    where_document: Option<&'a RawValue>,
     limit: Option<usize>,
     offset: Option<usize>,
     include: Option<Vec<Column>>,
@@ -128,11 +183,9 @@ struct SelectionBody {
     exact: bool,
 }
 
-impl SelectionBody {
+impl SelectionBody<'_> {
     fn filters(&self) -> Result<(Option<Filter>, Option<DocumentFilter>)> {
-        let filter = self.r#where.as_ref().map(parse_filter).transpose()?;
-        let document = self.where_document.as_ref().map(parse_document_filter).transpose()?;
-        Ok((filter, document))
+        RawFilters { filter: self.r#where, document: self.where_document }.parse()
     }
 }
 
@@ -141,7 +194,7 @@ impl SelectionBody {
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
 pub fn parse_delete(body: &str) -> Result<DeleteRequest> {
-    let body: SelectionBody = parse(body)?;
+    let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
     Ok(DeleteRequest { ids: body.ids, filter, document_filter, limit: body.limit })
 }
@@ -151,7 +204,7 @@ pub fn parse_delete(body: &str) -> Result<DeleteRequest> {
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
 pub fn parse_get(body: &str) -> Result<(GetRequest, Include)> {
-    let body: SelectionBody = parse(body)?;
+    let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
     let default = Include { documents: true, metadatas: true, ..Include::default() };
     let request = GetRequest {
@@ -161,7 +214,7 @@ pub fn parse_get(body: &str) -> Result<(GetRequest, Include)> {
         limit: body.limit,
         offset: body.offset.unwrap_or(0),
     };
-    Ok((request, body.include.map_or(default, Include::from)))
+    Ok((request, body.include.as_deref().map_or(default, Include::from)))
 }
 
 /// Reads the body of a query whose vectors, row-major `[n, dim]`, came beside it.
@@ -169,7 +222,7 @@ pub fn parse_get(body: &str) -> Result<(GetRequest, Include)> {
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
 pub fn parse_query(body: &str, embeddings: Vec<f32>, dim: usize) -> Result<(QueryRequest, Include)> {
-    let body: SelectionBody = parse(body)?;
+    let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
     let default = Include { documents: true, metadatas: true, distances: true, ..Include::default() };
     let request = QueryRequest {
@@ -182,7 +235,7 @@ pub fn parse_query(body: &str, embeddings: Vec<f32>, dim: usize) -> Result<(Quer
         filter,
         document_filter,
     };
-    Ok((request, body.include.map_or(default, Include::from)))
+    Ok((request, body.include.as_deref().map_or(default, Include::from)))
 }
 
 #[cfg(test)]
@@ -197,6 +250,21 @@ mod tests {
         assert_eq!(parse_get(r#"{"include":["nothing"]}"#).unwrap_err().code(), Code::Unprocessable);
         assert_eq!(parse_get(r#"{"limit":-1}"#).unwrap_err().code(), Code::Unprocessable);
         assert_eq!(parse_get(r#"{"ids":["\ud800"]}"#).unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_message_says_where() {
+        let message = |body| parse_get(body).unwrap_err().message().to_owned();
+        assert!(message(r#"{"include":["x"]}"#).starts_with(
+            "Failed to deserialize the JSON body into the target type: include[0]: unknown variant `x`"
+        ));
+        assert!(message(r#"{"ids":["x""#).starts_with("Failed to parse the request body as JSON: ids: EOF"));
+    }
+
+    #[test]
+    fn a_filter_has_a_largest_size() {
+        let body = format!(r#"{{"where":{{"k":"{}"}}}}"#, "x".repeat(limits::MAX_FILTER_BYTES));
+        assert_eq!(parse_get(&body).unwrap_err().code(), Code::LimitExceeded);
     }
 
     #[test]

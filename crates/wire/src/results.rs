@@ -32,7 +32,7 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
     let mut text = Vec::with_capacity(64 + rows.len() * 32);
     text.extend_from_slice(b"{\"ids\":");
     column(&mut text, rows, |out, row| ids(out, snapshot, *row))?;
-    optional_columns(&mut text, include, |out, write_cell| {
+    record_columns(&mut text, include, |out, write_cell| {
         column(out, rows, |out, row| write_cell(out, snapshot, *row))
     })?;
     text.push(b'}');
@@ -65,7 +65,7 @@ pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
     } else {
         text.extend_from_slice(b"null");
     }
-    optional_columns(&mut text, include, |out, write_cell| {
+    record_columns(&mut text, include, |out, write_cell| {
         query_column(out, queries, |out, (row, _)| write_cell(out, snapshot, *row))
     })?;
     text.push(b'}');
@@ -103,7 +103,7 @@ fn id_lines(result: &QueryResult, whole: bool) -> Result<(Vec<u8>, bool)> {
 }
 
 /// A column of the hits of all queries, one array a query. Many queries are written by several threads.
-fn query_column(
+pub(crate) fn query_column(
     out: &mut Vec<u8>,
     queries: &[Hits],
     write: impl Fn(&mut Vec<u8>, &(RowAddress, f32)) -> Result<()> + Sync,
@@ -125,22 +125,22 @@ fn query_column(
 }
 
 /// Rows of one query with their distances.
-type Hits = Vec<(RowAddress, f32)>;
+pub(crate) type Hits = Vec<(RowAddress, f32)>;
 
-type WriteCell = fn(&mut Vec<u8>, &Snapshot, RowAddress) -> Result<()>;
+pub(crate) type WriteCell = fn(&mut Vec<u8>, &Snapshot, RowAddress) -> Result<()>;
 
 /// Documents, metadata and URIs: each written through `table`, which knows how rows are nested.
-fn optional_columns(
+pub(crate) fn record_columns(
     out: &mut Vec<u8>,
     include: Include,
     table: impl Fn(&mut Vec<u8>, WriteCell) -> Result<()>,
 ) -> Result<()> {
     let columns: [(&str, bool, WriteCell); 3] = [
         ("documents", include.documents, |out, snapshot, row| json(out, &snapshot.document(row)?)),
+        ("uris", include.uris, |out, snapshot, row| json(out, &snapshot.uri(row)?)),
         ("metadatas", include.metadatas, |out, snapshot, row| {
             json(out, &snapshot.metadata(row)?.as_ref().map(MetadataJson))
         }),
-        ("uris", include.uris, |out, snapshot, row| json(out, &snapshot.uri(row)?)),
     ];
     for (name, included, write_cell) in columns {
         out.extend_from_slice(b",\"");
@@ -155,7 +155,7 @@ fn optional_columns(
     Ok(())
 }
 
-fn column<T>(
+pub(crate) fn column<T>(
     out: &mut Vec<u8>,
     items: &[T],
     mut write: impl FnMut(&mut Vec<u8>, &T) -> Result<()>,
@@ -171,11 +171,11 @@ fn column<T>(
     Ok(())
 }
 
-fn ids(out: &mut Vec<u8>, snapshot: &Snapshot, row: RowAddress) -> Result<()> {
+pub(crate) fn ids(out: &mut Vec<u8>, snapshot: &Snapshot, row: RowAddress) -> Result<()> {
     json(out, snapshot.id(row)?)
 }
 
-fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<()> {
+pub(crate) fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<()> {
     serde_json::to_writer(out, value).map_err(|e| Error::internal(format!("a reply cannot be written: {e}")))
 }
 

@@ -4,55 +4,64 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ferrochrome_engine::MetadataPatch;
-use ferrochrome_types::{Metadata, Value};
+use ferrochrome_types::{Code, Error, Metadata, Value};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// A metadata value as JSON has it. `null` and the empty array both mean that the key holds nothing.
-pub(crate) struct JsonValue(pub Option<Value>);
+/// A metadata value as JSON has it.
+pub(crate) enum JsonValue {
+    /// A value of Chroma's types.
+    Value(Value),
+    /// The empty array: the key holds nothing.
+    Empty,
+    /// `null`: the key holds nothing, or is to be deleted.
+    Null,
+    /// A sparse vector, which is not offered here.
+    SparseVector,
+}
 
 impl<'de> Deserialize<'de> for JsonValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor).map(JsonValue)
+        deserializer.deserialize_any(ValueVisitor)
     }
 }
 
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Option<Value>;
+    type Value = JsonValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, a number, a boolean, an array of one of these, or null")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(JsonValue::Null)
     }
 
     fn visit_bool<E>(self, v: bool) -> Result<Self::Value, E> {
-        Ok(Some(Value::Bool(v)))
+        Ok(JsonValue::Value(Value::Bool(v)))
     }
 
     fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Int(v)))
+        Ok(JsonValue::Value(Value::Int(v)))
     }
 
     fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
         // Chroma's rule: what does not fit an i64 becomes a float.
-        Ok(Some(i64::try_from(v).map_or(Value::Float(v as f64), Value::Int)))
+        Ok(JsonValue::Value(i64::try_from(v).map_or(Value::Float(v as f64), Value::Int)))
     }
 
     fn visit_f64<E>(self, v: f64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Float(v)))
+        Ok(JsonValue::Value(Value::Float(v)))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
-        Ok(Some(Value::Str(v.to_owned())))
+        Ok(JsonValue::Value(Value::Str(v.to_owned())))
     }
 
     fn visit_string<E>(self, v: String) -> Result<Self::Value, E> {
-        Ok(Some(Value::Str(v)))
+        Ok(JsonValue::Value(Value::Str(v)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -60,19 +69,23 @@ impl<'de> Visitor<'de> for ValueVisitor {
         while let Some((key, _)) = map.next_entry::<String, de::IgnoredAny>()? {
             is_sparse_vector |= key == "#type" || key == "indices";
         }
-        Err(de::Error::custom(if is_sparse_vector {
-            "Unimplemented: Sparse vector is not supported for local chroma"
-        } else {
-            "a metadata value must not be an object"
-        }))
+        if is_sparse_vector {
+            return Ok(JsonValue::SparseVector);
+        }
+        Err(de::Error::custom("a metadata value must not be an object"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(JsonValue(item)) = seq.next_element()? {
-            items.push(item.ok_or_else(|| de::Error::custom("a metadata array must not hold null"))?);
+        while let Some(item) = seq.next_element()? {
+            match item {
+                JsonValue::Value(item) => items.push(item),
+                JsonValue::Null => return Err(de::Error::custom("a metadata array must not hold null")),
+                _ => return Err(de::Error::custom("a metadata array must not hold arrays or objects")),
+            }
         }
-        array_of(items).map_err(de::Error::custom)
+        let array = array_of(items).map_err(de::Error::custom)?;
+        Ok(array.map_or(JsonValue::Empty, JsonValue::Value))
     }
 }
 
@@ -109,13 +122,35 @@ fn array_of(items: Vec<Value>) -> Result<Option<Value>, &'static str> {
     }))
 }
 
-/// The metadata of one record of a write.
-pub(crate) struct JsonPatch(pub MetadataPatch);
+/// The metadata of one record of a write, or of a collection.
+pub(crate) struct JsonPatch(BTreeMap<String, JsonValue>);
 
 impl<'de> Deserialize<'de> for JsonPatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = BTreeMap::<String, JsonValue>::deserialize(deserializer)?;
-        Ok(JsonPatch(values.into_iter().map(|(key, JsonValue(value))| (key, value)).collect()))
+        BTreeMap::deserialize(deserializer).map(JsonPatch)
+    }
+}
+
+impl JsonPatch {
+    /// A key that `null` was given for.
+    pub fn null_key(&self) -> Option<&str> {
+        self.0.iter().find(|(_, value)| matches!(value, JsonValue::Null)).map(|(key, _)| key.as_str())
+    }
+
+    /// The patch: nothing, in the place of `null` and of an empty array.
+    ///
+    /// # Errors
+    /// `Unsupported`, in Chroma's words, for a sparse vector.
+    pub fn into_patch(self) -> ferrochrome_types::Result<MetadataPatch> {
+        let value = |(key, value): (String, JsonValue)| match value {
+            JsonValue::Value(value) => Ok((key, Some(value))),
+            JsonValue::Empty | JsonValue::Null => Ok((key, None)),
+            JsonValue::SparseVector => Err(Error::new(
+                Code::Unsupported,
+                format!("Unimplemented: Sparse vector is not supported for local chroma: {key}"),
+            )),
+        };
+        self.0.into_iter().map(value).collect()
     }
 }
 
@@ -146,7 +181,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<MetadataPatch, serde_json::Error> {
-        serde_json::from_str::<JsonPatch>(json).map(|patch| patch.0)
+        serde_json::from_str::<JsonPatch>(json).map(|patch| patch.into_patch().unwrap())
     }
 
     #[test]
@@ -178,6 +213,16 @@ mod tests {
     fn null_and_the_empty_array_mean_nothing() {
         let patch = parse(r#"{"a":null,"b":[]}"#).unwrap();
         assert!(patch.values().all(Option::is_none));
+    }
+
+    #[test]
+    fn sparse_vectors_are_not_offered() {
+        let patch: JsonPatch =
+            serde_json::from_str(r##"{"s":{"#type":"sparse_vector","indices":[1],"values":[1.0]}}"##)
+                .unwrap();
+        let error = patch.into_patch().unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert_eq!(error.message(), "Unimplemented: Sparse vector is not supported for local chroma: s");
     }
 
     #[test]

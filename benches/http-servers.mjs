@@ -1,0 +1,68 @@
+// The servers that the http bench asks, each a process of its own on 127.0.0.1.
+import { fork, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** How long a server may take until it answers, in milliseconds. */
+const START_MS = 60_000;
+
+/** Ferrochrome's server over a folder: `{ port, stop }`. */
+async function startFerrochrome(folder) {
+  const child = fork(here("http-server.mjs"), [folder], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const [{ port }] = await once(child, "message");
+  const stop = async () => {
+    child.send("stop");
+    await once(child, "exit");
+  };
+  return { port, stop };
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  return port;
+}
+
+/** Chroma's program: of FERROCHROME_CHROMA, of the benches' Python, or of its package on npm. */
+const chromaProgram = () =>
+  [process.env.FERROCHROME_CHROMA, here(".venv/bin/chroma"), here("node_modules/.bin/chroma")].find(
+    (path) => path && existsSync(path),
+  );
+
+/** Chroma's server over a folder; null where it is not installed or does not answer. */
+async function startChroma(folder) {
+  const program = chromaProgram();
+  if (!program) return null;
+  const port = await freePort();
+  const args = ["run", "--path", folder, "--host", "127.0.0.1", "--port", String(port)];
+  const child = spawn(program, args, { stdio: "ignore" });
+  const ended = once(child, "exit");
+  const stop = async () => {
+    child.kill();
+    await ended;
+  };
+  for (const started = Date.now(); Date.now() - started < START_MS; await setTimeout(100)) {
+    if (child.exitCode !== null) return null;
+    const alive = await fetch(`http://127.0.0.1:${port}/api/v2/heartbeat`).catch(() => null);
+    if (alive?.ok) return { port, stop };
+  }
+  await stop();
+  return null;
+}
+
+/** Name, how it is started, and what to say where it is not there. */
+export const SERVERS = [
+  { name: "ferrochrome", start: startFerrochrome },
+  {
+    name: "chromadb",
+    start: startChroma,
+    missing: "no program `chroma` (pip install chromadb==1.5.9; FERROCHROME_CHROMA names it), or it does not answer",
+  },
+];

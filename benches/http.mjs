@@ -1,0 +1,167 @@
+// Queries and writes over HTTP: the stock chromadb client against Ferrochrome's server and against Chroma's own.
+import { rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { batches, DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
+import { exactNeighbors } from "./exact.mjs";
+import { SERVERS } from "./http-servers.mjs";
+import { EF_CONSTRUCTION, M, NotInstalled } from "./peers/stores.mjs";
+import { formats } from "./table.mjs";
+import { recall, timeQueries } from "./timing.mjs";
+import { exactRows } from "./truth.mjs";
+
+const WARM_UP = 100;
+/** Queries by which recall with the filter is judged. */
+const JUDGED = 200;
+/** The filter admits every tenth entry. */
+const FILTER = { where: { tenth: 3 } };
+/** Records without an index that an idle server keeps in its log; they are compared exactly. */
+const HEAD_ROWS = 4_096;
+/** How long to wait until the rest is indexed, in milliseconds. */
+const INDEX_MS = 180_000;
+
+export const columns = [
+  { title: "server", key: "server", format: formats.text },
+  { title: "rows/s", key: "rowsPerSecond", format: formats.integer },
+  { title: "then indexing s", key: "indexSeconds", format: formats.tenths },
+  { title: "recall@10", key: "recall", format: formats.recall },
+  { title: "QPS", key: "qps", format: formats.integer },
+  { title: "p50 us", key: "p50", format: formats.integer },
+  { title: "p99 us", key: "p99", format: formats.integer },
+  { title: "QPS, 16 in flight", key: "qpsInFlight", format: formats.integer },
+  { title: "10 %: recall@10", key: "filteredRecall", format: formats.recall },
+  { title: "10 %: QPS", key: "filteredQps", format: formats.integer },
+  { title: "10 %: QPS, 16 in flight", key: "filteredQpsInFlight", format: formats.integer },
+];
+
+export const legend =
+  "The client of npm's chromadb 3.5.0 and the server are processes of one machine. Batches of vectors, documents and metadata are\n" +
+  "added one after another, each acknowledged. Then queries one after another, and 16 in flight: ids and distances, ef 100; and\n" +
+  "the same with a filter on metadata that admits 10 % of the entries.";
+
+/** The stock client: the benches' own, or the tests'. */
+function stockClient() {
+  for (const place of ["package.json", "../__test__/clients/package.json"]) {
+    try {
+      return createRequire(new URL(place, import.meta.url))("chromadb").ChromaClient;
+    } catch (error) {
+      if (error.code !== "MODULE_NOT_FOUND") throw error;
+    }
+  }
+  throw new NotInstalled("chromadb is not installed (npm run bench -- install-peers)");
+}
+
+/** Adds all entries; rows a second, without the time that it takes to make arrays of the vectors. */
+async function ingest(collection, entries, size) {
+  let elapsed = 0;
+  for (const { ids, documents, metadatas, vectors } of batches(entries, size)) {
+    const embeddings = ids.map((_, i) => Array.from(vectors.subarray(i * DIMENSION, (i + 1) * DIMENSION)));
+    const started = performance.now();
+    await collection.add({ ids, documents, metadatas, embeddings });
+    elapsed += performance.now() - started;
+  }
+  return (entries.ids.length / elapsed) * 1_000;
+}
+
+/** Waits until all but the newest records are indexed, where the server tells; seconds. */
+async function waitForIndex(collection) {
+  const started = performance.now();
+  while (performance.now() - started < INDEX_MS) {
+    const status = await collection.getIndexingStatus().catch(() => null);
+    if (status === null || status.num_unindexed_ops <= HEAD_ROWS) break;
+    await setTimeout(100);
+  }
+  return (performance.now() - started) / 1_000;
+}
+
+/** Speed and answers of queries. */
+async function ask(collection, queries, more, { seconds }) {
+  const one = async (i) => {
+    const options = { queryEmbeddings: [queries[i]], nResults: K, include: ["distances"], ...more };
+    return (await collection.query(options)).ids[0];
+  };
+  for (let i = 0; i < Math.min(WARM_UP, queries.length); i++) await one(i);
+  const alone = await timeQueries(one, queries.length, { seconds });
+  const inFlight = await timeQueries(one, queries.length, { seconds, inFlight: 16 });
+  return { ...alone, qpsInFlight: inFlight.qps };
+}
+
+async function measureServer(ChromaClient, port, { entries, queries, truth, filteredTruth, settings }) {
+  const client = new ChromaClient({ host: "127.0.0.1", port });
+  const hnsw = { space: "cosine", max_neighbors: M, ef_construction: EF_CONSTRUCTION, ef_search: 100 };
+  const options = { name: "wordnet", configuration: { hnsw }, embeddingFunction: null };
+  const collection = await client.createCollection(options);
+  const rowsPerSecond = await ingest(collection, entries, settings.batch);
+  const indexSeconds = await waitForIndex(collection);
+  const { answers, ...plain } = await ask(collection, queries, {}, settings);
+  const filtered = await ask(collection, queries, FILTER, settings);
+  return {
+    rowsPerSecond,
+    indexSeconds,
+    ...plain,
+    recall: recall(answers, truth),
+    filteredQps: filtered.qps,
+    filteredQpsInFlight: filtered.qpsInFlight,
+    filteredRecall: recall(filtered.answers.slice(0, JUDGED), filteredTruth),
+  };
+}
+
+/** The exact answers, without and with the filter. */
+function exactAnswers(entries, vectors, settings) {
+  const ids = (answers) => answers.map((rows) => rows.map((row) => entries.ids[row]));
+  const mask = Uint8Array.from(entries.metadatas, ({ tenth }) => Number(tenth === FILTER.where.tenth));
+  const judged = vectors.slice(0, JUDGED);
+  return {
+    truth: ids(exactRows(settings)),
+    filteredTruth: ids(exactNeighbors(entries.vectors, judged, K, [mask])[0]),
+  };
+}
+
+/** How many times the first server does what the second does. */
+function ratios([first, second]) {
+  const keys = ["rowsPerSecond", "qps", "qpsInFlight", "filteredQps", "filteredQpsInFlight"];
+  return Object.fromEntries(keys.map((key) => [key, first[key] / second[key]]));
+}
+
+export async function run({ settings, results }, { say }) {
+  const ChromaClient = stockClient();
+  const entries = readEntries(settings.rows);
+  entries.metadatas = entries.metadatas.map((metadata, row) => ({ ...metadata, tenth: (row * 7) % 10 }));
+  const vectors = readQueries(settings.queries);
+  const queries = vectors.map((vector) => Array.from(vector));
+  say("Computing exact answers");
+  const job = { entries, queries, settings, ...exactAnswers(entries, vectors, settings) };
+  const rows = [];
+  const missing = [];
+  for (const { name, start, missing: reason } of SERVERS) {
+    const folder = join(results, "stores", `http-${name}`);
+    rmSync(folder, { recursive: true, force: true });
+    say(name);
+    const server = await start(folder);
+    if (server === null) {
+      missing.push(`${name}: ${reason}`);
+      continue;
+    }
+    try {
+      rows.push({ server: name, ...(await measureServer(ChromaClient, server.port, job)) });
+    } finally {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+  const compared = rows.length === 2 ? [ratios(rows)] : [];
+  const table = {
+    title: "How many times Ferrochrome does what Chroma's server does",
+    legend: "From the same run.",
+    columns: [
+      { title: "rows/s", key: "rowsPerSecond", format: formats.tenths },
+      { title: "QPS", key: "qps", format: formats.tenths },
+      { title: "QPS, 16 in flight", key: "qpsInFlight", format: formats.tenths },
+      { title: "10 %: QPS", key: "filteredQps", format: formats.tenths },
+      { title: "10 %: QPS, 16 in flight", key: "filteredQpsInFlight", format: formats.tenths },
+    ],
+    rows: compared,
+  };
+  return { rows, missing, tables: compared.length > 0 ? [table] : [] };
+}
