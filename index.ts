@@ -3,15 +3,19 @@ export {
   type CallableClient,
   ChromaClient,
   type ChromaClientArgs,
+  type ClientOptions,
   type CreateCollectionArgs,
   DEFAULT_DATABASE,
   DEFAULT_TENANT,
   EphemeralClient,
   type EphemeralClientArgs,
   type GetCollectionArgs,
+  HttpClient,
+  type HttpClientArgs,
   PersistentClient,
   type PersistentClientArgs,
 } from "./src/client.js";
+export * from "./src/cloud-client.js";
 export * from "./src/cmek.js";
 export type * from "./src/collection.js";
 export { CollectionHandle } from "./src/collection-handle.js";
@@ -30,6 +34,7 @@ export {
   type UpdateSPANNConfiguration,
 } from "./src/configuration.js";
 export type { DatabaseOptions } from "./src/database.js";
+export * from "./src/default-embedding-function.js";
 export {
   type AnyEmbeddingFunction,
   type EmbeddingFunction,
@@ -50,6 +55,7 @@ export {
   type SparseEmbeddingFunctionClass,
   serializeEmbeddingFunction,
 } from "./src/embedding-function.js";
+export * from "./src/embedding-model.js";
 export {
   BindingLoadError,
   ChromaClientError,
@@ -77,7 +83,9 @@ export { type ImportChromaArgs, type ImportProgress, importChroma } from "./src/
 export type { ImportedCollection, ImportProblem, ImportProblemKind, ImportReport } from "./src/import/report.js";
 export type { ExistingCollections } from "./src/import/target.js";
 export * from "./src/index-config.js";
+export type { LenientOptions } from "./src/lenient.js";
 export * from "./src/next.js";
+export type { ServerArgs } from "./src/remote/endpoint.js";
 export * from "./src/results.js";
 export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
 export type {
@@ -94,4 +102,11 @@ export type {
   ValueTypesJson,
   VectorConfigJson,
 } from "./src/schema-json.js";
+export * from "./src/search/group-by.js";
+export { K, Key, type KeyFactory } from "./src/search/key.js";
+export * from "./src/search/rank-expression.js";
+export * from "./src/search/search.js";
+export * from "./src/search/search-result.js";
+export { WhereExpression, type WhereInput, type WhereJSON } from "./src/search/where-expression.js";
+export * from "./src/truncated-embedding-function.js";
 export * from "./src/types.js";

@@ -130,6 +130,15 @@ describe.skipIf(!existsSync(dataset))("every bench, on a few rows and without pe
     expect(command).toContain(name);
   });
 
+  test("dimensions shows what shortening costs", () => {
+    bench("dimensions");
+    const { rows } = report("dimensions");
+    expect(rows.map((row: { dimensions: number }) => row.dimensions)).toEqual([384, 256, 192, 128]);
+    expect(rows[0].recall).toBeGreaterThan(0.95);
+    expect(rows[3].recall).toBeLessThan(rows[0].recall);
+    expect(rows[3].recall).toBeGreaterThan(0.3);
+  });
+
   test.each([
     ["384", "scale-2000x384"],
     ["96", "scale-2000x96"],

@@ -217,7 +217,16 @@ describe("collections", () => {
     const standard = await client.createCollection({ name: "standard" });
     expect(standard.configuration.embedding_function).toMatchObject({ type: "known", name: "default" });
     await expect(standard.add({ ids: ["a"], documents: ["x"] })).rejects.toThrow(
-      "No embedding function found for collection 'standard'.",
+      "the default one needs the package @huggingface/transformers, which is not installed. Run npm install @huggingface/transformers",
+    );
+    await expect(none.add({ ids: ["a"], documents: ["x"] })).rejects.toThrow(
+      "No embedding function found for collection 'none'. You can either provide embeddings directly, or ensure",
+    );
+    const configuration = { type: "known", name: "voyageai", config: {} } as const;
+    standard.configuration = { embedding_function: configuration };
+    standard.embeddingFunction = undefined;
+    await expect(standard.query({ queryTexts: ["x"] })).rejects.toThrow(
+      "No embedding function found for collection 'standard'. You can either provide embeddings directly, or install the package of its function 'voyageai' (npm install @chroma-core/voyageai)",
     );
   });
 

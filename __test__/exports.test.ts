@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import * as ferrochrome from "../index.js";
 
-/** What the `chromadb` package exports, without the Search DSL and Chroma Cloud, which are not offered yet. */
+/** What the `chromadb` package exports. */
 const CHROMA_EXPORTS = `
-  ChromaClient AdminClient CollectionHandle
-  GetResult QueryResult IncludeEnum ReadLevel baseRecordSetFields recordSetFields DOCUMENT_KEY EMBEDDING_KEY
+  ChromaClient CloudClient AdminClient AdminCloudClient CollectionHandle
+  GetResult QueryResult SearchResult IncludeEnum ReadLevel baseRecordSetFields recordSetFields DOCUMENT_KEY EMBEDDING_KEY
   ChromaError ChromaClientError ChromaServerError ChromaConnectionError ChromaUnauthorizedError ChromaForbiddenError
   ChromaNotFoundError ChromaValueError ChromaUniqueError ChromaQuotaExceededError ChromaRateLimitError
   InvalidCollectionError InvalidArgumentError createErrorByType
@@ -15,6 +15,8 @@ const CHROMA_EXPORTS = `
   knownEmbeddingFunctions knownSparseEmbeddingFunctions registerEmbeddingFunction registerSparseEmbeddingFunction
   getEmbeddingFunction getSparseEmbeddingFunction serializeEmbeddingFunction getDefaultEFConfig
   processCreateCollectionConfig processUpdateCollectionConfig withChroma
+  Search toSearch K Key WhereExpression RankExpression Knn Rrf Val Sum Sub Mul Div Abs Exp Log Max Min Limit Select GroupBy
+  Aggregate MinK MaxK
 `;
 
 test("everything that Chroma's package exports is here", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Collection, EphemeralClient, type QueryArgs, type WriteArgs } from "../index.js";
+import { lenientRules } from "../src/lenient.js";
 
 // A handle that nothing stands behind: what reaches the database fails with another error than ChromaValueError.
 const collection: Collection = EphemeralClient().collection("00000000-0000-4000-8000-000000000000");
@@ -90,10 +91,10 @@ describe("record sets", () => {
   test("vectors or documents must be there, except in an update", async () => {
     const client = EphemeralClient();
     const { LocalCollection } = await import("../src/local-collection.js");
-    const full = new LocalCollection({
+    const full = new LocalCollection(client.handle, {
       client,
-      handle: client.handle,
       json: { ...collection, metadata: null, configuration_json: {}, schema: null },
+      rules: lenientRules(false),
     });
     await refuses(full.add({ ids: ["a"] }), "At least one of 'embeddings' and 'documents' must be provided");
     await refuses(full.upsert({ ids: ["a"] }), "At least one of 'embeddings' and 'documents' must be provided");

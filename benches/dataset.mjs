@@ -66,6 +66,13 @@ export function readQueries(count) {
   return Array.from({ length: count }, (_, row) => floats.subarray(row * DIMENSION, (row + 1) * DIMENSION));
 }
 
+/** The id of the entry that each of the first `count` query sentences illustrates. */
+export function readQueryTargets(count) {
+  return readLines("queries.jsonl.gz")
+    .slice(0, count)
+    .map((line) => JSON.parse(line).synset);
+}
+
 /** The ids of the first `rows` entries. */
 export function readIds(rows) {
   return readLines("records.jsonl.gz")

@@ -80,20 +80,10 @@ export function prepare(report) {
     report("Building the native addon (some minutes the first time)");
     npm(["run", "build:native"], "The native addon did not build; the compiler's output above says why.");
   }
-  if (newest(["dist"]) < newest(["index.ts", "src", "tsconfig.json", "tsconfig.build.json"])) {
+  const compiled = Math.min(newest(["dist"]), newest(["packages/chromadb/dist"]));
+  const typeScript = ["index.ts", "src", "packages/chromadb/src", "tsconfig.json", "tsconfig.build.json"];
+  if (compiled < newest([...typeScript, "scripts/build-packages.mjs"])) {
     report("Compiling the TypeScript");
     npm(["run", "build:ts"], "The TypeScript did not compile; the compiler's output above says why.");
-  }
-}
-
-/** Installs Chroma's own clients, by which the server is tested. Without them those tests are skipped, which they say. */
-export function prepareClients(report) {
-  const folder = join("__test__", "clients");
-  if (newest([join(folder, "node_modules", ".package-lock.json")]) >= newest([join(folder, "package-lock.json")]))
-    return;
-  report("Installing Chroma's clients for the tests of the server");
-  const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
-  if (!npmSucceeds(["ci", "--prefix", folder, ...flags])) {
-    report("Chroma's clients could not be installed: the tests that need them are skipped");
   }
 }

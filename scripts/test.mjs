@@ -1,10 +1,11 @@
 // Runs every test: those of the Rust crates, then those of the package, building first what is missing or stale. Both run
 // even when the first fails. Arguments go to vitest.
 import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PreparationError, prepare, prepareClients } from "./prepare.mjs";
+import { PreparationError, prepare } from "./prepare.mjs";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
@@ -15,14 +16,41 @@ function run(command, args) {
   return status === 0;
 }
 
+/** Time of a file's last change; 0 when there is none. */
+const changed = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+const installedByHand = (folder) =>
+  JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).config?.installedByHand === true;
+
+/**
+ * Installs the packages of others that tests run, each set in a folder of __test__ with a package.json of its own, but for sets
+ * that are too large to come unasked. Where that fails, the tests that need them are skipped and say so.
+ */
+function installTestPackages() {
+  for (const name of readdirSync(join(root, "__test__"))) {
+    const folder = join(root, "__test__", name);
+    const lock = changed(join(folder, "package-lock.json"));
+    if (lock === 0 || changed(join(folder, "node_modules/.package-lock.json")) >= lock) continue;
+    if (installedByHand(folder)) continue;
+    console.error(`Installing the packages that __test__/${name} tests`);
+    const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"];
+    const { status } = spawnSync("npm", ["ci", "--prefix", folder, ...flags], {
+      cwd: folder,
+      stdio: ["ignore", 2, 2],
+      shell: process.platform === "win32",
+    });
+    if (status !== 0) console.error(`They cannot be installed: the tests of __test__/${name} are skipped`);
+  }
+}
+
 try {
   prepare((step) => console.error(step));
-  prepareClients((step) => console.error(step));
 } catch (error) {
   if (!(error instanceof PreparationError)) throw error;
   console.error(error.message);
   process.exit(1);
 }
+installTestPackages();
 // Only after `prepare` is vitest there to be found.
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const crates = run("cargo", ["test", "--workspace", "--locked"]);

@@ -1,15 +1,16 @@
 import { ChromaClient } from "./client.js";
-import { DatabaseHandle, type DatabaseOptions } from "./database.js";
+import { connect } from "./connect.js";
+import type { Connection } from "./connection.js";
+import type { DatabaseOptions } from "./database.js";
 import { ChromaValueError } from "./errors.js";
-import { validateDatabaseName, validateName, validateTenantName } from "./names.js";
-import { toU32 } from "./native.js";
+import type { ServerArgs } from "./remote/endpoint.js";
 import type { Database } from "./types.js";
 import { validateCount } from "./validate.js";
 
-/** Arguments of {@link AdminClient}. */
-export interface AdminClientArgs extends DatabaseOptions {
-  /** Folder of the database. */
-  path: string | URL;
+/** Arguments of {@link AdminClient}: a folder or a server. */
+export interface AdminClientArgs extends DatabaseOptions, ServerArgs {
+  /** Folder of the database, or the URL of a server. Undefined: the server at `host` and `port`. */
+  path?: string | URL | undefined;
 }
 
 /** Arguments of {@link AdminClient.listDatabases}. */
@@ -32,21 +33,16 @@ export interface ListDatabasesArgs {
  * ```
  */
 export class AdminClient {
-  private readonly handle: DatabaseHandle;
-  private readonly ownsHandle: boolean;
+  private readonly connection: Connection;
+  private readonly ownsConnection: boolean;
 
-  /** @param target - A folder, or a client whose database is managed: the only way to one in memory. */
-  constructor(target: AdminClientArgs | ChromaClient) {
-    if (target instanceof ChromaClient) {
-      this.handle = target.handle;
-      this.ownsHandle = false;
-      return;
-    }
-    if (target?.path === undefined) {
-      throw new ChromaValueError("Expected the `path` of a database folder, or a client");
-    }
-    this.handle = new DatabaseHandle(target.path, target);
-    this.ownsHandle = true;
+  /**
+   * @param target - A folder, a server, or a client whose database is managed: the only way to one in memory. Without one, the
+   *   server at `localhost:8000`, as in Chroma.
+   */
+  constructor(target: AdminClientArgs | ChromaClient = {}) {
+    this.ownsConnection = !(target instanceof ChromaClient);
+    this.connection = target instanceof ChromaClient ? target.connection : connect(target);
   }
 
   /**
@@ -58,10 +54,7 @@ export class AdminClient {
   async createDatabase({ name, tenant }: { name: string; tenant: string }): Promise<void> {
     requireString("name", name);
     requireString("tenant", tenant);
-    const route = `tenants/${tenant}/databases`;
-    validateDatabaseName(name, route);
-    validateName(name, route);
-    await this.handle.call(route, (native) => native.createDatabase(tenant, name));
+    await this.connection.createDatabase(tenant, name);
   }
 
   /**
@@ -72,8 +65,9 @@ export class AdminClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async getDatabase({ name, tenant }: { name: string; tenant: string }): Promise<Database> {
-    const route = databaseRoute(name, tenant);
-    return JSON.parse(await this.handle.call(route, (native) => native.getDatabase(tenant, name)));
+    requireString("name", name);
+    requireString("tenant", tenant);
+    return this.connection.getDatabase(tenant, name);
   }
 
   /**
@@ -83,7 +77,9 @@ export class AdminClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async deleteDatabase({ name, tenant }: { name: string; tenant: string }): Promise<void> {
-    await this.handle.call(databaseRoute(name, tenant), (native) => native.deleteDatabase(tenant, name));
+    requireString("name", name);
+    requireString("tenant", tenant);
+    await this.connection.deleteDatabase(tenant, name);
   }
 
   /**
@@ -99,10 +95,7 @@ export class AdminClient {
     requireString("tenant", tenant);
     validateCount("limit", limit);
     validateCount("offset", offset);
-    const route = `tenants/${tenant}/databases`;
-    return JSON.parse(
-      await this.handle.call(route, (native) => native.listDatabases(tenant, toU32(limit), toU32(offset))),
-    );
+    return this.connection.listDatabases(tenant, limit, offset);
   }
 
   /**
@@ -113,8 +106,7 @@ export class AdminClient {
    */
   async createTenant({ name }: { name: string }): Promise<void> {
     requireString("name", name);
-    validateTenantName(name, "tenants");
-    await this.handle.call("tenants", (native) => native.createTenant(name));
+    await this.connection.createTenant(name);
   }
 
   /**
@@ -126,12 +118,12 @@ export class AdminClient {
    */
   async getTenant({ name }: { name: string }): Promise<string> {
     requireString("name", name);
-    return JSON.parse(await this.handle.call(`tenants/${name}`, (native) => native.getTenant(name))).name;
+    return this.connection.getTenant(name);
   }
 
   /** Closes the database if this client opened it; one that was made on another client leaves that open. */
   async close(): Promise<void> {
-    if (this.ownsHandle) await this.handle.close();
+    if (this.ownsConnection) await this.connection.close();
   }
 
   /** As {@link AdminClient.close}, for `await using`. */
@@ -144,13 +136,4 @@ function requireString(argument: string, value: unknown): void {
   if (typeof value !== "string") {
     throw new ChromaValueError(`Expected '${argument}' to be a string, but got ${typeof value}`);
   }
-}
-
-/** Where a database is, its name and its tenant's checked. */
-function databaseRoute(name: string, tenant: string): string {
-  requireString("name", name);
-  requireString("tenant", tenant);
-  const route = `tenants/${tenant}/databases/${name}`;
-  validateDatabaseName(name, route);
-  return route;
 }

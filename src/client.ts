@@ -1,62 +1,59 @@
 import type { Collection } from "./collection.js";
 import { CollectionHandle } from "./collection-handle.js";
-import {
-  type CollectionConfiguration,
-  type CreateCollectionConfiguration,
-  processCreateCollectionConfig,
-  settle,
-} from "./configuration.js";
-import { DatabaseHandle, type DatabaseOptions } from "./database.js";
+import { type CreateCollectionConfiguration, processCreateCollectionConfig } from "./configuration.js";
+import { connect } from "./connect.js";
+import type { CollectionJson, CollectionRequest, Connection, Scope } from "./connection.js";
+import { type DatabaseHandle, type DatabaseOptions, resolvePath } from "./database.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
-import { ChromaServerError, ChromaValueError } from "./errors.js";
-import { type CollectionJson, encodableMetadata, LocalCollection, MAX_BATCH_SIZE } from "./local-collection.js";
-import { validateName } from "./names.js";
-import { buildInfo, type NativeDatabase, toError, toU32 } from "./native.js";
+import { ChromaUnauthorizedError, ChromaValueError } from "./errors.js";
+import { type LenientOptions, type LenientRules, lenientCollectionMetadata, lenientRules } from "./lenient.js";
+import type { ServerArgs } from "./remote/endpoint.js";
+import { RemoteConnection } from "./remote/remote-connection.js";
+import { validateCollectionMetadata } from "./requests.js";
 import type { Schema } from "./schema.js";
 import type { CollectionMetadata, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
-import { validateCount, validateMetadata } from "./validate.js";
+import { validateCount } from "./validate.js";
 
 /** Name of the tenant that every database has. */
 export const DEFAULT_TENANT = "default_tenant";
 /** Name of the database that the default tenant has. */
 export const DEFAULT_DATABASE = "default_database";
 
-/** Arguments of {@link PersistentClient}. */
-export interface PersistentClientArgs extends DatabaseOptions {
-  /** Folder of the database, made if it does not exist; relative to the working directory. Default `./chroma`. */
-  path?: string | URL | undefined;
+/** What all clients take. */
+export interface ClientOptions {
   /** Default `default_tenant`. */
   tenant?: string | undefined;
   /** Default `default_database`. */
   database?: string | undefined;
+  /**
+   * Accepts arguments that Chroma refuses: metadata `{}`, filters `{}` or with several keys, nested metadata. True for all of
+   * these, or an object of single rules. Default false. Not in Chroma.
+   */
+  lenient?: boolean | LenientOptions | undefined;
+}
+
+/** Arguments of {@link PersistentClient}. */
+export interface PersistentClientArgs extends ClientOptions, DatabaseOptions {
+  /** Folder of the database, made if it does not exist; relative to the working directory. Default `./chroma`. */
+  path?: string | URL | undefined;
 }
 
 /** Arguments of {@link EphemeralClient}. */
-export interface EphemeralClientArgs {
-  /** Default `default_tenant`. */
-  tenant?: string | undefined;
-  /** Default `default_database`. */
-  database?: string | undefined;
+export interface EphemeralClientArgs extends ClientOptions {
   /** Threads for searches and index building. Default: the number of processors. */
   threads?: number | undefined;
 }
 
+/** Arguments of {@link HttpClient}: where the server is. */
+export interface HttpClientArgs extends ClientOptions, ServerArgs {}
+
 /** Arguments of {@link ChromaClient}. */
-export interface ChromaClientArgs extends Omit<PersistentClientArgs, "path"> {
-  /** Folder of the database, made if it does not exist; relative to the working directory. Null: in memory. */
+export interface ChromaClientArgs extends ClientOptions, DatabaseOptions, ServerArgs {
+  /**
+   * Folder of a local database, made if it does not exist; relative to the working directory. Null: in memory. A URL that
+   * begins with `http:` or `https:` is that of a server. Undefined: the server at `host` and `port`.
+   */
   path?: string | URL | null | undefined;
-  /** Refused: there is no server to connect to. */
-  host?: string | undefined;
-  /** Refused: there is no server to connect to. */
-  port?: number | undefined;
-  /** Refused: there is no server to connect to. */
-  ssl?: boolean | undefined;
-  /** Ignored: nothing is sent over HTTP. */
-  headers?: Record<string, string> | undefined;
-  /** Ignored: nothing is sent over HTTP. */
-  fetchOptions?: RequestInit | undefined;
-  /** Ignored: there are no users in process. */
-  auth?: Record<string, string> | undefined;
 }
 
 /** Arguments of `createCollection` and `getOrCreateCollection`. */
@@ -68,8 +65,8 @@ export interface CreateCollectionArgs {
   /** Metadata of the collection. */
   metadata?: CollectionMetadata | undefined;
   /**
-   * Embeds documents and query texts. Undefined: Chroma's default function, whose package `@chroma-core/default-embed` is
-   * looked for only when a text must be embedded. Null: none.
+   * Embeds documents and query texts. Undefined: Chroma's default function, {@link DefaultEmbeddingFunction}, whose model is
+   * loaded only when a text must be embedded. Null: none.
    */
   embeddingFunction?: EmbeddingFunction | null | undefined;
   /** Which indexes to keep. */
@@ -85,54 +82,73 @@ export interface GetCollectionArgs {
 }
 
 /**
- * A client of a local database, with the API of Chroma's client. `path` is the folder of the database.
+ * A client with the API of Chroma's client. With `path`, the folder of a database, it works in process; with a URL, or with
+ * `host` and `port`, it speaks to a server over HTTP. Without arguments it is for the server at `localhost:8000`, as in Chroma.
  *
- * The database is opened at the first call that needs it. Clients of one folder in one process share it; another process
+ * A local database is opened at the first call that needs it. Clients of one folder in one process share it; another process
  * may open it read-only meanwhile.
  *
  * @example
  * ```ts
  * await using client = new ChromaClient({ path: "./my-db" });
  * const collection = await client.getOrCreateCollection({ name: "notes" });
+ *
+ * const remote = new ChromaClient({ host: "chroma.internal", port: 8000 });
  * ```
  */
 export class ChromaClient {
   /** @internal */
-  readonly handle: DatabaseHandle;
-  private readonly currentTenant: string;
-  private readonly currentDatabase: string;
+  readonly connection: Connection;
+  private readonly rules: LenientRules;
+  private currentTenant: string | undefined;
+  private currentDatabase: string | undefined;
+  private resolving: Promise<Scope> | undefined;
   private checks: PreflightChecks | undefined;
 
   /**
-   * @param args - `path` must be given.
-   * @throws ChromaValueError when a server is asked for instead: a URL, `host`, `port` or `ssl`.
+   * @param args - Where the database is.
+   * @throws ChromaValueError when an option is not valid, or is for local databases only and a server is asked for.
    */
   constructor(args: ChromaClientArgs = {}) {
-    const { path, tenant = DEFAULT_TENANT, database = DEFAULT_DATABASE, host, port, ssl } = args;
-    if (path === undefined || host !== undefined || port !== undefined || ssl !== undefined) {
-      throw new ChromaValueError(
-        'ferrochrome runs in process and speaks to no server: give `path`, the folder of a database, or use EphemeralClient() for one in memory. For a server, use the "chromadb" package',
-      );
-    }
-    this.handle = new DatabaseHandle(path, args);
+    const { tenant = DEFAULT_TENANT, database = DEFAULT_DATABASE } = args;
+    this.rules = lenientRules(args.lenient);
     // As in Chroma, the environment counts only where an empty name was given.
-    this.currentTenant = tenant || process.env.CHROMA_TENANT || DEFAULT_TENANT;
-    this.currentDatabase = database || process.env.CHROMA_DATABASE || DEFAULT_DATABASE;
+    this.currentTenant = tenant || process.env.CHROMA_TENANT;
+    this.currentDatabase = database || process.env.CHROMA_DATABASE;
+    this.connection = connect(args);
+    if (this.connection.handle !== undefined) {
+      this.currentTenant ||= DEFAULT_TENANT;
+      this.currentDatabase ||= DEFAULT_DATABASE;
+    }
   }
 
-  /** Tenant of the client. */
+  /**
+   * The database in process.
+   *
+   * @throws ChromaValueError when the client speaks to a server.
+   * @internal
+   */
+  get handle(): DatabaseHandle {
+    const { handle } = this.connection;
+    if (handle === undefined) {
+      throw new ChromaValueError("This needs a local database, but the client speaks to a server: give it a `path`");
+    }
+    return handle;
+  }
+
+  /** Tenant of the client; undefined until a server has told it. */
   get tenant(): string | undefined {
     return this.currentTenant;
   }
 
-  /** Database of the client. */
+  /** Database of the client; undefined until a server has told it. */
   get database(): string | undefined {
     return this.currentDatabase;
   }
 
-  /** Always undefined: nothing is sent over HTTP. */
+  /** Headers that go with every request to a server; undefined when there are none, and in process. */
   get headers(): Record<string, string> | undefined {
-    return undefined;
+    return this.connection instanceof RemoteConnection ? this.connection.transport.headers : undefined;
   }
 
   /** What {@link ChromaClient.getPreflightChecks} answered; undefined before it was called. */
@@ -141,73 +157,77 @@ export class ChromaClient {
   }
 
   /**
-   * Opens the database if it is not open yet.
+   * Asks whether the database answers; a local one is opened if it is not open yet.
    *
-   * @returns The time in nanoseconds since 1970, as a server tells it.
+   * @returns The time in nanoseconds since 1970.
    */
   async heartbeat(): Promise<number> {
-    await this.handle.open();
-    return Date.now() * 1e6;
+    return this.connection.heartbeat();
   }
 
   /**
-   * Version of the database engine.
+   * Version of the database engine, or of the server's API.
    *
    * @returns `major.minor.patch`
    */
   async version(): Promise<string> {
-    return buildInfo().version;
+    return this.connection.version();
   }
 
   /**
    * Who the client is, in Chroma's terms.
    *
-   * @returns The client's tenant and database.
+   * @returns The user as the server knows it; in process, the client's tenant and database.
    */
   async getUserIdentity(): Promise<UserIdentity> {
-    return { user_id: "", tenant: this.currentTenant, databases: [this.currentDatabase] };
+    const tenant = this.currentTenant;
+    const database = this.currentDatabase;
+    return this.connection.identity({
+      ...(tenant !== undefined && { tenant }),
+      ...(database !== undefined && { database }),
+    });
   }
 
   /**
-   * What a client may send at once.
+   * What a client may send at once. Asked once.
    *
    * @returns The limits.
    */
   async getPreflightChecks(): Promise<PreflightChecks> {
-    this.checks ??= { max_batch_size: MAX_BATCH_SIZE, supports_base64_encoding: true };
+    this.checks ??= await this.connection.preflightChecks();
     return this.checks;
   }
 
   /**
    * Most records in one call of add, update or upsert.
    *
-   * @returns 100,000.
+   * @returns 100,000 in process; what the server says, or -1 when it says nothing.
    */
   async getMaxBatchSize(): Promise<number> {
-    return (await this.getPreflightChecks()).max_batch_size;
+    return (await this.getPreflightChecks()).max_batch_size ?? -1;
   }
 
   /**
    * Whether vectors may travel as base64.
    *
-   * @returns True, for compatibility; in process they do not travel as text.
+   * @returns True in process, where they do not travel as text; otherwise what the server says.
    */
   async supportsBase64Encoding(): Promise<boolean> {
-    return (await this.getPreflightChecks()).supports_base64_encoding;
+    return (await this.getPreflightChecks()).supports_base64_encoding ?? false;
   }
 
   /**
-   * What the database has open and holds in memory. Not in Chroma.
+   * What a local database has open and holds in memory. Not in Chroma.
    *
    * @returns The present figures, and counters since the database was opened.
    */
   async stats(): Promise<DatabaseStats> {
-    return JSON.parse(await this.handle.call("stats", (native) => native.stats()));
+    return this.connection.stats();
   }
 
-  /** Deletes everything: all tenants, databases and collections. */
+  /** Deletes everything: all tenants, databases and collections. Servers mostly refuse it. */
   async reset(): Promise<void> {
-    await this.handle.call("reset", (native) => native.reset());
+    await this.connection.reset();
   }
 
   /**
@@ -216,9 +236,7 @@ export class ChromaClient {
    * @returns Number of collections in the client's database.
    */
   async countCollections(): Promise<number> {
-    return this.handle.call("collections_count", (native) =>
-      native.countCollections(this.currentTenant, this.currentDatabase),
-    );
+    return this.within((scope) => this.connection.countCollections(scope));
   }
 
   /**
@@ -234,10 +252,8 @@ export class ChromaClient {
     const offset = args.offset ?? 0;
     validateCount("limit", limit);
     validateCount("offset", offset);
-    const text = await this.handle.call("collections", (native) =>
-      native.listCollections(this.currentTenant, this.currentDatabase, toU32(limit), toU32(offset)),
-    );
-    return (JSON.parse(text) as CollectionJson[]).map((json) => this.collectionOf(json));
+    const listed = await this.within((scope) => this.connection.listCollections(scope, limit, offset));
+    return listed.map((json) => this.collectionOf(json));
   }
 
   /**
@@ -269,13 +285,9 @@ export class ChromaClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async getCollection({ name, embeddingFunction }: GetCollectionArgs): Promise<Collection> {
-    if (typeof name !== "string") {
-      throw new ChromaValueError(`Expected 'name' to be a string, but got ${typeof name}`);
-    }
-    const text = await this.handle.call(`collections/${name}`, (native) =>
-      native.getCollection(this.currentTenant, this.currentDatabase, name),
-    );
-    return this.collectionOf(JSON.parse(text), embeddingFunction);
+    requireString("name", name);
+    const json = await this.within((scope) => this.connection.getCollection(scope, name));
+    return this.collectionOf(json, embeddingFunction);
   }
 
   /**
@@ -286,22 +298,19 @@ export class ChromaClient {
    * @throws ChromaNotFoundError when there is none; ChromaClientError when it is not a UUID.
    */
   async getCollectionById(id: string): Promise<Collection> {
-    if (typeof id !== "string") {
-      throw new ChromaValueError(`Expected 'id' to be a string, but got ${typeof id}`);
-    }
-    const text = await this.handle.call(`collections/${id}`, (native) => native.getCollectionById(id));
-    return this.collectionOf(JSON.parse(text));
+    requireString("id", id);
+    return this.collectionOf(await this.within((scope) => this.connection.getCollectionById(scope, id)));
   }
 
   /**
-   * Refused: resource names are Chroma Cloud's.
+   * Gets a collection by its resource name, which Chroma Cloud gives. Refused in process.
    *
-   * @param _crn - A resource name.
+   * @param crn - `tenant_resource_name:database:collection`
+   * @returns The collection.
    */
-  async getCollectionByCrn(_crn: string): Promise<Collection> {
-    throw new ChromaServerError(
-      "getCollectionByCrn() is for Chroma Cloud only; use getCollection() or getCollectionById()",
-    );
+  async getCollectionByCrn(crn: string): Promise<Collection> {
+    requireString("crn", crn);
+    return this.collectionOf(await this.connection.getCollectionByCrn(crn));
   }
 
   /**
@@ -320,15 +329,20 @@ export class ChromaClient {
    *
    * @param id - UUID of the collection.
    * @returns A collection that works on vectors only.
+   * @throws ChromaValueError when the client's tenant and database are not known yet.
    */
   collection(id: string): CollectionHandle {
-    return new CollectionHandle({
-      client: this,
-      handle: this.handle,
-      id,
-      tenant: this.currentTenant,
-      database: this.currentDatabase,
-    });
+    const tenant = this.currentTenant;
+    const database = this.currentDatabase;
+    if (!tenant || !database) {
+      throw new ChromaValueError(
+        "tenant and database must be set before calling collection(). Provide them to the client's constructor, or call a method that resolves them first",
+      );
+    }
+    const unknown = { name: "", metadata: null, configuration_json: {}, schema: null };
+    return new CollectionHandle(
+      this.connection.collection({ client: this, json: { id, tenant, database, ...unknown }, rules: this.rules }),
+    );
   }
 
   /**
@@ -338,21 +352,17 @@ export class ChromaClient {
    * @throws ChromaNotFoundError when there is none.
    */
   async deleteCollection({ name }: { name: string }): Promise<void> {
-    if (typeof name !== "string") {
-      throw new ChromaValueError(`Expected 'name' to be a string, but got ${typeof name}`);
-    }
-    await this.handle.call(`collections/${name}`, (native) =>
-      native.deleteCollection(this.currentTenant, this.currentDatabase, name),
-    );
+    requireString("name", name);
+    await this.within((scope) => this.connection.deleteCollection(scope, name));
   }
 
   /**
-   * Closes the database for this client; when it is the last one in the process, everything is written out and the folder is
-   * free for other processes. Waits for the changes asked for before, also for their embedding functions. Calls made after
-   * this reject with {@link DatabaseClosedError}. Not in Chroma.
+   * Closes a local database for this client; when it is the last one in the process, everything is written out and the folder
+   * is free for other processes. Waits for the changes asked for before, also for their embedding functions. Calls made after
+   * this reject with {@link DatabaseClosedError}. Does nothing for a server. Not in Chroma.
    */
   async close(): Promise<void> {
-    await this.handle.close();
+    await this.connection.close();
   }
 
   /** As {@link ChromaClient.close}, for `await using`. */
@@ -368,54 +378,64 @@ export class ChromaClient {
     void this.close();
   }
 
-  private collectionOf(json: CollectionJson, embeddingFunction?: EmbeddingFunction | null): LocalCollection {
-    return new LocalCollection({
+  /**
+   * Calls with the client's tenant and database, at once where they are known, so that closing the client waits for it; those
+   * that were not given are what the server says of the user.
+   */
+  private async within<T>(use: (scope: Scope) => Promise<T>): Promise<T> {
+    const tenant = this.currentTenant;
+    const database = this.currentDatabase;
+    if (tenant && database) return use({ tenant, database });
+    this.resolving ??= this.resolveScope();
+    try {
+      return await use(await this.resolving);
+    } finally {
+      this.resolving = undefined;
+    }
+  }
+
+  private async resolveScope(): Promise<Scope> {
+    const { tenant, databases } = await this.getUserIdentity();
+    const [database, ...others] = new Set(databases);
+    if (database === undefined) {
+      throw new ChromaUnauthorizedError(`Your API key does not have access to any DBs for tenant ${tenant}`);
+    }
+    if (others.length > 0 || database === "*") {
+      throw new ChromaValueError(
+        "Your API key is scoped to more than 1 DB. Please provide a DB name to the CloudClient constructor",
+      );
+    }
+    this.currentTenant = tenant;
+    this.currentDatabase = database;
+    return { tenant, database };
+  }
+
+  private collectionOf(json: CollectionJson, embeddingFunction?: EmbeddingFunction | null): Collection {
+    return this.connection.collection({
       client: this,
-      handle: this.handle,
       json,
       embeddingFunction: embeddingFunction ?? undefined,
+      rules: this.rules,
     });
   }
 
-  private create(args: CreateCollectionArgs, getOrCreate: boolean): Promise<Collection> {
-    return this.handle.beforeClosing((open) => this.createWith(open, args, getOrCreate));
-  }
-
-  private async createWith(
-    open: () => Promise<NativeDatabase>,
-    args: CreateCollectionArgs,
-    getOrCreate: boolean,
-  ): Promise<Collection> {
-    const { name, metadata, schema, embeddingFunction } = args;
-    const route = "collections";
-    const asked: CollectionConfiguration = await processCreateCollectionConfig(args);
-    validateName(name, route);
-    if (metadata) validateCollectionMetadata(metadata);
-    const stored = metadata && encodableMetadata(metadata, route);
-    const settings = settle(asked, stored, schema?.serializeToJSON(), route);
-    const request = JSON.stringify({
-      name,
-      tenant: this.currentTenant,
-      database: this.currentDatabase,
-      metadata: stored ?? null,
-      configuration: settings.configuration,
-      schema: settings.schema,
-      get_or_create: getOrCreate,
-    });
-    const native = await open();
-    let text: string;
-    try {
-      text = await native.createCollection(request);
-    } catch (failure) {
-      throw toError(failure, route);
-    }
-    return this.collectionOf(JSON.parse(text), embeddingFunction ?? args.configuration?.embeddingFunction);
+  private async create(args: CreateCollectionArgs, getOrCreate: boolean): Promise<Collection> {
+    const { name, schema, embeddingFunction } = args;
+    const request = async (): Promise<CollectionRequest> => {
+      const metadata = lenientCollectionMetadata(args.metadata, this.rules);
+      const configuration = await processCreateCollectionConfig(args);
+      if (metadata) validateCollectionMetadata(metadata);
+      return { name, metadata, configuration, schema, getOrCreate };
+    };
+    const json = await this.within((scope) => this.connection.createCollection(scope, request));
+    return this.collectionOf(json, embeddingFunction ?? args.configuration?.embeddingFunction);
   }
 }
 
-/** Metadata that are empty are refused with the server's message, later. */
-function validateCollectionMetadata(metadata: CollectionMetadata): void {
-  if (Object.keys(metadata).length > 0) validateMetadata(metadata);
+function requireString(argument: string, value: unknown): void {
+  if (typeof value !== "string") {
+    throw new ChromaValueError(`Expected '${argument}' to be a string, but got ${typeof value}`);
+  }
 }
 
 /** A client class that also works without `new`, as Chroma's Python clients do. */
@@ -447,7 +467,7 @@ function callable<Args>(clientClass: new (args?: Args) => ChromaClient): Callabl
 export const PersistentClient: CallableClient<PersistentClientArgs> = callable(
   class PersistentClient extends ChromaClient {
     constructor(args: PersistentClientArgs = {}) {
-      super({ ...args, path: args.path ?? "./chroma" });
+      super({ ...args, path: resolvePath(args.path ?? "./chroma") });
     }
   },
 );
@@ -473,3 +493,16 @@ export const EphemeralClient: CallableClient<EphemeralClientArgs> = callable(
 
 /** A client of a database in memory. */
 export type EphemeralClient = ChromaClient;
+
+/**
+ * A client of a server that speaks Chroma's API v2. Works with and without `new`.
+ *
+ * @example
+ * ```ts
+ * const client = HttpClient({ host: "localhost", port: 8000 });
+ * ```
+ */
+export const HttpClient: CallableClient<HttpClientArgs> = callable(class HttpClient extends ChromaClient {});
+
+/** A client of a server. */
+export type HttpClient = ChromaClient;

@@ -3,6 +3,8 @@ import type { EmbeddingFunction } from "./embedding-function.js";
 import type { QueryExplanation } from "./explanation.js";
 import type { GetResult, QueryResult } from "./results.js";
 import type { Schema } from "./schema.js";
+import type { SearchLike } from "./search/search.js";
+import type { SearchResult } from "./search/search-result.js";
 import type {
   CollectionMetadata,
   DeleteResult,
@@ -206,13 +208,18 @@ export interface Collection {
   modify(args: ModifyArgs): Promise<void>;
 
   /**
-   * Copies the collection under a new name. Not implemented yet.
+   * Copies the collection under a new name. So far for servers only: a local database rejects it.
    *
    * @param args - Name of the copy.
+   * @returns The copy.
    */
   fork(args: { name: string }): Promise<Collection>;
 
-  /** Counts the forks. Not implemented yet. */
+  /**
+   * Counts the forks. So far for servers only: a local database rejects it.
+   *
+   * @returns Number of copies that were made of this collection.
+   */
   forkCount(): Promise<number>;
 
   /**
@@ -238,12 +245,14 @@ export interface Collection {
   delete(args?: DeleteArgs): Promise<DeleteResult>;
 
   /**
-   * Searches by ranking expressions. Not implemented yet.
+   * Searches by ranking expressions: filters, ranks, groups and selects. Texts in {@link Knn} are embedded first. So far for
+   * servers only: a local database rejects it.
    *
-   * @param searches - The expressions.
-   * @param options - Accepted for compatibility.
+   * @param searches - One search or several.
+   * @param options - How fresh the read must be.
+   * @returns The hits as columns, one entry per search, best first.
    */
-  search(searches: unknown, options?: { readLevel?: ReadLevel | undefined }): Promise<never>;
+  search(searches: SearchLike | SearchLike[], options?: { readLevel?: ReadLevel | undefined }): Promise<SearchResult>;
 
   /**
    * How much of the collection is indexed.

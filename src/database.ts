@@ -46,6 +46,13 @@ export interface DatabaseOptions {
 const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
 const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "vectorCacheBytes", "openSegments"] as const;
 
+/** Names of all {@link DatabaseOptions}. */
+export const databaseOptionNames: readonly (keyof DatabaseOptions)[] = [
+  "readOnly",
+  ...(Object.keys(CHOICES) as (keyof typeof CHOICES)[]),
+  ...COUNTS,
+];
+
 /** Options as native code reads them, checked. */
 function encodeOptions(options: DatabaseOptions): string {
   const { readOnly = false } = options;
@@ -82,7 +89,7 @@ export function resolvePath(path: string | URL): string {
     const url = new URL(path);
     if (url.protocol === "file:") return fileURLToPath(url);
     throw new ChromaValueError(
-      `'${url.href}' is the URL of a server. ferrochrome runs in process and speaks to no server: give the path of a folder, or use the "chromadb" package`,
+      `'${url.href}' is the URL of a server. Give the path of a folder, or use HttpClient() or ChromaClient() for a server`,
     );
   }
   if (typeof path !== "string" || path === "" || path.includes("\0")) {

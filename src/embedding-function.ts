@@ -1,7 +1,10 @@
 /** Functions that turn texts into vectors: their interface, their registry, and how a collection remembers its own. */
 
 import type { ChromaClient } from "./client.js";
+import { DefaultEmbeddingFunction } from "./default-embedding-function.js";
 import { ChromaValueError } from "./errors.js";
+import { importInstalled } from "./optional-package.js";
+import { TruncatedEmbeddingFunction } from "./truncated-embedding-function.js";
 import type { SparseVector } from "./types.js";
 
 /** Distance functions by name: squared Euclidean, one minus inner product, one minus cosine. */
@@ -228,6 +231,17 @@ const PYTHON_ONLY = new Set([
 /** A stored name is data: only what can be the last part of a package name may become one. */
 const PACKAGE_NAME = /^[a-z0-9][a-z0-9_-]*$/i;
 
+/** The class of a stored function that this package has itself. Chroma's package comes first where it is installed. */
+function builtIn(name: string): EmbeddingFunctionClass | undefined {
+  if (PACKAGES.get(name) === "default-embed") return DefaultEmbeddingFunction;
+  return name === "truncated" ? TruncatedEmbeddingFunction : undefined;
+}
+
+/** The package that has a stored function, as far as its name tells. */
+function packageOf(name: string): string {
+  return `@chroma-core/${PACKAGES.get(name) ?? (PACKAGE_NAME.test(name) ? name : "…")}`;
+}
+
 /** Finds the class of a stored function among those registered. Loads nothing. */
 function registered<C>(known: Map<string, C>, name: string): C | undefined {
   return known.get(PACKAGES.get(name) ?? name) ?? known.get(name);
@@ -250,14 +264,14 @@ function build<F>(
 /** Loads the package of a stored function, which registers it, or exports its class. */
 async function loadPackage<C>(known: Map<string, C>, name: string): Promise<void> {
   const packageName = PACKAGES.get(name) ?? name;
-  if (PYTHON_ONLY.has(name) || !PACKAGE_NAME.test(packageName)) return;
-  let exported: Record<string, unknown>;
+  if (PYTHON_ONLY.has(name) || name === "truncated" || !PACKAGE_NAME.test(packageName)) return;
+  let exported: Record<string, unknown> | undefined;
   try {
-    exported = await import(`@chroma-core/${packageName}`);
+    exported = await importInstalled(`@chroma-core/${packageName}`);
   } catch {
-    // Not installed: the caller says what is missing when a text must be embedded.
-    return;
+    // It does not load: as if it were not there, and the caller says what is missing when a text must be embedded.
   }
+  if (exported === undefined) return;
   if (registered(known, name) !== undefined) return;
   // The package registered itself with the `chromadb` package, not with this one; its exports tell the class.
   const fn = Object.values(exported).find(
@@ -304,10 +318,42 @@ export async function getEmbeddingFunction(args: {
 }): Promise<EmbeddingFunction | undefined> {
   const { client, efConfig } = args;
   if (efConfig?.type !== "known") return undefined;
-  if (registered(knownEmbeddingFunctions, efConfig.name) === undefined) {
-    await loadPackage(knownEmbeddingFunctions, efConfig.name);
+  const { name, config } = efConfig;
+  if (registered(knownEmbeddingFunctions, name) === undefined) {
+    await loadPackage(knownEmbeddingFunctions, name);
   }
-  return registeredEmbeddingFunction(efConfig, client);
+  return build(registered(knownEmbeddingFunctions, name) ?? builtIn(name), config, client);
+}
+
+/**
+ * As {@link getEmbeddingFunction}, where a text must be embedded.
+ *
+ * @throws ChromaValueError that says what to install.
+ * @internal
+ */
+export async function requireEmbeddingFunction(
+  args: { client?: ChromaClient | undefined; efConfig: KnownEmbeddingFunction },
+  collection: string,
+): Promise<EmbeddingFunction> {
+  const fn = await getEmbeddingFunction(args);
+  if (fn === undefined) throw missingEmbeddingFunction(collection, args.efConfig.name);
+  return fn;
+}
+
+/**
+ * The error of a text that cannot be embedded.
+ *
+ * @param name - What the collection remembers of its function; undefined when it has none.
+ * @internal
+ */
+export function missingEmbeddingFunction(collection: string, name?: string): ChromaValueError {
+  const install =
+    name === undefined
+      ? "ensure the appropriate embedding function package (e.g. @chroma-core/default-embed) is installed"
+      : `install the package of its function '${name}' (npm install ${packageOf(name)}), or give the function to getCollection()`;
+  return new ChromaValueError(
+    `No embedding function found for collection '${collection}'. You can either provide embeddings directly, or ${install}.`,
+  );
 }
 
 /**
@@ -365,8 +411,8 @@ export function serializeEmbeddingFunction(args: {
 }
 
 /**
- * What a collection remembers when no embedding function is given: Chroma's default one. Its package
- * `@chroma-core/default-embed` is looked for only when a text must be embedded.
+ * What a collection remembers when no embedding function is given: Chroma's default one. It is looked for only when a text
+ * must be embedded: Chroma's package `@chroma-core/default-embed` first, otherwise {@link DefaultEmbeddingFunction}.
  *
  * @returns The stored form of the default function.
  */

@@ -1,68 +1,35 @@
-import type { ChromaClient } from "./client.js";
+import { BaseCollection } from "./base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
-import { type CollectionConfiguration, checkUpdate, processUpdateCollectionConfig } from "./configuration.js";
+import { checkUpdate, processUpdateCollectionConfig } from "./configuration.js";
+import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
-import { type EmbeddingFunction, getEmbeddingFunction, registeredEmbeddingFunction } from "./embedding-function.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
-import { badRequest, ChromaServerError, ChromaValueError } from "./errors.js";
-import { inSlices } from "./event-loop.js";
+import { ChromaServerError, ChromaValueError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
+import { lenientCollectionMetadata, leniently, withLenientFilters } from "./lenient.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
 import { readQueryReply } from "./query-reply.js";
-import { storedMetadata } from "./records.js";
+import {
+  encodableMetadata,
+  givenQueries,
+  recordSetOf,
+  validateDelete,
+  validateGet,
+  validateWrite,
+  type WriteKind,
+} from "./requests.js";
 import { GetResult, type QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
 import type { SchemaJson } from "./schema-json.js";
-import type {
-  CollectionMetadata,
-  DeleteResult,
-  Embeddings,
-  Include,
-  IndexingStatus,
-  Metadata,
-  ReadLevel,
-  RecordSet,
-} from "./types.js";
-import {
-  checkBaseRecordSet,
-  checkIDs,
-  validateCount,
-  validateIDs,
-  validateInclude,
-  validateMaxBatchSize,
-  validateMetadata,
-  validateNResults,
-  validateQueries,
-  validateRecordSetLengths,
-  validateWhere,
-  validateWhereDocument,
-} from "./validate.js";
+import type { SearchLike } from "./search/search.js";
+import type { SearchResult } from "./search/search-result.js";
+import type { DeleteResult, Include, IndexingStatus, Metadata, ReadLevel } from "./types.js";
+import { validateMetadata } from "./validate.js";
 import { stageBatch } from "./write-batch.js";
 
 /** Most records in one call of add, update or upsert. */
 export const MAX_BATCH_SIZE = 100_000;
-
-/** A collection as native code describes it. */
-export interface CollectionJson {
-  id: string;
-  name: string;
-  tenant: string;
-  database: string;
-  metadata: CollectionMetadata | null;
-  configuration_json: CollectionConfiguration;
-  schema: SchemaJson | null;
-}
-
-/** What a collection object starts from. */
-export interface LocalCollectionArgs {
-  client: ChromaClient;
-  handle: DatabaseHandle;
-  json: CollectionJson;
-  embeddingFunction?: EmbeddingFunction | undefined;
-}
-
-type WriteKind = "add" | "update" | "upsert";
 
 /** A change of the records. */
 interface Change<T> {
@@ -72,58 +39,22 @@ interface Change<T> {
   prepare: () => Promise<{ bytes: number; submit: (native: NativeCollection) => Promise<T> }>;
 }
 
-/** Where a collection's embedding function is: not looked for yet, or found or not among those registered. */
-type Lookup<T> = { value: T | undefined } | undefined;
-
 /** A collection of a local database. */
-export class LocalCollection implements Collection {
-  readonly id: string;
-  readonly tenant: string;
-  readonly database: string;
-  name: string;
-  metadata: CollectionMetadata | undefined;
-  configuration: CollectionConfiguration;
-  private readonly client: ChromaClient;
+export class LocalCollection extends BaseCollection implements Collection {
   private readonly handle: DatabaseHandle;
   private schemaJson: SchemaJson | null;
-  private foundFunction: EmbeddingFunction | undefined;
-  private builtSchema: Lookup<Schema>;
   private native: NativeCollection | undefined;
   /** Settles when the last change was handed to native code. */
   private lastChange: Promise<unknown> = Promise.resolve();
 
-  constructor({ client, handle, json, embeddingFunction }: LocalCollectionArgs) {
-    this.client = client;
+  constructor(handle: DatabaseHandle, args: CollectionArgs) {
+    super(args);
     this.handle = handle;
-    this.id = json.id;
-    this.name = json.name;
-    this.tenant = json.tenant;
-    this.database = json.database;
-    this.metadata = json.metadata ?? undefined;
-    this.configuration = json.configuration_json;
-    this.schemaJson = json.schema;
-    this.foundFunction = embeddingFunction;
+    this.schemaJson = args.json.schema;
   }
 
-  get embeddingFunction(): EmbeddingFunction | undefined {
-    this.foundFunction ??= registeredEmbeddingFunction(this.configuration.embedding_function, this.client);
-    return this.foundFunction;
-  }
-
-  set embeddingFunction(embeddingFunction: EmbeddingFunction | undefined) {
-    this.foundFunction = embeddingFunction;
-  }
-
-  get schema(): Schema | undefined {
-    if (this.builtSchema === undefined) {
-      const json = this.schemaJson;
-      this.builtSchema = { value: json === null ? undefined : Schema.fromStoredJSON(json, this.client) };
-    }
-    return this.builtSchema.value;
-  }
-
-  set schema(schema: Schema | undefined) {
-    this.builtSchema = { value: schema };
+  protected buildSchema(): Schema | undefined {
+    return this.schemaJson === null ? undefined : Schema.fromStoredJSON(this.schemaJson, this.client);
   }
 
   async count(_options?: { readLevel?: ReadLevel | undefined }): Promise<number> {
@@ -148,14 +79,9 @@ export class LocalCollection implements Collection {
   }
 
   async get<TMeta extends Metadata = Metadata>(args: GetArgs = {}): Promise<GetResult<TMeta>> {
-    const { ids, where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = args;
-    validateInclude(include, "distances");
-    if (ids) validateIDs(ids);
-    if (where) validateWhere(where);
-    if (whereDocument) validateWhereDocument(whereDocument);
-    validateCount("limit", limit);
-    validateCount("offset", offset);
-
+    const asked = withLenientFilters(args, this.rules);
+    const { ids, where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = asked;
+    validateGet(asked, include);
     const request = JSON.stringify({
       ids,
       where,
@@ -186,7 +112,8 @@ export class LocalCollection implements Collection {
     return this.get({ limit });
   }
 
-  async query<TMeta extends Metadata = Metadata>(args: QueryArgs): Promise<QueryResult<TMeta>> {
+  async query<TMeta extends Metadata = Metadata>(asked: QueryArgs): Promise<QueryResult<TMeta>> {
+    const args = withLenientFilters(asked, this.rules);
     const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
     const given = givenQueries(args, include);
@@ -206,7 +133,8 @@ export class LocalCollection implements Collection {
     }
   }
 
-  async explain(args: QueryArgs): Promise<QueryExplanation> {
+  async explain(asked: QueryArgs): Promise<QueryExplanation> {
+    const args = withLenientFilters(asked, this.rules);
     const { include = ["metadatas", "documents", "distances"] } = args;
     const given = givenQueries(args, include);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
@@ -229,9 +157,10 @@ export class LocalCollection implements Collection {
 
   private async modifyWith(
     open: () => Promise<NativeDatabase>,
-    { name, metadata, configuration }: ModifyArgs,
+    { name, metadata: asked, configuration }: ModifyArgs,
   ): Promise<void> {
     const route = this.route("modify");
+    const metadata = lenientCollectionMetadata(asked, this.rules);
     if (name) validateName(name, route, "new_name");
     if (metadata) validateMetadata(metadata);
     const newMetadata = metadata && encodableMetadata(metadata, route);
@@ -261,21 +190,14 @@ export class LocalCollection implements Collection {
       const { configuration_json: stored, schema } = changed;
       this.configuration = { ...stored, embeddingFunction: stored.embedding_function ?? null };
       this.schemaJson = schema;
-      this.builtSchema = undefined;
+      this.forgetSchema();
     }
   }
 
   async delete(args: DeleteArgs = {}): Promise<DeleteResult> {
-    const { ids, where, whereDocument, limit } = args;
-    if (ids) validateIDs(ids);
-    if (where) validateWhere(where);
-    if (whereDocument) validateWhereDocument(whereDocument);
-    if (limit !== undefined && (!Number.isInteger(limit) || limit < 0)) {
-      throw new Error("limit must be a non-negative integer");
-    }
-    if (limit !== undefined && !where && !whereDocument) {
-      throw new Error("limit can only be specified when a where or whereDocument clause is provided");
-    }
+    const asked = withLenientFilters(args, this.rules);
+    validateDelete(asked);
+    const { ids, where, whereDocument, limit } = asked;
     const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
     const deleted = await this.handle.beforeClosing((open) =>
       this.inCallOrder("delete", open, {
@@ -294,7 +216,10 @@ export class LocalCollection implements Collection {
     throw notImplemented("forkCount()");
   }
 
-  async search(searches: unknown, _options?: { readLevel?: ReadLevel | undefined }): Promise<never> {
+  async search(
+    searches: SearchLike | SearchLike[],
+    _options?: { readLevel?: ReadLevel | undefined },
+  ): Promise<SearchResult> {
     if (Array.isArray(searches) && searches.length === 0) {
       throw new ChromaValueError("At least one search payload must be provided.");
     }
@@ -373,27 +298,22 @@ export class LocalCollection implements Collection {
     }
   }
 
-  private write(kind: WriteKind, args: WriteArgs): Promise<void> {
+  private write(kind: WriteKind, asked: WriteArgs): Promise<void> {
     return this.handle.beforeClosing(async (open) => {
-      const recordSet: RecordSet = {
-        ids: args.ids,
-        embeddings: args.embeddings ?? undefined,
-        documents: args.documents ?? undefined,
-        metadatas: args.metadatas ?? undefined,
-        uris: args.uris ?? undefined,
-      };
+      const args = leniently(asked, this.rules);
+      const recordSet = recordSetOf(args);
       let { dimension } = args;
       const embeds = !recordSet.embeddings && Boolean(recordSet.documents);
       if (embeds) {
         // Its place among the changes is taken only afterwards: an embedding function may itself write to the collection,
         // and one that never answers holds up nobody else.
-        await validateWrite(kind, recordSet, dimension);
+        await validateWrite(kind, recordSet, dimension, MAX_BATCH_SIZE);
         recordSet.embeddings = await this.embed(recordSet.documents ?? [], false);
         dimension = undefined;
       }
       await this.inCallOrder(kind, open, {
         check: async () => {
-          if (!embeds) await validateWrite(kind, recordSet, dimension);
+          if (!embeds) await validateWrite(kind, recordSet, dimension, MAX_BATCH_SIZE);
         },
         prepare: async () => {
           const { ids } = recordSet;
@@ -404,53 +324,6 @@ export class LocalCollection implements Collection {
       });
     });
   }
-
-  private async embed(texts: string[], isQuery: boolean): Promise<number[][]> {
-    const fn = this.embeddingFunction ?? (await this.loadEmbeddingFunction());
-    if (fn === undefined) {
-      throw new ChromaValueError(
-        `No embedding function found for collection '${this.name}'. You can either provide embeddings directly, or ensure the appropriate embedding function package (e.g. @chroma-core/default-embed) is installed.`,
-      );
-    }
-    const embeddings = await (isQuery && fn.generateForQueries ? fn.generateForQueries(texts) : fn.generate(texts));
-    if (!Array.isArray(embeddings) || embeddings.length !== texts.length) {
-      throw new ChromaValueError(
-        `Embedding function returned ${Array.isArray(embeddings) ? embeddings.length : typeof embeddings} embeddings for ${texts.length} texts`,
-      );
-    }
-    return embeddings;
-  }
-
-  private async loadEmbeddingFunction(): Promise<EmbeddingFunction | undefined> {
-    const efConfig = this.configuration.embedding_function;
-    this.foundFunction ??= await getEmbeddingFunction({ client: this.client, efConfig });
-    return this.foundFunction;
-  }
-}
-
-/** Metadata of a collection in their stored form; at least one key must be left, and none may be reserved. */
-export function encodableMetadata(metadata: CollectionMetadata, route: string): CollectionMetadata {
-  const stored = storedMetadata(metadata);
-  if (Object.keys(stored).length === 0) throw badRequest(route, "Metadata cannot be empty");
-  for (const key of Object.keys(stored)) {
-    if (key === "" || key.startsWith("#") || key.startsWith("$")) {
-      throw badRequest(route, `Metadata key cannot start with '#' or '$': ${key}`);
-    }
-  }
-  return stored;
-}
-
-async function validateWrite(kind: WriteKind, recordSet: RecordSet, dimension: number | undefined): Promise<void> {
-  validateRecordSetLengths(recordSet, dimension);
-  for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
-    for (const check of checks) {
-      await inSlices(recordSet.ids.length, (from, to) => {
-        check(from, to);
-        return to;
-      });
-    }
-  }
-  validateMaxBatchSize(recordSet.ids.length, MAX_BATCH_SIZE);
 }
 
 function ignore(): void {}
@@ -463,21 +336,6 @@ function queryName(row: number): string {
   return `query ${row}`;
 }
 
-/** The vectors of a query, if there are any, after everything about the query was checked. */
-function givenQueries(
-  { queryEmbeddings, queryTexts, dimension, ids, where, whereDocument, nResults = 10 }: QueryArgs,
-  include: Include[],
-): { embeddings: Embeddings | undefined; dimension: number | undefined } {
-  const embeddings = queryEmbeddings && asQueries(queryEmbeddings, dimension);
-  validateQueries(embeddings, queryTexts);
-  validateInclude(include);
-  if (ids) validateIDs(ids);
-  if (where) validateWhere(where);
-  if (whereDocument) validateWhereDocument(whereDocument);
-  if (nResults !== null) validateNResults(nResults);
-  return { embeddings, dimension: embeddings instanceof Float32Array ? (dimension ?? embeddings.length) : dimension };
-}
-
 /** What of a query crosses as JSON. */
 function encodeQuery({ nResults, searchParams, ids, where, whereDocument }: QueryArgs, include: Include[]): string {
   return JSON.stringify({
@@ -488,14 +346,6 @@ function encodeQuery({ nResults, searchParams, ids, where, whereDocument }: Quer
     where_document: whereDocument,
     include,
   });
-}
-
-/** Query vectors as a list, also where one query was given alone. */
-function asQueries(queries: Embeddings | number[], dimension: number | undefined): Embeddings {
-  if (Array.isArray(queries) && typeof queries[0] === "number") {
-    return dimension === undefined ? [queries as number[]] : Float32Array.from(queries as number[]);
-  }
-  return queries as Embeddings;
 }
 
 function searchParameters(params: SearchParams | undefined): SearchParams {

@@ -4,7 +4,13 @@
  * @param config - Next.js configuration.
  * @returns The configuration with `ferrochrome` among `serverExternalPackages`.
  */
-export function withChroma(config: Record<string, unknown> = {}): Record<string, unknown> {
-  const external = Array.isArray(config.serverExternalPackages) ? config.serverExternalPackages : [];
-  return { ...config, serverExternalPackages: [...new Set([...external, "ferrochrome"])] };
+export function withChroma<Config extends object>(
+  config?: Config,
+): Config & {
+  /** Packages that Node loads itself. */
+  serverExternalPackages: string[];
+} {
+  const given = (config as { serverExternalPackages?: unknown } | undefined)?.serverExternalPackages;
+  const external: string[] = Array.isArray(given) ? given : [];
+  return { ...(config as Config), serverExternalPackages: [...new Set([...external, "ferrochrome"])] };
 }

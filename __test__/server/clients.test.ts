@@ -44,7 +44,7 @@ beforeEach(async () => {
 });
 
 describe.skipIf(current === null)("the stock chromadb 3.5.0", () => {
-  const { ChromaClient, AdminClient } = current as Package;
+  const { ChromaClient, AdminClient } = (current ?? {}) as Package;
   let client: ChromaClient;
   let collection: Collection;
 
@@ -220,7 +220,7 @@ describe.skipIf(current === null)("the stock chromadb 3.5.0", () => {
 });
 
 describe.skipIf(old === null)("the stock chromadb 1.10.3", () => {
-  const { ChromaClient, AdminClient } = old as Package;
+  const { ChromaClient, AdminClient } = (old ?? {}) as Package;
   /** Its clients take an embedding function always. */
   const embeddingFunction = {
     generate: async (texts: string[]): Promise<number[][]> => texts.map((text) => [text.length, 1]),

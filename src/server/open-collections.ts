@@ -1,5 +1,6 @@
+import type { CollectionJson } from "../connection.js";
 import type { DatabaseHandle } from "../database.js";
-import type { CollectionJson } from "../local-collection.js";
+
 import type { NativeCollection } from "../native.js";
 import { HttpError } from "./http-error.js";
 

@@ -1,0 +1,1 @@
+module.exports = require("../../../packages/chromadb/dist/index.cjs");

@@ -1,0 +1,1 @@
+export * from "../../../packages/chromadb/dist/index.js";
