@@ -11,15 +11,19 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** How long a server may take until it answers, in milliseconds. */
 const START_MS = 60_000;
 
-/** Ferrochrome's server over a folder: `{ port, stop }`. */
+/** Ferrochrome's server over a folder: `{ port, finish, stop }`, where `finish` waits until everything is indexed. */
 async function startFerrochrome(folder) {
   const child = fork(here("http-server.mjs"), [folder], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const [{ port }] = await once(child, "message");
+  const finish = async () => {
+    child.send("finish");
+    await once(child, "message");
+  };
   const stop = async () => {
     child.send("stop");
     await once(child, "exit");
   };
-  return { port, stop };
+  return { port, finish, stop };
 }
 
 async function freePort() {
@@ -36,7 +40,7 @@ const chromaProgram = () =>
     (path) => path && existsSync(path),
   );
 
-/** Chroma's server over a folder; null where it is not installed or does not answer. */
+/** Chroma's server over a folder, which indexes as it writes; null where it is not installed or does not answer. */
 async function startChroma(folder) {
   const program = chromaProgram();
   if (!program) return null;
@@ -51,7 +55,7 @@ async function startChroma(folder) {
   for (const started = Date.now(); Date.now() - started < START_MS; await setTimeout(100)) {
     if (child.exitCode !== null) return null;
     const alive = await fetch(`http://127.0.0.1:${port}/api/v2/heartbeat`).catch(() => null);
-    if (alive?.ok) return { port, stop };
+    if (alive?.ok) return { port, finish: async () => {}, stop };
   }
   await stop();
   return null;

@@ -2,7 +2,6 @@
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { batches, DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
 import { exactNeighbors } from "./exact.mjs";
 import { SERVERS } from "./http-servers.mjs";
@@ -16,11 +15,6 @@ const WARM_UP = 100;
 const JUDGED = 200;
 /** The filter admits every tenth entry. */
 const FILTER = { where: { tenth: 3 } };
-/** Records without an index that an idle server keeps in its log; they are compared exactly. */
-const HEAD_ROWS = 4_096;
-/** How long to wait until the rest is indexed, in milliseconds. */
-const INDEX_MS = 180_000;
-
 export const columns = [
   { title: "server", key: "server", format: formats.text },
   { title: "rows/s", key: "rowsPerSecond", format: formats.integer },
@@ -64,17 +58,6 @@ async function ingest(collection, entries, size) {
   return (entries.ids.length / elapsed) * 1_000;
 }
 
-/** Waits until all but the newest records are indexed, where the server tells; seconds. */
-async function waitForIndex(collection) {
-  const started = performance.now();
-  while (performance.now() - started < INDEX_MS) {
-    const status = await collection.getIndexingStatus().catch(() => null);
-    if (status === null || status.num_unindexed_ops <= HEAD_ROWS) break;
-    await setTimeout(100);
-  }
-  return (performance.now() - started) / 1_000;
-}
-
 /** Speed and answers of queries. */
 async function ask(collection, queries, more, { seconds }) {
   const one = async (i) => {
@@ -87,13 +70,15 @@ async function ask(collection, queries, more, { seconds }) {
   return { ...alone, qpsInFlight: inFlight.qps };
 }
 
-async function measureServer(ChromaClient, port, { entries, queries, truth, filteredTruth, settings }) {
+async function measureServer(ChromaClient, { port, finish }, { entries, queries, truth, filteredTruth, settings }) {
   const client = new ChromaClient({ host: "127.0.0.1", port });
   const hnsw = { space: "cosine", max_neighbors: M, ef_construction: EF_CONSTRUCTION, ef_search: 100 };
   const options = { name: "wordnet", configuration: { hnsw }, embeddingFunction: null };
   const collection = await client.createCollection(options);
   const rowsPerSecond = await ingest(collection, entries, settings.batch);
-  const indexSeconds = await waitForIndex(collection);
+  const finishing = performance.now();
+  await finish();
+  const indexSeconds = (performance.now() - finishing) / 1_000;
   const { answers, ...plain } = await ask(collection, queries, {}, settings);
   const filtered = await ask(collection, queries, FILTER, settings);
   return {
@@ -144,7 +129,7 @@ export async function run({ settings, results }, { say }) {
       continue;
     }
     try {
-      rows.push({ server: name, ...(await measureServer(ChromaClient, server.port, job)) });
+      rows.push({ server: name, ...(await measureServer(ChromaClient, server, job)) });
     } finally {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });

@@ -56,7 +56,7 @@ mod status;
 mod write;
 
 pub use collection::Collection;
-pub use database::{Database, Handle};
+pub use database::{ChangeConfiguration, Database, Handle};
 pub use explain::{Explanation, PartExplanation};
 pub use ferrochrome_blockstore::Compression;
 pub use ferrochrome_index::{Parameters as IndexParameters, SearchCounts};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ferrochrome_engine::{Compression, Database, DatabaseOptions, Durability, Handle};
+use ferrochrome_engine::{ChangeConfiguration, Compression, Database, DatabaseOptions, Durability, Handle};
 use ferrochrome_types::{Error, Result};
-use ferrochrome_wire::{CollectionPatch, CreateCollection, collection_json, database_json};
+use ferrochrome_wire::{CollectionChange, CollectionPatch, CreateCollection, collection_json, database_json};
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
@@ -87,6 +87,17 @@ pub(crate) fn describe(
     row: &ferrochrome_engine::CollectionRow,
 ) -> Result<serde_json::Value> {
     collection_json(row, &database.catalog().schema_keys(row.id)?)
+}
+
+pub(crate) fn change_collection(database: &Database, id: Uuid, change: &CollectionChange) -> Result<()> {
+    let apply = change.configuration.as_ref().map(|change| |stored: &str| change.apply(stored));
+    let apply = apply.as_ref().map(|apply| apply as &ChangeConfiguration<'_>);
+    database.update_collection(
+        id,
+        change.name.as_deref(),
+        change.metadata.as_ref().map(Option::as_ref),
+        apply,
+    )
 }
 
 pub(crate) fn parse_id(id: &str) -> Result<Uuid> {
@@ -268,11 +279,7 @@ impl NativeDatabase {
         patch: String,
     ) -> napi::Result<Object<'env>> {
         self.with(env, move |database| {
-            let (name, metadata, change) = CollectionPatch::parse(&patch)?.into_parts()?;
-            let apply = change.as_ref().map(|change| |stored: &str| change.apply(stored));
-            let apply = apply.as_ref().map(|apply| apply as &dyn Fn(&str) -> Result<String>);
-            let metadata = metadata.as_ref().map(Option::as_ref);
-            database.update_collection(parse_id(&id)?, name.as_deref(), metadata, apply)
+            change_collection(database, parse_id(&id)?, &CollectionPatch::parse(&patch)?.into_change()?)
         })
     }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::background::{promise, promise_on};
 use crate::collection::{NativeCancel, NativeCollection};
-use crate::database::{NativeDatabase, describe, parse_id};
+use crate::database::{NativeDatabase, change_collection, describe, parse_id};
 use crate::failure::failure;
 
 /// A longer body of a query is read on another thread.
@@ -243,12 +243,7 @@ impl NativeDatabase {
     ) -> napi::Result<Object<'env>> {
         let body = body.take();
         self.with(env, move |database| {
-            let mut body = UpdateBody::parse(&body)?;
-            let change = body.configuration_change(&hnsw)?;
-            let apply = change.as_ref().map(|change| |stored: &str| change.apply(stored));
-            let apply = apply.as_ref().map(|apply| apply as &dyn Fn(&str) -> Result<String>);
-            let metadata = body.metadata.as_ref().map(Option::as_ref);
-            database.update_collection(parse_id(&id)?, body.name.as_deref(), metadata, apply)
+            change_collection(database, parse_id(&id)?, &UpdateBody::parse(&body)?.into_change(&hnsw)?)
         })
     }
 }

@@ -86,18 +86,29 @@ impl CollectionPatch {
         parse(body.as_bytes())
     }
 
-    /// Takes it apart into the new name, the new metadata and the change of the configuration. The new metadata replace the old; keys
-    /// without a value are dropped, and without keys there are none.
+    /// What it changes.
     ///
     /// # Errors
     /// `Unsupported` for a sparse vector in the metadata.
-    pub fn into_parts(
-        self,
-    ) -> Result<(Option<String>, Option<Option<Metadata>>, Option<ConfigurationChange>)> {
+    pub fn into_change(self) -> Result<CollectionChange> {
         let metadata = self.new_metadata.map(JsonPatch::into_patch).transpose()?.map(present);
-        let metadata = metadata.map(|metadata| (!metadata.is_empty()).then_some(metadata));
-        Ok((self.new_name, metadata, self.new_configuration))
+        Ok(CollectionChange {
+            name: self.new_name,
+            metadata: metadata.map(|metadata| (!metadata.is_empty()).then_some(metadata)),
+            configuration: self.new_configuration,
+        })
     }
+}
+
+/// Changes to a collection; what is `None` stays.
+#[derive(Debug, Default)]
+pub struct CollectionChange {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new metadata, which replace the old. Keys without a value were dropped, and without keys there are none.
+    pub metadata: Option<Option<Metadata>>,
+    /// Changes to the configuration.
+    pub configuration: Option<ConfigurationChange>,
 }
 
 /// Changes to a configuration.

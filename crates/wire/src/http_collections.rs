@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use crate::collections::{ConfigurationChange, complete, present};
+use crate::collections::{CollectionChange, ConfigurationChange, complete, present};
 use crate::requests::parse;
 use crate::values::{JsonPatch, MetadataJson};
 
@@ -166,11 +166,8 @@ struct Update {
 /// The body of an update; what is absent stays.
 #[derive(Debug)]
 pub struct UpdateBody {
-    /// The new name.
-    pub name: Option<String>,
-    /// The new metadata, which replace the old; keys without a value are dropped.
-    pub metadata: Option<Option<Metadata>>,
-    /// Whether there were keys at all, and all keys that there were.
+    change: CollectionChange,
+    /// Whether there were keys of metadata at all, and all keys that there were.
     keys: Option<Vec<String>>,
     configuration: Option<Map<String, Json>>,
 }
@@ -183,24 +180,28 @@ impl UpdateBody {
         let patch = body.new_metadata.map(JsonPatch::into_patch).transpose()?;
         let keys = patch.as_ref().map(|patch| patch.keys().cloned().collect());
         let metadata = patch.map(present).map(|metadata| (!metadata.is_empty()).then_some(metadata));
-        Ok(UpdateBody { name: body.new_name, metadata, keys, configuration: body.new_configuration })
+        let change = CollectionChange { name: body.new_name, metadata, configuration: None };
+        Ok(UpdateBody { change, keys, configuration: body.new_configuration })
     }
 
     /// What TypeScript judges: `{"new_name", "keys", "new_configuration"}`.
     pub fn outline(&self) -> String {
-        let name = &self.name;
+        let name = &self.change.name;
         json!({ "new_name": name, "keys": self.keys, "new_configuration": self.configuration }).to_string()
     }
 
-    /// The change of the configuration, of which TypeScript approved `hnsw`, an object.
+    /// What it changes. Of the configuration's `hnsw`, TypeScript approved this object.
     ///
     /// # Errors
     /// `InvalidArgument`, `Unprocessable` if that is none.
-    pub fn configuration_change(&mut self, hnsw: &str) -> Result<Option<ConfigurationChange>> {
-        let Some(mut configuration) = self.configuration.take() else { return Ok(None) };
-        let embedding_function =
-            configuration.remove(EMBEDDING_FUNCTION).filter(|function| !function.is_null());
-        Ok(Some(ConfigurationChange { hnsw: Some(parse(hnsw.as_bytes())?), embedding_function }))
+    pub fn into_change(self, hnsw: &str) -> Result<CollectionChange> {
+        let mut change = self.change;
+        if let Some(mut configuration) = self.configuration {
+            let function = configuration.remove(EMBEDDING_FUNCTION).filter(|function| !function.is_null());
+            let hnsw = Some(parse(hnsw.as_bytes())?);
+            change.configuration = Some(ConfigurationChange { hnsw, embedding_function: function });
+        }
+        Ok(change)
     }
 }
 
@@ -247,12 +248,13 @@ mod tests {
     #[test]
     fn an_update_replaces_metadata_and_keeps_the_embedding_function_as_it_was() {
         let body = br#"{"new_metadata":{"a":null,"f":2.0},"new_configuration":{"embedding_function":{"config":{"t":1.0}}}}"#;
-        let mut update = UpdateBody::parse(body).unwrap();
-        assert_eq!(update.metadata.as_ref().unwrap().as_ref().unwrap().len(), 1);
+        let update = UpdateBody::parse(body).unwrap();
         assert!(update.outline().contains(r#""keys":["a","f"]"#));
-        let change = update.configuration_change(r#"{"ef_search":7}"#).unwrap().unwrap();
-        assert!(change.apply("{}").unwrap().contains(r#"{"config":{"t":1.0}},"hnsw":{"ef_search":7}"#));
+        let change = update.into_change(r#"{"ef_search":7}"#).unwrap();
+        assert_eq!(change.metadata.unwrap().unwrap().len(), 1);
+        let configuration = change.configuration.unwrap().apply("{}").unwrap();
+        assert!(configuration.contains(r#"{"config":{"t":1.0}},"hnsw":{"ef_search":7}"#));
         let nothing = UpdateBody::parse(br#"{"new_metadata":{"a":null}}"#).unwrap();
-        assert_eq!(nothing.metadata, Some(None));
+        assert_eq!(nothing.into_change("{}").unwrap().metadata, Some(None));
     }
 }

@@ -17,7 +17,7 @@ mod values;
 mod vectors;
 
 pub use collections::{
-    CollectionPatch, ConfigurationChange, CreateCollection, collection_json, database_json,
+    CollectionChange, CollectionPatch, ConfigurationChange, CreateCollection, collection_json, database_json,
 };
 pub use explanations::explanation_json;
 pub use http_collections::{CreateBody, UpdateBody, parse_name_body};
