@@ -101,6 +101,9 @@ impl Drop for Handle {
     }
 }
 
+/// Makes a new configuration of the old.
+type NewConfiguration<'a> = &'a dyn Fn(&str) -> Result<String>;
+
 impl Database {
     /// Opens the database in `path`, creating it if the folder is empty or missing; `None` opens an empty one in memory.
     ///
@@ -281,7 +284,7 @@ impl Database {
         id: Uuid,
         name: Option<&str>,
         metadata: Option<Option<&Metadata>>,
-        configuration: Option<&dyn Fn(&str) -> Result<String>>,
+        configuration: Option<NewConfiguration<'_>>,
     ) -> Result<()> {
         self.shared.check_writable()?;
         let _one_change = self.opening.lock();

@@ -79,6 +79,9 @@ pub struct CollectionPatch {
     new_configuration: Option<ConfigurationChange>,
 }
 
+/// The new name, the new metadata, and the change of the configuration, of which what is absent stays.
+type PatchParts = (Option<String>, Option<Option<Metadata>>, Option<ConfigurationChange>);
+
 impl CollectionPatch {
     /// # Errors
     /// `InvalidArgument` for text that is not JSON, `Unprocessable` for another shape.
@@ -91,9 +94,7 @@ impl CollectionPatch {
     ///
     /// # Errors
     /// `Unsupported` for a sparse vector in the metadata.
-    pub fn into_parts(
-        self,
-    ) -> Result<(Option<String>, Option<Option<Metadata>>, Option<ConfigurationChange>)> {
+    pub fn into_parts(self) -> Result<PatchParts> {
         let metadata = self.new_metadata.map(JsonPatch::into_patch).transpose()?.map(present);
         let metadata = metadata.map(|metadata| (!metadata.is_empty()).then_some(metadata));
         Ok((self.new_name, metadata, self.new_configuration))

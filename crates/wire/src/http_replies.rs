@@ -78,7 +78,7 @@ fn columns(
 
 /// Each component is printed as the shortest decimal of its `f32`.
 fn vector(out: &mut Vec<u8>, snapshot: &Snapshot, row: RowAddress) -> Result<()> {
-    column(out, snapshot.vector(row)?, |out, component| json(out, component))
+    column(out, snapshot.vector(row)?, json)
 }
 
 fn end(out: &mut Vec<u8>, list: &IncludeList) -> Result<()> {
