@@ -162,7 +162,9 @@ export declare class NativeDatabase {
 export declare class NativeExport {
   /** Records in all. */
   get total(): number
-  /** The next records, `limit` at most, each as a line of JSON; empty after the last. */
+  /** Records that were read. */
+  get done(): number
+  /** The next records, `limit` at most and fewer where they are large, each as a line of JSON; empty after the last. */
   next(limit: number): Promise<string>
 }
 

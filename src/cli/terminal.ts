@@ -73,7 +73,7 @@ export class Terminal {
     const bar = `[${"#".repeat(filled)}${"-".repeat(BAR_CELLS - filled)}]`;
     const figures = `${Math.floor(share * 100)} %  ${done.toLocaleString("en")} of ${total.toLocaleString("en")}`;
     const text = `${bar} ${figures}  ${label}`;
-    this.err.write(`\r${text.slice(0, Math.max(20, (this.err.columns ?? 80) - 1))}\x1b[K`);
+    this.err.write(`\r${text.slice(0, Math.max(20, (this.err.columns || 80) - 1))}\x1b[K`);
   }
 
   /** Removes the progress bar. */

@@ -14,7 +14,7 @@ mod inspection;
 mod together;
 mod transfer;
 
-pub use chroma::{NativeChromaReader, NativeChromaSource};
+pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 pub use http::{NativeBody, NativeBodyLimits};
