@@ -1,9 +1,9 @@
 /** How commands find databases and collections. */
 import { stat } from "node:fs/promises";
 import { type ChromaClient, PersistentClient } from "../client.js";
+import type { CollectionJson } from "../connection.js";
 import { resolvePath } from "../database.js";
 import { ChromaNotFoundError } from "../errors.js";
-import type { CollectionJson } from "../local-collection.js";
 import type { NativeCollection } from "../native.js";
 import { type Invocation, type OptionSpec, type Options, UsageError } from "./command.js";
 

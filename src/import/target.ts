@@ -1,7 +1,8 @@
 /** The database that is imported into. */
+
+import type { CollectionJson } from "../connection.js";
 import type { DatabaseHandle } from "../database.js";
 import { ChromaNotFoundError, ChromaUniqueError, ChromaValueError } from "../errors.js";
-import type { CollectionJson } from "../local-collection.js";
 import type { NativeCollection } from "../native.js";
 import type { CollectionPlace } from "./report.js";
 import type { ResolvedSettings } from "./settings.js";
