@@ -1,6 +1,11 @@
 /** What all collection objects have in common: what they know of themselves, and their embedding function. */
 import type { ChromaClient } from "./client.js";
-import type { CollectionConfiguration } from "./configuration.js";
+import type { GetArgs, WriteArgs } from "./collection.js";
+import {
+  type CollectionConfiguration,
+  processUpdateCollectionConfig,
+  type UpdateCollectionConfiguration,
+} from "./configuration.js";
 import type { CollectionArgs } from "./connection.js";
 import {
   type EmbeddingFunction,
@@ -10,8 +15,10 @@ import {
 } from "./embedding-function.js";
 import { ChromaValueError } from "./errors.js";
 import type { LenientRules } from "./lenient.js";
+import type { WriteKind } from "./requests.js";
+import type { GetResult } from "./results.js";
 import type { Schema } from "./schema.js";
-import type { CollectionMetadata } from "./types.js";
+import type { CollectionMetadata, Metadata } from "./types.js";
 
 /** A collection of a local database or of a server. */
 export abstract class BaseCollection {
@@ -65,6 +72,45 @@ export abstract class BaseCollection {
   /** Lets the schema be built anew, when what it was built from has changed. */
   protected forgetSchema(): void {
     this.builtSchema = undefined;
+  }
+
+  /** Checks the records of a write and applies it. */
+  protected abstract write(kind: WriteKind, args: WriteArgs): Promise<void>;
+
+  abstract get<TMeta extends Metadata = Metadata>(args?: GetArgs): Promise<GetResult<TMeta>>;
+
+  async add(args: WriteArgs): Promise<void> {
+    await this.write("add", args);
+  }
+
+  async update(args: WriteArgs): Promise<void> {
+    await this.write("update", args);
+  }
+
+  async upsert(args: WriteArgs): Promise<void> {
+    await this.write("upsert", args);
+  }
+
+  async peek({ limit = 10 }: { limit?: number | undefined } = {}): Promise<GetResult> {
+    return this.get({ limit });
+  }
+
+  /** What a change of the configuration comes to, beside the present one. */
+  protected configurationChange(
+    newConfiguration: UpdateCollectionConfiguration,
+  ): ReturnType<typeof processUpdateCollectionConfig> {
+    return processUpdateCollectionConfig({
+      collectionName: this.name,
+      currentConfiguration: this.configuration,
+      currentEmbeddingFunction: this.embeddingFunction,
+      newConfiguration,
+      client: this.client,
+    });
+  }
+
+  /** What an error says that an operation was. */
+  protected route(operation: string): string {
+    return `collections/${this.id}/${operation}`;
   }
 
   /**

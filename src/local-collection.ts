@@ -1,6 +1,6 @@
 import { BaseCollection } from "./base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
-import { checkUpdate, processUpdateCollectionConfig } from "./configuration.js";
+import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
@@ -66,18 +66,6 @@ export class LocalCollection extends BaseCollection implements Collection {
     }
   }
 
-  async add(args: WriteArgs): Promise<void> {
-    await this.write("add", args);
-  }
-
-  async update(args: WriteArgs): Promise<void> {
-    await this.write("update", args);
-  }
-
-  async upsert(args: WriteArgs): Promise<void> {
-    await this.write("upsert", args);
-  }
-
   async get<TMeta extends Metadata = Metadata>(args: GetArgs = {}): Promise<GetResult<TMeta>> {
     const asked = withLenientFilters(args, this.rules);
     const { ids, where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = asked;
@@ -106,10 +94,6 @@ export class LocalCollection extends BaseCollection implements Collection {
       uris: columns.uris ?? [],
       include,
     });
-  }
-
-  async peek({ limit = 10 }: { limit?: number | undefined } = {}): Promise<GetResult> {
-    return this.get({ limit });
   }
 
   async query<TMeta extends Metadata = Metadata>(asked: QueryArgs): Promise<QueryResult<TMeta>> {
@@ -164,15 +148,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     if (name) validateName(name, route, "new_name");
     if (metadata) validateMetadata(metadata);
     const newMetadata = metadata && encodableMetadata(metadata, route);
-    const change =
-      configuration &&
-      (await processUpdateCollectionConfig({
-        collectionName: this.name,
-        currentConfiguration: this.configuration,
-        currentEmbeddingFunction: this.embeddingFunction,
-        newConfiguration: configuration,
-        client: this.client,
-      }));
+    const change = configuration && (await this.configurationChange(configuration));
     const newConfiguration = change && checkUpdate(change.updateConfiguration);
     const native = await open();
     let changed: CollectionJson | undefined;
@@ -264,10 +240,6 @@ export class LocalCollection extends BaseCollection implements Collection {
     return this.native;
   }
 
-  private route(operation: string): string {
-    return `collections/${this.id}/${operation}`;
-  }
-
   /**
    * Prepares a change and hands it to native code, which applies changes in the order in which it gets them: that of the
    * calls of this method, although one takes longer to check than another.
@@ -298,7 +270,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     }
   }
 
-  private write(kind: WriteKind, asked: WriteArgs): Promise<void> {
+  protected write(kind: WriteKind, asked: WriteArgs): Promise<void> {
     return this.handle.beforeClosing(async (open) => {
       const args = leniently(asked, this.rules);
       const recordSet = recordSetOf(args);

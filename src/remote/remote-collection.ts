@@ -1,6 +1,5 @@
 import { BaseCollection, embedWith } from "../base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, WriteArgs } from "../collection.js";
-import { processUpdateCollectionConfig } from "../configuration.js";
 import type { CollectionArgs, CollectionJson } from "../connection.js";
 import { packQueries } from "../embeddings.js";
 import { ChromaValueError } from "../errors.js";
@@ -58,18 +57,6 @@ export class RemoteCollection extends BaseCollection implements Collection {
     return this.request("GET", "count", { query: { read_level: options?.readLevel } });
   }
 
-  async add(args: WriteArgs): Promise<void> {
-    await this.write("add", args);
-  }
-
-  async update(args: WriteArgs): Promise<void> {
-    await this.write("update", args);
-  }
-
-  async upsert(args: WriteArgs): Promise<void> {
-    await this.write("upsert", args);
-  }
-
   async get<TMeta extends Metadata = Metadata>(args: GetArgs = {}): Promise<GetResult<TMeta>> {
     const asked = withLenientFilters(args, this.rules);
     const { ids, where, whereDocument, limit, offset, include = ["documents", "metadatas"] } = asked;
@@ -92,10 +79,6 @@ export class RemoteCollection extends BaseCollection implements Collection {
       uris: columns.uris ?? [],
       include,
     });
-  }
-
-  async peek({ limit = 10 }: { limit?: number | undefined } = {}): Promise<GetResult> {
-    return this.get({ limit });
   }
 
   async query<TMeta extends Metadata = Metadata>(asked: QueryArgs): Promise<QueryResult<TMeta>> {
@@ -133,15 +116,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
   async modify({ name, metadata: asked, configuration }: ModifyArgs): Promise<void> {
     const metadata = lenientCollectionMetadata(asked, this.rules);
     if (metadata) validateMetadata(metadata);
-    const change =
-      configuration &&
-      (await processUpdateCollectionConfig({
-        collectionName: this.name,
-        currentConfiguration: this.configuration,
-        currentEmbeddingFunction: this.embeddingFunction,
-        newConfiguration: configuration,
-        client: this.client,
-      }));
+    const change = configuration && (await this.configurationChange(configuration));
     const update = change?.updateConfiguration;
     await this.transport.request("PUT", this.path(), {
       body: {
@@ -219,7 +194,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
     throw localOnly("preload()");
   }
 
-  private async write(kind: WriteKind, asked: WriteArgs): Promise<void> {
+  protected async write(kind: WriteKind, asked: WriteArgs): Promise<void> {
     const args = leniently(asked, this.rules);
     const recordSet = recordSetOf(args);
     const checks = await this.client.getPreflightChecks();
@@ -266,10 +241,6 @@ export class RemoteCollection extends BaseCollection implements Collection {
 
   private path(...rest: string[]): string[] {
     return ["tenants", this.tenant, "databases", this.database, "collections", this.id, ...rest];
-  }
-
-  private route(operation: string): string {
-    return `collections/${this.id}/${operation}`;
   }
 
   private request<T>(method: "GET" | "POST", operation: string, parts?: RequestParts): Promise<T> {

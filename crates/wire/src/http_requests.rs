@@ -65,6 +65,13 @@ impl BodyLimits {
         Err(Error::new(Code::LimitExceeded, message))
     }
 
+    /// The ids that a request asks for, if there are not too many.
+    fn ids(&self, ids: Option<Bounded<String>>) -> Result<Option<Vec<String>>> {
+        let ids = column(ids, "ids")?;
+        self.check_rows("ids", ids.as_ref().map_or(0, Vec::len))?;
+        Ok(ids)
+    }
+
     /// Whether a query of this many vectors may have `k` results for each, in a collection of `count` records.
     ///
     /// # Errors
@@ -250,8 +257,7 @@ struct GetBody<'a> {
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages; `LimitExceeded`.
 pub fn parse_get_body(body: &[u8], limits: &BodyLimits) -> Result<(GetRequest, IncludeList)> {
     let body: GetBody<'_> = parse(body)?;
-    let ids = column(body.ids, "ids")?;
-    limits.check_rows("ids", ids.as_ref().map_or(0, Vec::len))?;
+    let ids = limits.ids(body.ids)?;
     let filters = RawFilters { filter: body.r#where, document: body.where_document };
     let (filter, document_filter) = filters.parse()?;
     let request =
@@ -292,8 +298,7 @@ pub fn parse_query_body(body: &[u8], limits: &BodyLimits) -> Result<(QueryReques
     body.query_embeddings.check()?;
     let Vectors { values, dim, rows, .. } = body.query_embeddings;
     limits.check_rows("query vectors", rows)?;
-    let ids = column(body.ids, "ids")?;
-    limits.check_rows("ids", ids.as_ref().map_or(0, Vec::len))?;
+    let ids = limits.ids(body.ids)?;
     let request = QueryRequest {
         embeddings: values,
         dim,
@@ -324,8 +329,7 @@ struct DeleteBody<'a> {
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages; `LimitExceeded`.
 pub fn parse_delete_body(body: &[u8], limits: &BodyLimits) -> Result<DeleteRequest> {
     let body: DeleteBody<'_> = parse(body)?;
-    let ids = column(body.ids, "ids")?;
-    limits.check_rows("ids", ids.as_ref().map_or(0, Vec::len))?;
+    let ids = limits.ids(body.ids)?;
     let filters = RawFilters { filter: body.r#where, document: body.where_document };
     let (filter, document_filter) = filters.parse()?;
     Ok(DeleteRequest { ids, filter, document_filter, limit: body.limit })
