@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ferrochrome_engine::Durability;
-use ferrochrome_testing::Control;
+use ferrochrome_testing::{Control, kinds};
 use ferrochrome_types::{Code, Error};
 
 use crate::check::{check, check_files};
 use crate::model::{self, State};
-use crate::steps::{Program, Step, options, steps};
+use crate::steps::{Program, Step, more_steps, options, steps};
 
 /// How long the database may need to notice that the disk works again: background work rests after a failure.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -24,6 +24,33 @@ pub struct Fault {
     pub kinds: u32,
     /// Whether everything after the first failure fails too.
     pub forever: bool,
+}
+
+impl Fault {
+    /// How many operations fail.
+    pub fn count(self) -> u64 {
+        if self.forever { u64::MAX / 2 } else { 1 }
+    }
+}
+
+/// What a database should hold while steps fail.
+#[derive(Debug, Default)]
+struct Known {
+    state: State,
+    /// States that failed steps would have led to. Their commits may lie in the log until another one takes their place, and the
+    /// next opening may find one of them: a step that failed is there whole or not at all.
+    perhaps: Vec<State>,
+}
+
+impl Known {
+    /// Takes notice of what was found; `opened` says whether by an opening that came after a failure.
+    fn found(&mut self, found: State, opened: bool) -> Result<(), String> {
+        if found == self.state || (opened && self.perhaps.contains(&found)) {
+            self.state = found;
+            return Ok(());
+        }
+        Err(format!("{:?} was acknowledged, {found:?} is there", self.state))
+    }
 }
 
 /// Runs the program with its n-th operation failing. Returns whether it came so far.
@@ -41,43 +68,61 @@ pub fn run_with_fault(
         fs::remove_dir_all(folder).map_err(|e| e.to_string())?;
     }
     let mut program = Program::new(folder.to_owned(), options(durability));
-    let mut state = State::new();
-    let count = if fault.forever { u64::MAX / 2 } else { 1 };
-    control.fail(n, count, fault.errno, fault.kinds).map_err(|e| e.to_string())?;
+    let mut known = Known::default();
+    control.fail(n, fault.count(), fault.errno, fault.kinds).map_err(|e| e.to_string())?;
     for step in steps() {
         // A seal that failed is tried again after some seconds: nothing to wait for.
-        if step.fits(&state) && !matches!(step, Step::Settle(_)) {
-            take(&mut program, &step, &mut state).map_err(|e| format!("{step:?}: {e}"))?;
+        if step.fits(&known.state) && !matches!(step, Step::Settle(_)) {
+            take(&mut program, &step, &mut known, fault).map_err(|e| format!("{step:?}: {e}"))?;
         }
     }
     let failed = control.heal().map_err(|e| e.to_string())?.failed > 0;
-    recover(&mut program, folder, &mut state)?;
+    recover(&mut program, folder, &mut known)?;
     // Closed or not, nothing is lost.
     if n.is_multiple_of(2) {
         program.close().map_err(|e| format!("closing: {e}"))?;
     }
     drop(program);
-    check(folder, std::slice::from_ref(&state), 0..=0, true).map_err(|e| format!("opened again: {e}"))?;
+    check(folder, &[known.state], 0..=0, true).map_err(|e| format!("opened again: {e}"))?;
     Ok(failed)
 }
 
 /// Takes a step, which may fail: with an error that says so, and wholly.
-fn take(program: &mut Program, step: &Step, state: &mut State) -> Result<(), String> {
-    let mut after = state.clone();
+fn take(program: &mut Program, step: &Step, known: &mut Known, fault: Fault) -> Result<(), String> {
+    if !program.is_open() {
+        match program.database() {
+            Ok(database) => {
+                let found = model::read(&database).map_err(|e| format!("opened, but unreadable: {e}"));
+                known.found(found?, true)?;
+            }
+            Err(e) => return check_error(&e, fault),
+        }
+        if !step.fits(&known.state) {
+            return Ok(());
+        }
+    }
+    let mut after = known.state.clone();
     step.apply(&mut after);
     match program.run(step) {
-        Ok(()) => *state = after,
+        Ok(()) => {
+            let commits = known.state != after;
+            known.state = after;
+            if commits {
+                known.perhaps.clear();
+            }
+        }
         Err(e) => {
-            check_error(&e)?;
+            check_error(&e, fault)?;
+            let opened = matches!(step, Step::Reopen);
             // Without an open database there is nothing to read now; it is checked after the next opening.
-            if let Ok(database) = program.database() {
-                match model::read(&database) {
-                    Ok(found) if found == *state => {}
-                    Ok(found) if found == after => *state = after,
-                    Ok(found) => return Err(format!("failed ({e}) and left {found:?}")),
-                    Err(unreadable) => {
-                        return Err(format!("failed ({e}); then nothing can be read: {unreadable}"));
-                    }
+            if program.is_open() {
+                let database = program.database().map_err(|e| e.to_string())?;
+                let found = model::read(&database).map_err(|later| format!("failed ({e}), then {later}"))?;
+                if found == after {
+                    known.state = after;
+                } else {
+                    known.found(found, opened).map_err(|wrong| format!("failed ({e}): {wrong}"))?;
+                    known.perhaps.push(after);
                 }
             }
         }
@@ -85,22 +130,23 @@ fn take(program: &mut Program, step: &Step, state: &mut State) -> Result<(), Str
     Ok(())
 }
 
-fn check_error(e: &Error) -> Result<(), String> {
+fn check_error(e: &Error, fault: Fault) -> Result<(), String> {
     match e.code() {
         Code::Io => Ok(()),
+        // SQLite takes a medium that cannot be read for damage.
+        Code::Corrupted if fault.kinds & kinds::READ != 0 => Ok(()),
         code => Err(format!("the failure of the disk was reported as {code:?}: {e}")),
     }
 }
 
 /// Once the disk works again, everything that was acknowledged can be read and writes are possible.
-fn recover(program: &mut Program, folder: &Path, state: &mut State) -> Result<(), String> {
+fn recover(program: &mut Program, folder: &Path, known: &mut Known) -> Result<(), String> {
+    let opened = !program.is_open();
     let database = program.database().map_err(|e| format!("opening on a disk that works again: {e}"))?;
     let found = model::read(&database).map_err(|e| format!("reading on a disk that works again: {e}"))?;
-    if found != *state {
-        return Err(format!("{state:?} was acknowledged, {found:?} is there"));
-    }
+    known.found(found, opened)?;
     let began = Instant::now();
-    for step in crate::steps::more_steps() {
+    for step in more_steps() {
         loop {
             match program.run(&step) {
                 Ok(()) => break,
@@ -110,7 +156,7 @@ fn recover(program: &mut Program, folder: &Path, state: &mut State) -> Result<()
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         }
-        step.apply(state);
+        step.apply(&mut known.state);
     }
     let database = program.database().map_err(|e| e.to_string())?;
     check_files(folder, &database)

@@ -15,6 +15,8 @@ pub struct Ledger {
     synced: usize,
     /// Acknowledged, and synced in a log that would be found.
     durable: usize,
+    /// Whether the log could not be synced once: of what durability `normal` had acknowledged by then nothing is certain.
+    doubtful: bool,
 }
 
 /// What a program writes before it takes a step.
@@ -29,13 +31,14 @@ impl Ledger {
             Operation::Mark(text) if text == STARTED => self.started += 1,
             Operation::Mark(text) if text == ACKNOWLEDGED => self.acknowledged = self.started,
             Operation::Sync(fd) => {
-                if disk.name_of(*fd) == LOG {
+                if disk.name_of(*fd) == LOG && !self.doubtful {
                     self.synced = self.acknowledged;
                 }
                 if disk.is_name_durable(LOG) {
                     self.durable = self.synced;
                 }
             }
+            Operation::SyncFailed(fd) if disk.name_of(*fd) == LOG => self.doubtful = true,
             _ => {}
         }
     }

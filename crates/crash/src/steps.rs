@@ -209,6 +209,11 @@ impl Program {
         }
     }
 
+    /// Whether the database is open.
+    pub fn is_open(&self) -> bool {
+        self.handle.is_some()
+    }
+
     /// Closes the database. It is closed even where this fails.
     ///
     /// # Errors

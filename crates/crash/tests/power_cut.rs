@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -14,7 +14,7 @@ use ferrochrome_crash::ledger::Ledger;
 use ferrochrome_crash::model::{self, State};
 use ferrochrome_crash::steps::{more_steps, options, states, steps};
 use ferrochrome_engine::{Database, Durability};
-use ferrochrome_testing::{Disk, Operation, Random, Survives, Tree, read_tree, write_tree};
+use ferrochrome_testing::{Disk, Operation, Random, Survives, Tree, kinds, read_tree, write_tree};
 use support::{Workplace, long};
 
 /// A folder as a crash may have left it.
@@ -30,15 +30,16 @@ struct Case {
 /// Every so many cases are written to and opened once more.
 const GOES_ON: usize = 6;
 
-/// Passes the cases of a trace to `send`: at each of its points the end of the process, and with a power cut the extremes and
-/// `seeds` mixtures. Equal ones are passed once. Returns the number of points.
+/// Passes the cases of a trace to `send`: at each of its `points` the end of the process, and with a power cut the extremes and
+/// `seeds` mixtures. Equal ones are passed once.
 fn cases(
     first: &Tree,
     trace: &[Operation],
+    points: Range<usize>,
     durability: Durability,
     seeds: u64,
     mut send: impl FnMut(Case),
-) -> usize {
+) {
     let mut disk = Disk::new(first);
     let mut ledger = Ledger::default();
     let mut seen = HashSet::new();
@@ -47,8 +48,10 @@ fn cases(
     for (at, operation) in trace.iter().enumerate() {
         disk.apply(operation);
         ledger.observe(operation, &disk);
-        // A kill can change nothing here, nor can a cut.
-        if matches!(operation, Operation::Close(_) | Operation::Duplicate { .. } | Operation::Unknown(..)) {
+        // After these a crash leaves what it would have left before.
+        let changes_nothing =
+            matches!(operation, Operation::Close(_) | Operation::Duplicate { .. } | Operation::Unknown(..));
+        if changes_nothing || !points.contains(&at) {
             continue;
         }
         let after_cut = match durability {
@@ -73,7 +76,6 @@ fn cases(
             }
         }
     }
-    trace.len()
 }
 
 fn show(operation: &Operation) -> String {
@@ -129,11 +131,11 @@ fn check_all(workplace: &Path, states: &[State], produce: impl FnOnce(&mut dyn F
 
 fn stop_everywhere(durability: Durability, name: &str) {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", name, &Tree::new());
+    let recorded = workplace.record("record", &[name], &Tree::new());
     let states = states(&State::new(), &steps());
     let seeds = if long() { 40 } else { 1 };
     let checked = check_all(workplace.path(), &states, |send| {
-        cases(&Tree::new(), &recorded.trace, durability, seeds, send);
+        cases(&Tree::new(), &recorded.trace, 0..usize::MAX, durability, seeds, send);
     })
     .passed();
     support::report(&format!("{name}: {checked} states after {} operations", recorded.trace.len()));
@@ -153,12 +155,12 @@ fn a_stop_at_every_point_with_durability_normal_loses_whole_commits_newest_first
 #[test]
 fn recovery_may_itself_be_stopped_at_every_point() {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", "normal", &Tree::new());
+    let recorded = workplace.record("record", &["normal"], &Tree::new());
     let every = states(&State::new(), &steps());
     let mut survivors = Vec::new();
     let mut at = 0;
     let stride = if long() { 20 } else { 901 };
-    cases(&Tree::new(), &recorded.trace, Durability::Normal, 1, |case| {
+    cases(&Tree::new(), &recorded.trace, 0..usize::MAX, Durability::Normal, 1, |case| {
         at += 1;
         if at % stride == stride / 2 {
             survivors.push(case);
@@ -166,13 +168,13 @@ fn recovery_may_itself_be_stopped_at_every_point() {
     });
     let mut checked = 0;
     for survivor in &survivors {
-        let again = workplace.record("continue", "normal", &survivor.tree);
+        let again = workplace.record("continue", &["normal"], &survivor.tree);
         // What the second program found is one of the states that the first may have left.
         let found = first_state(workplace.path(), &survivor.tree);
         assert!(survivor.allowed.clone().any(|state| every[state] == found), "{}", survivor.what);
         let states = states(&found, &more_steps());
         checked += check_all(workplace.path(), &states, |send| {
-            cases(&survivor.tree, &again.trace, Durability::Normal, 1, send);
+            cases(&survivor.tree, &again.trace, 0..usize::MAX, Durability::Normal, 1, send);
         })
         .passed();
     }
@@ -180,11 +182,46 @@ fn recovery_may_itself_be_stopped_at_every_point() {
     assert!(checked > 500);
 }
 
+/// Fails the n-th sync, for n = 1, 2, ..., in the short form for some of them, and stops at each point after that. The system does
+/// not try again to write what it could not: a later sync succeeds without it.
+fn stop_after_failed_syncs(durability: Durability, name: &str) {
+    let Some(workplace) = Workplace::new() else { return };
+    let states = states(&State::new(), &steps());
+    let (stride, points, seeds) = if long() { (1, 600, 2) } else { (29, 250, 0) };
+    let (mut n, mut syncs, mut checked) = (2, 0, 0);
+    loop {
+        let arguments = [name, "5", &kinds::SYNC.to_string(), "once", &n.to_string()];
+        let recorded = workplace.record("fail", &arguments, &Tree::new());
+        let failure =
+            recorded.trace.iter().position(|operation| matches!(operation, Operation::SyncFailed(_)));
+        let Some(failure) = failure else { break };
+        checked += check_all(workplace.path(), &states, |send| {
+            cases(&Tree::new(), &recorded.trace, failure..failure + points, durability, seeds, send);
+        })
+        .passed();
+        syncs += 1;
+        n += stride;
+    }
+    support::report(&format!("{name}: {checked} states after {syncs} failed syncs"));
+    assert!(checked > 50);
+}
+
+/// A commit that could not be synced may still be found by the next opening: whole, with every file that it names.
+#[test]
+fn after_a_failed_sync_with_durability_full_the_commit_is_there_whole_or_not_at_all() {
+    stop_after_failed_syncs(Durability::Full, "full");
+}
+
+#[test]
+fn after_a_failed_sync_with_durability_normal_commits_are_there_whole_and_no_file_is_missing() {
+    stop_after_failed_syncs(Durability::Normal, "normal");
+}
+
 /// The checks themselves: each kind of sync is needed, and they notice when the disk forgets it.
 #[test]
 fn a_disk_that_lies_about_a_sync_is_found_out() {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", "full", &Tree::new());
+    let recorded = workplace.record("record", &["full"], &Tree::new());
     let states = states(&State::new(), &steps());
     for forgotten in ["catalog.sqlite-wal", "records.arrow", "segment.json", "lookup.sqlite", "segments"] {
         let mut disk = Disk::new(&Tree::new());
@@ -197,7 +234,7 @@ fn a_disk_that_lies_about_a_sync_is_found_out() {
         }
         let mut at = 0;
         let checked = check_all(workplace.path(), &states, |send| {
-            cases(&Tree::new(), &trace, Durability::Full, 0, |case| {
+            cases(&Tree::new(), &trace, 0..usize::MAX, Durability::Full, 0, |case| {
                 at += 1;
                 if at % 10 == 0 {
                     send(case);
@@ -221,7 +258,7 @@ fn first_state(workplace: &Path, tree: &Tree) -> State {
 fn the_shim_sees_every_change() {
     let Some(workplace) = Workplace::new() else { return };
     for durability in ["normal", "full"] {
-        let recorded = workplace.record("record", durability, &Tree::new());
+        let recorded = workplace.record("record", &[durability], &Tree::new());
         let mut disk = Disk::new(&Tree::new());
         recorded.trace.iter().for_each(|operation| disk.apply(operation));
         assert!(disk.after_crash(Survives::Everything) == read_tree(&recorded.folder).unwrap());

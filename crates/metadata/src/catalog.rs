@@ -9,12 +9,14 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ferrochrome_types::{Code, Error, Result};
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
 pub use collections::CollectionRow;
@@ -82,6 +84,11 @@ pub struct Catalog {
     read_only: bool,
     /// `None` in memory.
     file: Option<PathBuf>,
+    /// Which file was opened, as far as the system tells.
+    identity: Option<(u64, u64)>,
+    /// Whether the write-ahead log could not be synced. The system then takes what it could not write for written: the next sync
+    /// would succeed without it.
+    sync_failed: AtomicBool,
 }
 
 impl Catalog {
@@ -107,8 +114,17 @@ impl Catalog {
             Location::File(path) => Some(path.canonicalize().map_err(|e| Error::io(path.display(), e))?),
             Location::Memory => None,
         };
+        let identity = file.as_deref().and_then(identity);
         let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
-        Ok(Catalog { connection, checkpointer, durability, read_only, file })
+        Ok(Catalog {
+            connection,
+            checkpointer,
+            durability,
+            read_only,
+            file,
+            identity,
+            sync_failed: AtomicBool::new(false),
+        })
     }
 
     /// Moves the write-ahead log into the file, as far as other processes that are reading allow. Commits go on meanwhile, and need
@@ -125,10 +141,12 @@ impl Catalog {
             *checkpointer = Some(connection);
         }
         let connection = open(&checkpointer)?;
+        self.write_log_again()?;
         for _ in 0..CHECKPOINT_PASSES {
-            let (frames, moved): (i64, i64) = connection
+            let outcome = connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?)))
-                .map_err(sql)?;
+                .map_err(sql);
+            let (frames, moved): (i64, i64) = self.notice_failed_sync(outcome)?;
             if moved == frames {
                 break;
             }
@@ -139,14 +157,14 @@ impl Catalog {
     /// Makes every commit so far survive a power failure, whatever the [`Durability`]. Unlike a checkpoint it does not depend on
     /// who else is reading.
     pub fn make_durable(&self) -> Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
-        let mut wal = file.clone().into_os_string();
-        wal.push("-wal");
-        let wal = Path::new(&wal);
+        let Some(wal) = self.log_file() else { return Ok(()) };
+        self.write_log_again()?;
         // Commits go on meanwhile. What was committed before lies in this file; or a checkpoint has moved all of it, and had
         // synced it in its new place before the first byte here was written over.
-        match std::fs::OpenOptions::new().write(true).open(wal).and_then(|file| file.sync_all()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(wal.display(), e)),
+        match std::fs::OpenOptions::new().write(true).open(&wal).and_then(|file| file.sync_all()) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                self.notice_failed_sync(Err(Error::io(wal.display(), e)))?;
+            }
             _ => {}
         }
         #[cfg(unix)]
@@ -157,6 +175,44 @@ impl Catalog {
         Ok(())
     }
 
+    /// The write-ahead log, where this catalog may write it.
+    fn log_file(&self) -> Option<PathBuf> {
+        let file = self.file.as_ref().filter(|_| !self.read_only)?;
+        let mut wal = file.clone().into_os_string();
+        wal.push("-wal");
+        Some(wal.into())
+    }
+
+    /// Remembers that a sync may have failed.
+    fn notice_failed_sync<T>(&self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            self.sync_failed.store(true, Ordering::Release);
+        }
+        outcome
+    }
+
+    /// After a failed sync, writes every byte of the write-ahead log once more, so that the next sync concerns it.
+    fn write_log_again(&self) -> Result<()> {
+        let Some(wal) = self.log_file().filter(|_| self.sync_failed.load(Ordering::Acquire)) else {
+            return Ok(());
+        };
+        // No commit meanwhile.
+        let _guard = self.lock();
+        let io = |e| Error::io(wal.display(), e);
+        match std::fs::OpenOptions::new().read(true).write(true).open(&wal) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(io(e)),
+            Ok(mut file) => {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map_err(io)?;
+                file.rewind().and_then(|()| file.write_all(&bytes)).map_err(io)?;
+                file.sync_all().map_err(io)?;
+            }
+        }
+        self.sync_failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Rewrites the file without the space and the bytes of what was deleted, and empties the write-ahead log.
     ///
     /// Takes time and free disk space in proportion to the file.
@@ -164,6 +220,7 @@ impl Catalog {
         self.writable()?;
         // A checkpoint under way would keep the log from being emptied.
         let _no_checkpoint = self.checkpointer.lock();
+        self.write_log_again()?;
         {
             let guard = self.lock();
             // The copy of a large catalog belongs on disk, not in memory.
@@ -185,11 +242,19 @@ impl Catalog {
         // Held to the end, so that no checkpoint opens the file again.
         let mut checkpointer = self.checkpointer.lock();
         *checkpointer = None;
+        let written = self.write_log_again();
         let Some(connection) = self.lock().take() else { return Ok(()) };
+        written?;
         if !self.read_only {
             truncate(&connection)?;
         }
         connection.close().map_err(|(_, error)| sql(error))
+    }
+
+    /// Commits without changing anything. A commit that failed may have left its pages in the write-ahead log, where the next opening
+    /// after a crash would find them whole; those of this one take their place.
+    pub fn supersede_failed_commits(&self) -> Result<()> {
+        self.write(|tx| tx.pragma_update(None, "user_version", schema::VERSION).map_err(sql))
     }
 
     /// Drops every tenant, database and collection with its manifest and log; the default tenant and database are there again.
@@ -217,6 +282,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// What is written to a file that has no name any more is lost when it is closed.
+    fn check_in_place(&self) -> Result<()> {
+        match &self.file {
+            Some(file) if identity(file) != self.identity => Err(Error::new(
+                Code::Io,
+                format!(
+                    "{} was removed, moved or replaced while the database was open, and what is written now would be lost. \
+                     Close the database, and open it where it is now",
+                    file.display()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs `body` in one transaction that sees one state of the file.
     fn read<T>(&self, body: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut guard = self.lock();
@@ -230,10 +310,25 @@ impl Catalog {
         self.writable()?;
         let mut guard = self.lock();
         let connection = guard.as_mut().ok_or_else(closed)?;
+        self.check_in_place()?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let result = body(&tx)?;
         tx.commit().map_err(sql)?;
         Ok(result)
+    }
+}
+
+/// Which file a path names: device and number. `None` for no file, and where the system keeps open files from being removed.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
     }
 }
 
@@ -260,7 +355,15 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        return Connection::open_with_flags(path, flags).map_err(at_path);
+        let connection = Connection::open_with_flags(path, flags).map_err(at_path)?;
+        // SQLite opens what it cannot open for writing for reading, and every write would fail later.
+        if connection.is_readonly(MAIN_DB).map_err(at_path)? {
+            let opened = std::fs::OpenOptions::new().write(true).open(path);
+            let reason =
+                opened.err().unwrap_or_else(|| std::io::Error::other("the system refused it; try again"));
+            return Err(Error::io(format!("{}: it cannot be opened for writing", path.display()), reason));
+        }
+        return Ok(connection);
     }
     if !path.exists() {
         return Err(Error::new(

@@ -53,11 +53,11 @@ impl Workplace {
     }
 
     /// Runs a command of the program that records, on a folder that holds `first`.
-    pub fn record(&self, command: &str, durability: &str, first: &Tree) -> Recorded {
+    pub fn record(&self, command: &str, arguments: &[&str], first: &Tree) -> Recorded {
         let (root, trace) = (self.path().join("recorded"), self.path().join("trace"));
         write_tree(first, &root).unwrap();
         let mut program = self.program(&root, Some(&trace));
-        finish(program.args([command]).arg(&root).arg(durability));
+        finish(program.args([command]).arg(&root).args(arguments));
         let trace = read_trace(&fs::read(trace).unwrap()).unwrap();
         Recorded { trace, folder: root }
     }
