@@ -14,14 +14,14 @@ test.skipIf(process.platform === "win32").each([
   await collection.add({ ids: ["a", "b"], embeddings: [[1], [2]] });
   away(path);
   const refused = {
-    name: "ChromaConnectionError",
+    name: "ChromaServerError",
     message: expect.stringContaining("was removed, moved or replaced while the database was open"),
   };
   const add = (): Promise<void> => collection.add({ ids: ["c", "d", "e"], embeddings: [[3], [4], [5]] });
   await expect(add()).rejects.toMatchObject(refused);
   await expect(collection.delete({ ids: ["a"] })).rejects.toMatchObject(refused);
   await expect(client.createCollection({ name: "more", embeddingFunction: null })).rejects.toMatchObject(refused);
-  await expect(collection.compact()).rejects.toMatchObject({ name: "ChromaConnectionError" });
+  await expect(collection.compact()).rejects.toMatchObject({ name: "ChromaServerError" });
   // What is in memory can still be read.
   expect((await collection.get()).ids).toEqual(["a", "b"]);
   await client.close();

@@ -117,10 +117,12 @@ impl Disk {
                     pending.drain(..).flatten().for_each(|(name, id)| set_name(durable, &name, id));
                 }
             },
-            Operation::SyncFailed(fd) => match &mut self.nodes[self.open[fd]] {
-                Node::File { pending, .. } => pending.clear(),
-                Node::Folder { pending, .. } => pending.clear(),
-            },
+            // Names are in the journal of the file system, which does not take them for written.
+            Operation::SyncFailed(fd) => {
+                if let Node::File { pending, .. } = &mut self.nodes[self.open[fd]] {
+                    pending.clear();
+                }
+            }
             Operation::Rename(from, to) => self.rename(from, to),
             Operation::Link(from, to) => {
                 let id = self.find(from).unwrap_or_else(|| panic!("{from} is linked, but is not there"));
