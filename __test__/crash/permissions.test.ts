@@ -91,7 +91,7 @@ test.skipIf(code !== 0)(
     setPermissions(path, 0o700, 0o000);
     for (const refused of Object.values(await attempt(path))) {
       expect(refused.name).toBe("ChromaConnectionError");
-      expect(refused.message).toMatch(/Permission denied|unable to open/);
+      expect(refused.message).toContain("Permission denied");
     }
     setPermissions(path, 0o755, 0o644);
     const folder = join(temporaryFolder(), "closed");

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ferrochrome_types::{Code, Error, Result};
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
 pub use collections::CollectionRow;
@@ -283,7 +283,9 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
     // In a folder that this process may not write to, SQLite cannot make the shared memory for a write-ahead log. Without
     // such a log nobody is writing, and the file can be read as it is.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+        Err(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
+        {
             let wal = path.with_file_name(match path.file_name() {
                 Some(name) => format!("{}-wal", name.to_string_lossy()),
                 None => return Err(at_path(error)),
