@@ -4,12 +4,13 @@ import { fileURLToPath } from "node:url";
 
 const INDEX = new URL("../../dist/index.js", import.meta.url).href;
 
-/** Starts a Node process that runs `script`, in which `ferrochrome` is the package and `args` are the arguments. */
-export function startNode(script: string, args: unknown[]): ChildProcess {
+/** Starts a Node process that runs `script`, in which `ferrochrome` is the package and `args` are the arguments; as `user`, if given. */
+export function startNode(script: string, args: unknown[], user?: number): ChildProcess {
   const source = `import * as ferrochrome from ${JSON.stringify(INDEX)};\nconst args = ${JSON.stringify(args)};\n${script}`;
   return spawn(process.execPath, ["--input-type=module", "--eval", source], {
     cwd: fileURLToPath(new URL("../../", import.meta.url)),
     stdio: ["ignore", "pipe", "pipe"],
+    ...(user === undefined ? {} : { uid: user, gid: user }),
   });
 }
 
@@ -35,6 +36,6 @@ export async function finish(child: ChildProcess): Promise<Finished> {
 }
 
 /** Runs `script` to its end; see {@link startNode}. */
-export function runNode(script: string, args: unknown[]): Promise<Finished> {
-  return finish(startNode(script, args));
+export function runNode(script: string, args: unknown[], user?: number): Promise<Finished> {
+  return finish(startNode(script, args, user));
 }

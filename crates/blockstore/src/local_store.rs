@@ -65,7 +65,7 @@ impl BlobStore for LocalStore {
         self.check_writable()?;
         let (folder, file) = split_name(name)?;
         let dir = self.staging_dir(folder);
-        fs::create_dir_all(&dir).map_err(|e| Error::io(dir.display(), e))?;
+        make_folder(&dir).map_err(|e| Error::io(dir.display(), e))?;
         let path = dir.join(file);
         let sidecar = sidecar_path(&path);
         remove_if_there(&sidecar)?;
@@ -150,7 +150,7 @@ impl BlobStore for LocalStore {
         let (folder, file) = split_name(name).ok()?;
         let dir = self.staging_dir(folder);
         if !self.read_only {
-            fs::create_dir_all(&dir).ok()?;
+            make_folder(&dir).ok()?;
         }
         Some(dir.join(file))
     }
@@ -257,6 +257,14 @@ fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a folder that may be there already, but not the one it lies in: that one was removed if it is missing.
+fn make_folder(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
 fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
@@ -283,5 +291,22 @@ fn missing_or_io(name: &str, path: &Path, e: io::Error) -> Error {
     match e.kind() {
         io::ErrorKind::NotFound => Error::new(Code::NotFound, format!("{name} was not written")),
         _ => Error::io(path.display(), e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_folder_was_removed_does_not_make_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("segments");
+        let store = LocalStore::open(&folder, false).unwrap();
+        fs::remove_dir(&folder).unwrap();
+        let name = "6b1f0c1e-7f0d-4a53-9a55-0c2f3a3f8d10/records.arrow";
+        assert_eq!(store.create(name).err().map(|e| e.code()), Some(Code::Io));
+        assert_eq!(store.staging_path(name), None);
+        assert!(!folder.exists());
     }
 }

@@ -93,6 +93,8 @@ pub struct Collection {
     pub(crate) compacting: Mutex<()>,
     /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
     replaced: Mutex<Vec<Arc<Segment>>>,
+    /// Segments whose manifest could not be published, while it is not certain yet that a crash would not bring it back.
+    abandoned: Mutex<Vec<Arc<Segment>>>,
     /// How the newest segment was coded, for the next one that is sealed.
     pub(crate) codebook: ArcSwapOption<Codebook>,
     gone: AtomicBool,
@@ -132,6 +134,7 @@ impl Collection {
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
             replaced: Mutex::default(),
+            abandoned: Mutex::default(),
             codebook: ArcSwapOption::empty(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
@@ -340,7 +343,9 @@ impl Collection {
     /// Whether a later opening would find this very state, and nobody is looking at it. The caller holds the only reference.
     pub(crate) fn can_be_closed(&self) -> bool {
         // One reference is the collection's, the other the one that is counted here.
-        self.replaced.lock().is_empty() && Arc::strong_count(&self.snapshot.load_full()) <= 2
+        self.replaced.lock().is_empty()
+            && self.abandoned.lock().is_empty()
+            && Arc::strong_count(&self.snapshot.load_full()) <= 2
     }
 
     /// Takes over segments that the manifest no longer names.
@@ -351,18 +356,27 @@ impl Collection {
         }));
     }
 
+    /// Takes over a segment whose manifest could not be published. The commit may have come as far as the log: then a crash would
+    /// bring back a manifest that names these files.
+    pub(crate) fn abandon(&self, segment: Arc<Segment>) {
+        self.abandoned.lock().push(segment);
+    }
+
     /// Gives up the files of replaced segments, once the manifest that no longer names them is safely on disk: after a power
-    /// loss the manifest before it would look for them.
+    /// loss the manifest before it would look for them. Also those of segments whose manifest was not published.
     ///
     /// # Errors
     /// `Io`; the files are kept until a later call succeeds.
     pub(crate) fn retire_replaced(&self) -> Result<()> {
-        let mut replaced = self.replaced.lock();
-        if replaced.is_empty() {
+        let (mut replaced, mut abandoned) = (self.replaced.lock(), self.abandoned.lock());
+        if replaced.is_empty() && abandoned.is_empty() {
             return Ok(());
         }
+        if !abandoned.is_empty() {
+            self.shared.catalog.supersede_failed_commits()?;
+        }
         self.shared.catalog.make_durable()?;
-        replaced.drain(..).for_each(|segment| segment.retire());
+        replaced.drain(..).chain(abandoned.drain(..)).for_each(|segment| segment.retire());
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A database: a folder (or memory) with its catalog, its open collections and its background work.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
@@ -465,8 +466,12 @@ impl Handle {
 /// Makes sure that `path` is a folder that holds a database or nothing.
 fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     let shown = path.display();
-    let length = |name: &str| path.join(name).metadata().map_or(0, |metadata| metadata.len());
-    if length(CATALOG_FILE) > 0 {
+    let length = |name: &str| match path.join(name).metadata() {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(0),
+        Err(e) => Err(Error::io(path.join(name).display(), e)),
+    };
+    if length(CATALOG_FILE)? > 0 {
         return Ok(());
     }
     if path.exists() && !path.is_dir() {
@@ -495,7 +500,7 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     let has_segments = std::fs::read_dir(path.join(SEGMENTS_FOLDER)).is_ok_and(|entries| {
         entries.flatten().any(|entry| is_published(&entry.file_name().to_string_lossy()))
     });
-    if length(LOCK_FILE) > 0 || has_segments {
+    if length(LOCK_FILE)? > 0 || has_segments {
         return Err(Error::corrupted(path.join(CATALOG_FILE).display(), "it is missing or empty"));
     }
     Ok(())

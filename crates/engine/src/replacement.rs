@@ -50,7 +50,7 @@ impl Replacement {
             after.parts.insert(place.unwrap_or(after.parts.len()), view);
         }
         if let Err(e) = collection.publish_manifest(state, &after, log_cut) {
-            self.segment.iter().for_each(|segment| segment.retire());
+            self.segment.into_iter().for_each(|segment| collection.abandon(segment));
             return Err(e);
         }
         collection.publish(after);

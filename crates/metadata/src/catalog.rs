@@ -1,6 +1,7 @@
 //! The catalog: one SQLite file that names everything else in a database.
 
 mod collections;
+mod durable;
 mod log;
 mod manifest;
 mod metadata_json;
@@ -10,11 +11,12 @@ mod tenants;
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ferrochrome_types::{Code, Error, Result};
 use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
 pub use collections::CollectionRow;
@@ -82,6 +84,11 @@ pub struct Catalog {
     read_only: bool,
     /// `None` in memory.
     file: Option<PathBuf>,
+    /// Which file was opened, as far as the system tells.
+    identity: Option<(u64, u64)>,
+    /// Whether the write-ahead log could not be synced. The system then takes what it could not write for written: the next sync
+    /// would succeed without it.
+    sync_failed: AtomicBool,
 }
 
 impl Catalog {
@@ -107,8 +114,17 @@ impl Catalog {
             Location::File(path) => Some(path.canonicalize().map_err(|e| Error::io(path.display(), e))?),
             Location::Memory => None,
         };
+        let identity = file.as_deref().and_then(durable::identity);
         let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
-        Ok(Catalog { connection, checkpointer, durability, read_only, file })
+        Ok(Catalog {
+            connection,
+            checkpointer,
+            durability,
+            read_only,
+            file,
+            identity,
+            sync_failed: AtomicBool::new(false),
+        })
     }
 
     /// Moves the write-ahead log into the file, as far as other processes that are reading allow. Commits go on meanwhile, and need
@@ -125,34 +141,15 @@ impl Catalog {
             *checkpointer = Some(connection);
         }
         let connection = open(&checkpointer)?;
+        self.write_log_again()?;
         for _ in 0..CHECKPOINT_PASSES {
-            let (frames, moved): (i64, i64) = connection
+            let outcome = connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?)))
-                .map_err(sql)?;
+                .map_err(sql);
+            let (frames, moved): (i64, i64) = self.notice_failed_sync(outcome)?;
             if moved == frames {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    /// Makes every commit so far survive a power failure, whatever the [`Durability`]. Unlike a checkpoint it does not depend on
-    /// who else is reading.
-    pub fn make_durable(&self) -> Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
-        let mut wal = file.clone().into_os_string();
-        wal.push("-wal");
-        let wal = Path::new(&wal);
-        // Commits go on meanwhile. What was committed before lies in this file; or a checkpoint has moved all of it, and had
-        // synced it in its new place before the first byte here was written over.
-        match std::fs::OpenOptions::new().write(true).open(wal).and_then(|file| file.sync_all()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(wal.display(), e)),
-            _ => {}
-        }
-        #[cfg(unix)]
-        if let Some(folder) = wal.parent() {
-            let sync = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-            sync.map_err(|e| Error::io(folder.display(), e))?;
         }
         Ok(())
     }
@@ -164,6 +161,7 @@ impl Catalog {
         self.writable()?;
         // A checkpoint under way would keep the log from being emptied.
         let _no_checkpoint = self.checkpointer.lock();
+        self.write_log_again()?;
         {
             let guard = self.lock();
             // The copy of a large catalog belongs on disk, not in memory.
@@ -185,7 +183,9 @@ impl Catalog {
         // Held to the end, so that no checkpoint opens the file again.
         let mut checkpointer = self.checkpointer.lock();
         *checkpointer = None;
+        let written = self.write_log_again();
         let Some(connection) = self.lock().take() else { return Ok(()) };
+        written?;
         if !self.read_only {
             truncate(&connection)?;
         }
@@ -230,6 +230,7 @@ impl Catalog {
         self.writable()?;
         let mut guard = self.lock();
         let connection = guard.as_mut().ok_or_else(closed)?;
+        self.check_in_place()?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let result = body(&tx)?;
         tx.commit().map_err(sql)?;
@@ -260,7 +261,15 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        return Connection::open_with_flags(path, flags).map_err(at_path);
+        let connection = Connection::open_with_flags(path, flags).map_err(at_path)?;
+        // SQLite opens what it cannot open for writing for reading, and every write would fail later.
+        if connection.is_readonly(MAIN_DB).map_err(at_path)? {
+            let opened = std::fs::OpenOptions::new().write(true).open(path);
+            let reason =
+                opened.err().unwrap_or_else(|| std::io::Error::other("the system refused it; try again"));
+            return Err(Error::io(format!("{}: it cannot be opened for writing", path.display()), reason));
+        }
+        return Ok(connection);
     }
     if !path.exists() {
         return Err(Error::new(
@@ -274,7 +283,9 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
     // In a folder that this process may not write to, SQLite cannot make the shared memory for a write-ahead log. Without
     // such a log nobody is writing, and the file can be read as it is.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+        Err(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
+        {
             let wal = path.with_file_name(match path.file_name() {
                 Some(name) => format!("{}-wal", name.to_string_lossy()),
                 None => return Err(at_path(error)),

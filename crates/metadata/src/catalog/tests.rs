@@ -656,3 +656,20 @@ proptest! {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_catalog_that_was_removed_takes_no_more_writes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    let catalog = file(&path).unwrap();
+    catalog.create_collection(&collection(1, "before")).unwrap();
+    fs::rename(&path, dir.path().join("moved")).unwrap();
+    let refused = catalog.create_collection(&collection(2, "after")).unwrap_err();
+    assert_eq!(refused.code(), Code::Io);
+    assert!(refused.message().contains("was removed, moved or replaced"), "{refused}");
+    fs::write(&path, "another file").unwrap();
+    assert_eq!(catalog.create_collection(&collection(2, "after")).unwrap_err().code(), Code::Io);
+    fs::rename(dir.path().join("moved"), &path).unwrap();
+    catalog.create_collection(&collection(2, "after")).unwrap();
+}

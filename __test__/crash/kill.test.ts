@@ -1,8 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { expect, test } from "vitest";
-import { PersistentClient } from "../index.js";
-import { startNode } from "./support/child.js";
-import { temporaryPath } from "./support/folder.js";
+import { PersistentClient } from "../../index.js";
+import { startNode } from "../support/child.js";
+import { temporaryPath } from "../support/folder.js";
 
 /** Records of a batch; batch `n` has the ids `n-0`, `n-1`, ... */
 const BATCH = 20;

@@ -1,0 +1,163 @@
+//! The program on a disk that fails: at the n-th operation, for each n, once or from then on.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ferrochrome_engine::Durability;
+use ferrochrome_testing::{Control, kinds};
+use ferrochrome_types::{Code, Error};
+
+use crate::check::{check, check_files};
+use crate::model::{self, State};
+use crate::steps::{Program, Step, more_steps, options, steps};
+
+/// How long the database may need to notice that the disk works again: background work rests after a failure.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// What fails, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// The error.
+    pub errno: i32,
+    /// The kinds of operations.
+    pub kinds: u32,
+    /// Whether everything after the first failure fails too.
+    pub forever: bool,
+}
+
+impl Fault {
+    /// How many operations fail.
+    pub fn count(self) -> u64 {
+        if self.forever { u64::MAX / 2 } else { 1 }
+    }
+}
+
+/// What a database should hold while steps fail.
+#[derive(Debug, Default)]
+struct Known {
+    state: State,
+    /// States that failed steps would have led to. Their commits may lie in the log until another one takes their place, and the
+    /// next opening may find one of them: a step that failed is there whole or not at all.
+    perhaps: Vec<State>,
+}
+
+impl Known {
+    /// Takes notice of what was found; `opened` says whether by an opening that came after a failure.
+    fn found(&mut self, found: State, opened: bool) -> Result<(), String> {
+        if found == self.state || (opened && self.perhaps.contains(&found)) {
+            self.state = found;
+            return Ok(());
+        }
+        Err(format!("{:?} was acknowledged, {found:?} is there", self.state))
+    }
+}
+
+/// Runs the program with its n-th operation failing. Returns whether it came so far.
+///
+/// # Errors
+/// Which promise was broken.
+pub fn run_with_fault(
+    control: &Control,
+    folder: &Path,
+    durability: Durability,
+    fault: Fault,
+    n: u64,
+) -> Result<bool, String> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|e| e.to_string())?;
+    }
+    let mut program = Program::new(folder.to_owned(), options(durability));
+    let mut known = Known::default();
+    control.fail(n, fault.count(), fault.errno, fault.kinds).map_err(|e| e.to_string())?;
+    for step in steps() {
+        // A seal that failed is tried again after some seconds: nothing to wait for.
+        if step.fits(&known.state) && !matches!(step, Step::Settle(_)) {
+            take(&mut program, &step, &mut known, fault).map_err(|e| format!("{step:?}: {e}"))?;
+        }
+    }
+    let failed = control.heal().map_err(|e| e.to_string())?.failed > 0;
+    recover(&mut program, folder, &mut known)?;
+    // Closed or not, nothing is lost.
+    if n.is_multiple_of(2) {
+        program.close().map_err(|e| format!("closing: {e}"))?;
+    }
+    drop(program);
+    check(folder, &[known.state], 0..=0, true).map_err(|e| format!("opened again: {e}"))?;
+    Ok(failed)
+}
+
+/// Takes a step, which may fail: with an error that says so, and wholly.
+fn take(program: &mut Program, step: &Step, known: &mut Known, fault: Fault) -> Result<(), String> {
+    if !program.is_open() {
+        match program.database() {
+            Ok(database) => {
+                let found = model::read(&database).map_err(|e| format!("opened, but unreadable: {e}"));
+                known.found(found?, true)?;
+            }
+            Err(e) => return check_error(&e, fault),
+        }
+        if !step.fits(&known.state) {
+            return Ok(());
+        }
+    }
+    let mut after = known.state.clone();
+    step.apply(&mut after);
+    match program.run(step) {
+        Ok(()) => {
+            let commits = known.state != after;
+            known.state = after;
+            if commits {
+                known.perhaps.clear();
+            }
+        }
+        Err(e) => {
+            check_error(&e, fault)?;
+            let opened = matches!(step, Step::Reopen);
+            // Without an open database there is nothing to read now; it is checked after the next opening.
+            if program.is_open() {
+                let database = program.database().map_err(|e| e.to_string())?;
+                let found = model::read(&database).map_err(|later| format!("failed ({e}), then {later}"))?;
+                if found == after {
+                    known.state = after;
+                } else {
+                    known.found(found, opened).map_err(|wrong| format!("failed ({e}): {wrong}"))?;
+                    known.perhaps.push(after);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_error(e: &Error, fault: Fault) -> Result<(), String> {
+    match e.code() {
+        Code::Io => Ok(()),
+        // SQLite takes a medium that cannot be read for damage.
+        Code::Corrupted if fault.kinds & kinds::READ != 0 => Ok(()),
+        code => Err(format!("the failure of the disk was reported as {code:?}: {e}")),
+    }
+}
+
+/// Once the disk works again, everything that was acknowledged can be read and writes are possible.
+fn recover(program: &mut Program, folder: &Path, known: &mut Known) -> Result<(), String> {
+    let opened = !program.is_open();
+    let database = program.database().map_err(|e| format!("opening on a disk that works again: {e}"))?;
+    let found = model::read(&database).map_err(|e| format!("reading on a disk that works again: {e}"))?;
+    known.found(found, opened)?;
+    let began = Instant::now();
+    for step in more_steps() {
+        loop {
+            match program.run(&step) {
+                Ok(()) => break,
+                Err(e) if began.elapsed() > RECOVERY => {
+                    return Err(format!("{step:?} on a disk that works again: {e}"));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        step.apply(&mut known.state);
+    }
+    let database = program.database().map_err(|e| e.to_string())?;
+    check_files(folder, &database)
+}

@@ -1,0 +1,57 @@
+//! What a program promised up to each point of its trace.
+
+use std::ops::RangeInclusive;
+
+use ferrochrome_testing::{Disk, Operation};
+
+const LOG: &str = "catalog.sqlite-wal";
+
+/// Counts the steps of a program while its trace is replayed. States are numbered by the steps that they contain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ledger {
+    started: usize,
+    acknowledged: usize,
+    /// Acknowledged when the log was last synced.
+    synced: usize,
+    /// Acknowledged, and synced in a log that would be found.
+    durable: usize,
+    /// Whether the log could not be synced once: of what durability `normal` had acknowledged by then nothing is certain.
+    doubtful: bool,
+}
+
+/// What a program writes before it takes a step.
+pub const STARTED: &str = "started";
+/// What a program writes once a step was acknowledged.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
+impl Ledger {
+    /// Takes notice of an operation that was applied to `disk`.
+    pub fn observe(&mut self, operation: &Operation, disk: &Disk) {
+        match operation {
+            Operation::Mark(text) if text == STARTED => self.started += 1,
+            Operation::Mark(text) if text == ACKNOWLEDGED => self.acknowledged = self.started,
+            Operation::Sync(fd) => {
+                if disk.name_of(*fd) == LOG && !self.doubtful {
+                    self.synced = self.acknowledged;
+                }
+                if disk.is_name_durable(LOG) {
+                    self.durable = self.synced;
+                }
+            }
+            Operation::SyncFailed(fd) if disk.name_of(*fd) == LOG => self.doubtful = true,
+            _ => {}
+        }
+    }
+
+    /// The states that may be found after the process died, or after a power cut with durability `full`: all that was
+    /// acknowledged, and perhaps what was under way.
+    pub fn after_kill(&self) -> RangeInclusive<usize> {
+        self.acknowledged..=self.started
+    }
+
+    /// The states that may be found after a power cut with durability `normal`: the newest commits may be missing, but none that
+    /// was there when the log was last synced.
+    pub fn after_power_cut(&self) -> RangeInclusive<usize> {
+        self.durable..=self.started
+    }
+}
