@@ -39,13 +39,12 @@ pub(crate) fn choose_among(segments: &[Candidate], idle: bool, most_rows: u64) -
     if !idle && unindexed < enough && places(false).count() <= MOST_UNINDEXED_SEGMENTS {
         return None;
     }
-    let most_unindexed =
-        if idle { most_rows } else { MOST_UNINDEXED_ROWS.max(GROWTH * largest).min(most_rows) };
+    let enough_for_now = if idle { u64::MAX } else { MOST_UNINDEXED_ROWS.max(GROWTH * largest) };
     let mut rows = 0;
     let mut chosen = Vec::new();
     for at in places(false) {
-        let too_many = if idle { rows + segments[at].rows > most_unindexed } else { rows >= most_unindexed };
-        if too_many && !chosen.is_empty() {
+        let beyond = rows >= enough_for_now || rows + segments[at].rows > most_rows;
+        if beyond && !chosen.is_empty() {
             break;
         }
         rows += segments[at].rows;
@@ -91,10 +90,15 @@ mod tests {
 
     /// Rows copied and rows inserted by merging until nothing is due.
     fn merge(segments: &mut Vec<Candidate>, idle: bool) -> (u64, u64) {
+        merge_up_to(segments, idle, ALL)
+    }
+
+    fn merge_up_to(segments: &mut Vec<Candidate>, idle: bool, most_rows: u64) -> (u64, u64) {
         let (mut copied, mut inserted) = (0, 0);
-        while let Some(chosen) = choose_among(segments, idle, ALL) {
+        while let Some(chosen) = choose_among(segments, idle, most_rows) {
             let base = chosen.iter().filter(|&&at| segments[at].graph).map(|&at| segments[at].rows).max();
             let rows: u64 = chosen.iter().map(|&at| segments[at].rows).sum();
+            assert!(rows <= most_rows || chosen.len() == 1, "{rows} rows of {segments:?}");
             copied += base.unwrap_or(0);
             inserted += rows - base.unwrap_or(0);
             let mut place = 0..;
@@ -127,6 +131,24 @@ mod tests {
             merge(&mut segments, true);
             assert_eq!(segments.len(), 1);
         }
+    }
+
+    #[test]
+    fn merges_with_little_memory_come_to_an_end_too() {
+        let mut segments = vec![bare(150_000)];
+        let mut rows = 150_000;
+        for sealed in 0..500 {
+            segments.push(bare(SEALED));
+            rows += SEALED;
+            merge_up_to(&mut segments, false, 100_000);
+            if sealed % 50 == 0 {
+                merge_up_to(&mut segments, true, 100_000);
+            }
+        }
+        merge_up_to(&mut segments, true, 100_000);
+        assert_eq!(segments.iter().map(|segment| segment.rows).sum::<u64>(), rows);
+        // Two that fit into one were merged.
+        assert!(segments.len() as u64 <= 2 * rows / 100_000 + 2, "{segments:?}");
     }
 
     #[test]

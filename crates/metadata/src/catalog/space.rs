@@ -32,21 +32,21 @@ impl Catalog {
         ))
     }
 
-    /// Gives space back: that of the write-ahead log, and that of pages without content where they are most of the file.
+    /// Gives space back: that of the write-ahead log, and that of pages without content where they are a third of the file.
     ///
     /// # Errors
     /// As [`vacuum`](Self::vacuum).
     pub fn shrink(&self, cancel: &CancelToken) -> Result<()> {
-        let mostly_empty = {
+        let much_is_empty = {
             let guard = self.lock();
             let connection = open(&guard)?;
             let pragma = |name: &str| -> Result<i64> {
                 connection.query_row(&format!("PRAGMA {name}"), [], |r| r.get(0)).map_err(sql)
             };
             let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
-            2 * free >= pages && free.saturating_mul(pragma("page_size")?) >= LEAST_SHRUNK_BYTES
+            3 * free >= pages && free.saturating_mul(pragma("page_size")?) >= LEAST_SHRUNK_BYTES
         };
-        if mostly_empty {
+        if much_is_empty {
             return self.vacuum(cancel);
         }
         self.writable()?;
