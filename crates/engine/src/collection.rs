@@ -93,6 +93,8 @@ pub struct Collection {
     pub(crate) sealing: Mutex<()>,
     /// Held while segments are being merged.
     pub(crate) compacting: Mutex<()>,
+    /// Stops the merge that a background thread does.
+    pub(crate) background_merge: Mutex<CancelToken>,
     /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
     replaced: Mutex<Vec<Arc<Segment>>>,
     /// Segments given up whose files may still be there, because somebody reads them.
@@ -139,6 +141,7 @@ impl Collection {
             head_sealed: Condvar::new(),
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
+            background_merge: Mutex::default(),
             replaced: Mutex::default(),
             removing: Mutex::default(),
             seal_wanted: Wanted::default(),

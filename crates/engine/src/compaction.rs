@@ -43,6 +43,8 @@ impl Collection {
     /// `Io`, `NoSpace`, `Cancelled`, `Corrupted`; everything is then as before.
     pub(crate) fn compact_if_due(&self, cancel: &CancelToken) -> Result<Option<Duration>> {
         let _one_compaction = self.compacting.lock();
+        let cancel = &cancel.or(&CancelToken::default());
+        *self.background_merge.lock() = cancel.clone();
         let idle = self.idle() >= IDLE;
         if idle {
             self.merge_wanted.expect_no_more();
@@ -91,7 +93,7 @@ impl Collection {
         let CompactOptions { secure, progress, .. } = options;
         progress.begin(Stage::Seal, self.head_size().0 as u64);
         self.seal_counting(cancel, progress)?;
-        let one_compaction = lock(&self.compacting, cancel)?;
+        let one_compaction = self.take_turn_to_compact(cancel)?;
         for group in self.groups(*secure)? {
             cancel.check()?;
             let snapshot = self.snapshot()?;
@@ -114,6 +116,17 @@ impl Collection {
             // A process that reads beside this one is looking at the old pages. The merge stands all the same.
             Err(e) if e.code() == Code::Locked && !secure => Ok(()),
             outcome => outcome,
+        }
+    }
+
+    /// Waits for its turn, which the background has to give up: what it was doing is done here.
+    fn take_turn_to_compact(&self, cancel: &CancelToken) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            cancel.check()?;
+            self.background_merge.lock().cancel();
+            if let Some(turn) = self.compacting.try_lock_for(CANCEL_POLL) {
+                return Ok(turn);
+            }
         }
     }
 

@@ -26,6 +26,8 @@ const MIN_ROWS_TO_SEAL_WHEN_IDLE: usize = 2_048;
 const MIN_LOG_BYTES_TO_SEAL_WHEN_IDLE: u64 = 8 << 20;
 /// A collection without writes for this long has its head sealed.
 const IDLE: Duration = Duration::from_millis(500);
+/// A merge that was stopped is looked at again after this long.
+const REST_AFTER_STOP: Duration = Duration::from_millis(1_000);
 /// A database without writes for this long has its catalog shrunk.
 const CATALOG_IDLE: Duration = Duration::from_millis(1_000);
 /// While more segments are open than should be, this is how often collections that are no longer in use are looked for.
@@ -217,6 +219,8 @@ impl Worker {
             Ok(Some(wait)) => (wait, false),
             // It was deleted, or the database is being closed.
             Err(_) if collection.check_usable().is_err() => return,
+            // A compaction on demand does what was stopped.
+            Err(error) if error.code() == Code::Cancelled => (REST_AFTER_STOP, false),
             Err(error) if error.code() == Code::NoSpace => (REST_WITHOUT_SPACE, true),
             Err(_) => (REST_AFTER_FAILURE, true),
         };
