@@ -19,6 +19,12 @@ export * from "./src/cloud-client.js";
 export * from "./src/cmek.js";
 export type * from "./src/collection.js";
 export { CollectionHandle } from "./src/collection-handle.js";
+export type {
+  CompactArgs,
+  CompactionProgress,
+  CompactionStage,
+  DatabaseCompactionProgress,
+} from "./src/compaction.js";
 export {
   type CollectionConfiguration,
   type CreateCollectionConfiguration,
@@ -73,6 +79,7 @@ export {
   DatabaseClosedError,
   DatabaseCorruptedError,
   DatabaseLockedError,
+  DiskSpaceError,
   InvalidArgumentError,
   InvalidCollectionError,
   ReadOnlyError,

@@ -262,6 +262,41 @@ test("Ctrl-C stops an import after a batch; what was written stays, and the impo
   expect(JSON.parse(resumed.stdout)).toMatchObject({ records: rows, existing: count, imported: rows - count });
 }, 60_000);
 
+test("Ctrl-C stops a compaction at once, and nothing is lost; --secure leaves nothing of what was deleted", async () => {
+  const path = temporaryPath();
+  const rows = 40_000;
+  const dimension = 64;
+  const client = openClient(path);
+  const notes = await client.createCollection({ name: "notes", embeddingFunction: null });
+  const embeddings = Float32Array.from({ length: rows * dimension }, (_, i) => Math.sin(i * i));
+  const ids = Array.from({ length: rows }, (_, i) => `id-${i}-`);
+  await notes.add({ ids, embeddings, dimension });
+  await notes.delete({ ids: ["id-7-"] });
+  await client.close();
+  const segments = join(path, "segments");
+  const before = readdirSync(segments);
+  const child = start(["compact", "--path", path]);
+  const finished = finish(child);
+  const begun = (): boolean => readdirSync(segments).some((name) => name.endsWith(".staging"));
+  while (!begun() && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
+  child.kill("SIGINT");
+  const { code, stdout, stderr } = await finished;
+  expect(code, stderr).toBe(130);
+  expect(stdout).toBe("");
+  expect(readdirSync(segments).toSorted()).toEqual(before.toSorted());
+
+  expect(await json(["compact", "--path", path, "--secure"])).toMatchObject({
+    collections: [{ collection: "notes", after: { segments: 1, tombstones: 0 } }],
+  });
+  const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const holds = (text: string) =>
+    files.filter(({ parentPath, name }) => readFileSync(join(parentPath, name)).includes(text));
+  expect(holds("id-7-")).toEqual([]);
+  expect(holds("id-8-")).not.toEqual([]);
+  const again = openClient(path);
+  expect(await (await again.getCollection({ name: "notes" })).count()).toBe(rows - 1);
+}, 60_000);
+
 test("serve answers until Ctrl-C, and closes the database", async () => {
   const path = await sampleDatabase();
   const child = start(["serve", "--json"], {

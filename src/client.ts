@@ -1,11 +1,17 @@
 import type { Collection } from "./collection.js";
 import { CollectionHandle } from "./collection-handle.js";
+import {
+  type CompactArgs,
+  type CompactionProgress,
+  checkCompactArgs,
+  type DatabaseCompactionProgress,
+} from "./compaction.js";
 import { type CreateCollectionConfiguration, processCreateCollectionConfig } from "./configuration.js";
 import { connect } from "./connect.js";
 import type { CollectionJson, CollectionRequest, Connection, Scope } from "./connection.js";
 import { type DatabaseHandle, type DatabaseOptions, resolvePath } from "./database.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
-import { ChromaUnauthorizedError, ChromaValueError } from "./errors.js";
+import { ChromaNotFoundError, ChromaUnauthorizedError, ChromaValueError } from "./errors.js";
 import { type LenientOptions, type LenientRules, lenientCollectionMetadata, lenientRules } from "./lenient.js";
 import type { ServerArgs } from "./remote/endpoint.js";
 import { RemoteConnection } from "./remote/remote-connection.js";
@@ -223,6 +229,38 @@ export class ChromaClient {
    */
   async stats(): Promise<DatabaseStats> {
     return this.connection.stats();
+  }
+
+  /**
+   * Compacts every collection of the client's database, one after the other; see {@link Collection.compact}. For local databases
+   * only. Not in Chroma.
+   *
+   * @param args - Who is told of the progress, how it is stopped, and whether nothing at all may remain of deleted records.
+   * @throws DiskSpaceError when the volume has too little space for the next collection.
+   */
+  async compact(args: CompactArgs<DatabaseCompactionProgress> = {}): Promise<void> {
+    checkCompactArgs(args);
+    if (this.connection.handle === undefined) {
+      throw new ChromaValueError("compact() is for local databases only: this client's database is on a server");
+    }
+    const { onProgress, signal, secure } = args;
+    const collections = await this.within(async (scope) => {
+      const total = await this.connection.countCollections(scope);
+      return this.connection.listCollections(scope, total, 0);
+    });
+    for (const [collectionsDone, json] of collections.entries()) {
+      signal?.throwIfAborted();
+      const place = { collection: json.name, collectionsDone, collectionsTotal: collections.length };
+      const told = onProgress && {
+        onProgress: (progress: CompactionProgress) => onProgress({ ...progress, ...place }),
+      };
+      try {
+        await this.collectionOf(json).compact({ signal, secure, ...told });
+      } catch (error) {
+        // It was deleted meanwhile, and with it everything that was to be compacted.
+        if (!(error instanceof ChromaNotFoundError)) throw error;
+      }
+    }
   }
 
   /** Deletes everything: all tenants, databases and collections. Servers mostly refuse it. */

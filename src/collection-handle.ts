@@ -1,4 +1,5 @@
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, WriteArgs } from "./collection.js";
+import type { CompactArgs } from "./compaction.js";
 import type { CollectionConfiguration } from "./configuration.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
 import { ChromaValueError } from "./errors.js";
@@ -136,8 +137,8 @@ export class CollectionHandle implements Collection {
   }
 
   /** As {@link Collection.compact}. */
-  async compact(): Promise<void> {
-    return this.target.compact();
+  async compact(args?: CompactArgs): Promise<void> {
+    return this.target.compact(args);
   }
 
   /** As {@link Collection.preload}. */

@@ -1,3 +1,4 @@
+import type { CompactArgs } from "./compaction.js";
 import type { CollectionConfiguration, UpdateCollectionConfiguration } from "./configuration.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
 import type { QueryExplanation } from "./explanation.js";
@@ -262,10 +263,21 @@ export interface Collection {
   getIndexingStatus(): Promise<IndexingStatus>;
 
   /**
-   * Seals what is not sealed yet and merges segments, erasing what was deleted. Not in Chroma. Runs in the background on its
-   * own as needed; call it to reclaim space now.
+   * Seals what is not sealed yet and merges segments, erasing what was deleted: what other databases call defragmenting, or
+   * rebuilding the index. Not in Chroma. Runs in the background on its own as needed; call it to reclaim space now. Reads and
+   * writes go on meanwhile.
+   *
+   * @param args - Who is told of the progress, how it is stopped, and whether nothing at all may remain of deleted records.
+   * @throws DiskSpaceError when the volume has too little space; nothing was changed then.
+   * @throws DatabaseLockedError with `secure`, when queries, exports or other processes are still reading what is to be erased.
+   *
+   * @example
+   * ```ts
+   * await collection.delete({ where: { user: "alice" } });
+   * await collection.compact({ secure: true, onProgress: ({ stage, done, total }) => console.log(stage, done, total) });
+   * ```
    */
-  compact(): Promise<void>;
+  compact(args?: CompactArgs): Promise<void>;
 
   /**
    * Does now what the first queries would have to wait for: opens all files, and reads indexes into memory as far as

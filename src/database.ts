@@ -41,10 +41,29 @@ export interface DatabaseOptions {
    * are closed until they are used again, which goes unnoticed but for some milliseconds. Default 256.
    */
   openSegments?: number | undefined;
+  /**
+   * Memory that one merge of segments may take, in bytes, about: it bounds how many records become one segment. Default: a
+   * quarter of what the system could give at that moment, at least 256 MiB.
+   */
+  compactionMemoryBytes?: number | undefined;
+  /**
+   * Space on the volume that merges leave free, in bytes. Without it merges are put off, and `compact()` rejects with
+   * {@link DiskSpaceError}. Default 64 MiB.
+   */
+  diskReserveBytes?: number | undefined;
 }
 
 const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
-const COUNTS = ["threads", "sealRows", "headBytes", "indexCacheBytes", "vectorCacheBytes", "openSegments"] as const;
+const COUNTS = [
+  "threads",
+  "sealRows",
+  "headBytes",
+  "indexCacheBytes",
+  "vectorCacheBytes",
+  "openSegments",
+  "compactionMemoryBytes",
+  "diskReserveBytes",
+] as const;
 
 /** Names of all {@link DatabaseOptions}. */
 export const databaseOptionNames: readonly (keyof DatabaseOptions)[] = [

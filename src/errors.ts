@@ -188,6 +188,14 @@ export class DatabaseCorruptedError extends Error {
   readonly code = "CORRUPTED";
 }
 
+/** The volume has less space than a compaction needs. The message says how much that is; nothing was changed. */
+export class DiskSpaceError extends Error {
+  /** Name of the class. */
+  override name = "DiskSpaceError";
+  /** Stable code of this error. */
+  readonly code = "NO_SPACE";
+}
+
 /** The client was closed before the call. */
 export class DatabaseClosedError extends Error {
   /** Name of the class. */

@@ -1,5 +1,6 @@
 import { BaseCollection } from "./base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
+import { type CompactArgs, checkCompactArgs, compactNative } from "./compaction.js";
 import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
@@ -211,10 +212,11 @@ export class LocalCollection extends BaseCollection implements Collection {
     }
   }
 
-  async compact(): Promise<void> {
+  async compact(args: CompactArgs = {}): Promise<void> {
+    checkCompactArgs(args);
     const native = this.openNative() ?? (await this.connect());
     try {
-      await native.compact();
+      await compactNative(native, args);
     } catch (failure) {
       throw toError(failure, this.route("compact"));
     }

@@ -11,6 +11,7 @@ import {
   DatabaseClosedError,
   DatabaseCorruptedError,
   DatabaseLockedError,
+  DiskSpaceError,
   ReadOnlyError,
   UntrustedFileError,
 } from "./errors.js";
@@ -18,9 +19,14 @@ import {
 /** Answer of a read: JSON text, with vectors beside it when they were asked for. */
 export type NativeReply = string | { text: string; embeddings: Float64Array };
 
-/** Stops a query that is under way. */
+/** Stops a query or a compaction that is under way. */
 export interface NativeCancel {
   cancel(): void;
+}
+
+/** How far a compaction has come. */
+export interface NativeProgress {
+  now(): string;
 }
 
 /** The records of one write, handed over piece by piece. */
@@ -87,7 +93,7 @@ export interface NativeCollection {
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
   explain(queries: Float32Array, dimension: number, request: string): Promise<string>;
-  compact(): Promise<void>;
+  compact(secure: boolean, cancel: NativeCancel, progress: NativeProgress): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
   export(): Promise<NativeExport>;
@@ -129,6 +135,7 @@ interface Binding {
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
   NativeCancel: new () => NativeCancel;
+  NativeProgress: new () => NativeProgress;
   NativeCollection: {
     queryTogether(
       collections: NativeCollection[],
@@ -198,6 +205,8 @@ export function toError(failure: unknown, route: string): unknown {
       return new DatabaseLockedError(message, { cause });
     case "UNTRUSTED":
       return new UntrustedFileError(message, { cause });
+    case "NO_SPACE":
+      return new DiskSpaceError(message, { cause });
     case "READ_ONLY":
       return new ReadOnlyError(message, { cause });
     case "CLOSED":

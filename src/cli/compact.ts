@@ -1,3 +1,4 @@
+import { compactNative } from "../compaction.js";
 import { type Command, DATABASE_OPTION, EXIT, type Invocation } from "./command.js";
 import { COLLECTION_OPTION, chosenCollections, openRecords, shownName, withDatabase } from "./databases.js";
 import { humanBytes, printable } from "./terminal.js";
@@ -10,12 +11,16 @@ interface Sizes {
 export const compactCommand: Command = {
   name: "compact",
   summary: "merge the segments of each collection into one without tombstones, with its final index",
-  details: "Ctrl-C completes the collection that is being compacted and leaves the others as they are.",
+  details: "Ctrl-C stops at once. Nothing is lost: a collection that was not finished stays as it was.",
   options: {
     ...DATABASE_OPTION,
     tenant: { type: "string", value: "NAME", help: "only this tenant" },
     database: { type: "string", value: "NAME", help: "only this database" },
     collection: COLLECTION_OPTION,
+    secure: {
+      type: "boolean",
+      help: "write everything anew, so that nothing of deleted records is left in the folder",
+    },
   },
   run: (invocation) => withDatabase(invocation, false, (client) => compact(invocation, client)),
 };
@@ -25,23 +30,31 @@ async function compact(
   client: Parameters<typeof openRecords>[0],
 ): Promise<number> {
   const chosen = await chosenCollections(client, options);
-  const compacted = [];
-  for (const [i, entry] of chosen.entries()) {
-    if (signal.aborted) break;
-    terminal.progress(printable(entry.name), i, chosen.length);
-    const native = await openRecords(client, entry.id);
-    const sizes = async (): Promise<Sizes> => JSON.parse(await client.handle.call("stats", () => native.stats()));
-    const before = await sizes();
-    await client.handle.call("compact", () => native.compact());
-    const after = await sizes();
-    compacted.push({ collection: shownName(entry), before: figures(before), after: figures(after) });
-  }
-  if (terminal.asJson) terminal.json({ collections: compacted });
-  else {
-    for (const { collection, before, after } of compacted) {
-      terminal.line(`${printable(collection)}: ${shown(before)} -> ${shown(after)}`);
+  const secure = options.flag("secure");
+  const compacted: { collection: string; before: Figures; after: Figures }[] = [];
+  try {
+    for (const [i, entry] of chosen.entries()) {
+      const native = await openRecords(client, entry.id);
+      const sizes = async (): Promise<Sizes> => JSON.parse(await client.handle.call("stats", () => native.stats()));
+      const before = await sizes();
+      const place = `${printable(entry.name)} (${i + 1} of ${chosen.length})`;
+      await client.handle.call("compact", () =>
+        compactNative(native, {
+          secure,
+          signal,
+          onProgress: ({ stage, done, total }) => terminal.progress(`${stage} ${place}`, done, total),
+        }),
+      );
+      compacted.push({ collection: shownName(entry), before: figures(before), after: figures(await sizes()) });
+    }
+  } finally {
+    if (!terminal.asJson) {
+      for (const { collection, before, after } of compacted) {
+        terminal.line(`${printable(collection)}: ${shown(before)} -> ${shown(after)}`);
+      }
     }
   }
+  if (terminal.asJson) terminal.json({ collections: compacted });
   return EXIT.done;
 }
 

@@ -85,7 +85,7 @@ async function main(args: string[]): Promise<number> {
   const interrupt = (): void => {
     // What is written in one piece is whole or not there, so the second time nothing need be waited for.
     if (interruption.signal.aborted) process.exit(EXIT.interrupted);
-    terminal.note("Stopping: what was begun is completed first. Again to stop at once");
+    terminal.note("Stopping: what was begun is completed, or undone, first. Again to stop at once");
     interruption.abort(new Error("interrupted"));
   };
   process.on("SIGINT", interrupt);

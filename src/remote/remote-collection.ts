@@ -1,5 +1,6 @@
 import { BaseCollection, embedWith } from "../base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, WriteArgs } from "../collection.js";
+import type { CompactArgs } from "../compaction.js";
 import type { CollectionArgs, CollectionJson } from "../connection.js";
 import { packQueries } from "../embeddings.js";
 import { ChromaValueError } from "../errors.js";
@@ -186,7 +187,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
     throw localOnly("explain()");
   }
 
-  async compact(): Promise<void> {
+  async compact(_args?: CompactArgs): Promise<void> {
     throw localOnly("compact()");
   }
 

@@ -141,6 +141,10 @@ impl BlobStore for LocalStore {
         Ok(())
     }
 
+    fn free_bytes(&self) -> Result<Option<u64>> {
+        fs4::available_space(&self.dir).map(Some).map_err(|e| Error::io(self.dir.display(), e))
+    }
+
     fn local_path(&self, name: &str) -> Option<PathBuf> {
         let (folder, file) = split_name(name).ok()?;
         Some(self.published_dir(folder).join(file))

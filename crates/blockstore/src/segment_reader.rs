@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::index_file::IndexFile;
 use crate::segment_json::SegmentDescription;
 use crate::segment_rows::{SegmentRows, open_once};
-use crate::store::{INDEX, LOOKUP, SEGMENT_JSON};
+use crate::store::{INDEX, LOOKUP, RECORDS, SEGMENT_JSON};
 use crate::{Blob, BlobStore};
 
 /// A published segment: its rows, to which it dereferences, its vector index and its lookup database.
@@ -47,6 +47,12 @@ impl SegmentReader {
     pub fn bytes_on_disk(&self) -> u64 {
         let description = self.rows.description();
         description.map_or(0, |description| description.files.values().map(|file| file.length).sum())
+    }
+
+    /// Bytes of the file with ids, documents and metadata.
+    pub fn records_bytes(&self) -> u64 {
+        let records = self.rows.description().and_then(|description| description.files.get(RECORDS));
+        records.map_or(0, |file| file.length)
     }
 
     /// Whether the segment has a vector index.

@@ -81,6 +81,14 @@ pub trait BlobStore: Send + Sync + Debug {
     /// `ReadOnly`, `Io`.
     fn clear_staging(&self) -> Result<()>;
 
+    /// Bytes of the volume that this process may still write; `None` where the store does not know.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn free_bytes(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The path of a published file, if the store has paths and the name is good. The file may be missing.
     fn local_path(&self, name: &str) -> Option<PathBuf>;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::chunk::{Chunk, Row};
 use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
-use crate::maintenance::Signal;
+use crate::maintenance::{Signal, Wanted, head_is_worth_a_segment};
 use crate::options::DatabaseOptions;
 use crate::part::Part;
 use crate::segment::Segment;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub row_caches: Arc<RowCacheBudget>,
     pub options: DatabaseOptions,
     pub signal: Signal,
+    /// Whether the catalog may have space to give back.
+    pub log_was_cut: AtomicBool,
     /// Cancelled when the database closes.
     pub shutdown: CancelToken,
     pub pool: rayon::ThreadPool,
@@ -91,10 +93,18 @@ pub struct Collection {
     pub(crate) sealing: Mutex<()>,
     /// Held while segments are being merged.
     pub(crate) compacting: Mutex<()>,
+    /// Stops the merge that a background thread does.
+    pub(crate) background_merge: Mutex<CancelToken>,
     /// Segments that were replaced, while it is not certain yet that the manifest without them would survive a power loss.
     replaced: Mutex<Vec<Arc<Segment>>>,
     /// Segments whose manifest could not be published, while it is not certain yet that a crash would not bring it back.
     abandoned: Mutex<Vec<Arc<Segment>>>,
+    /// Segments given up whose files may still be there, because somebody reads them.
+    pub(crate) removing: Mutex<Vec<(Uuid, Weak<()>)>>,
+    /// Whether the head may be ready to be sealed.
+    pub(crate) seal_wanted: Wanted,
+    /// Whether segments may be ready to be merged.
+    pub(crate) merge_wanted: Wanted,
     /// How the newest segment was coded, for the next one that is sealed.
     pub(crate) codebook: ArcSwapOption<Codebook>,
     gone: AtomicBool,
@@ -133,8 +143,12 @@ impl Collection {
             head_sealed: Condvar::new(),
             sealing: Mutex::new(()),
             compacting: Mutex::new(()),
+            background_merge: Mutex::default(),
             replaced: Mutex::default(),
             abandoned: Mutex::default(),
+            removing: Mutex::default(),
+            seal_wanted: Wanted::default(),
+            merge_wanted: Wanted::default(),
             codebook: ArcSwapOption::empty(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
@@ -244,7 +258,7 @@ impl Collection {
             if let Some(error) = &state.seal_error {
                 return Err(error.clone());
             }
-            self.shared.signal.raise();
+            self.seal_wanted.ask_now(&self.shared.signal);
             self.head_sealed.wait_for(state, BACK_PRESSURE_POLL);
         }
     }
@@ -283,10 +297,22 @@ impl Collection {
         after.dimension = before.dimension.or(dimension);
         self.publish(after);
         self.last_write_ms.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
-        if self.head_wants_sealing(state) {
-            self.shared.signal.raise();
-        }
+        self.ask_for_work(state, before, replaced);
         Ok(())
+    }
+
+    /// Tells the background threads what a write may have made due.
+    fn ask_for_work(&self, state: &WriteState, before: &Snapshot, replaced: &[RowAddress]) {
+        let signal = &self.shared.signal;
+        if self.head_wants_sealing(state) {
+            self.seal_wanted.ask_now(signal);
+        } else if head_is_worth_a_segment(self.head_size().0, state.log_bytes) {
+            self.seal_wanted.ask(signal);
+        }
+        let in_segment = |row: &RowAddress| matches!(before.parts[row.part as usize].part, Part::Segment(_));
+        if replaced.iter().any(in_segment) {
+            self.merge_wanted.ask(signal);
+        }
     }
 
     pub(crate) fn publish(&self, snapshot: Snapshot) {
@@ -376,7 +402,12 @@ impl Collection {
             self.shared.catalog.supersede_failed_commits()?;
         }
         self.shared.catalog.make_durable()?;
-        replaced.drain(..).chain(abandoned.drain(..)).for_each(|segment| segment.retire());
+        let mut removing = self.removing.lock();
+        removing.retain(|(_, files)| files.strong_count() > 0);
+        for segment in replaced.drain(..).chain(abandoned.drain(..)) {
+            removing.push((segment.id(), segment.files()));
+            segment.retire();
+        }
         Ok(())
     }
 }

@@ -1,181 +1,221 @@
 //! Compaction: few segments instead of many, graphs instead of bare codes, and nothing of what was deleted.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferrochrome_index::Quantization;
-use ferrochrome_types::{CancelToken, Code, Record, Result};
+use ferrochrome_types::{CancelToken, Code, Error, Progress, Result, Stage};
+use parking_lot::{Mutex, MutexGuard};
+use uuid::Uuid;
 
 use crate::collection::Collection;
+use crate::merge::{Base, Merge};
 use crate::merge_policy::{Candidate, choose_among};
 use crate::part::Part;
-use crate::replacement::Replacement;
-use crate::segment::Segment;
-use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
-use crate::snapshot::{PartView, RowAddress, Snapshot};
+use crate::segment_builder::MIN_ROWS_FOR_GRAPH;
+use crate::snapshot::{PartView, Snapshot};
 
 /// Share of tombstones beyond which a segment is written anew without them.
 const DEAD_SHARE: f64 = 0.2;
 /// A collection without writes for this long has its unindexed rows merged even where they are few.
 const IDLE: Duration = Duration::from_millis(1_000);
-const CANCEL_POLL_ROWS: usize = 1_024;
+/// How often those who wait for their turn see whether it is still wanted.
+const CANCEL_POLL: Duration = Duration::from_millis(20);
+/// How long a secure compaction waits for readers of the old files.
+const LONGEST_WAIT_FOR_READERS: Duration = Duration::from_secs(10);
 
-/// Segments to be merged into one.
-struct Merge {
-    /// The parts, of which `base` keeps its labels and graph.
-    sources: Snapshot,
-    base: Option<u32>,
+/// How a collection is compacted on demand.
+#[derive(Clone, Debug, Default)]
+pub struct CompactOptions {
+    /// Leave nothing of what was deleted before the call in the folder: every segment is written anew, its index is built from its
+    /// records alone, and metadata keys that no record has any more are forgotten. Default: false.
+    pub secure: bool,
+    /// Stops it. What was merged until then stays merged, and nothing is lost.
+    pub cancel: CancelToken,
+    /// Is told how far it has come.
+    pub progress: Progress,
 }
 
 impl Collection {
-    /// Merges what the policy says should be merged now. Returns whether anything was.
+    /// Merges what the policy says should be merged now. Returns when to look again: at once after a merge, later where something would be
+    /// due if nothing is written until then.
     ///
     /// # Errors
-    /// `Io`, `Cancelled`, `Corrupted`; everything is then as before.
-    pub(crate) fn compact_if_due(&self, cancel: &CancelToken) -> Result<bool> {
+    /// `Io`, `NoSpace`, `Cancelled`, `Corrupted`; everything is then as before.
+    pub(crate) fn compact_if_due(&self, cancel: &CancelToken) -> Result<Option<Duration>> {
         let _one_compaction = self.compacting.lock();
-        let snapshot = self.snapshot()?;
+        let cancel = &cancel.or(&CancelToken::default());
+        *self.background_merge.lock() = cancel.clone();
         let idle = self.idle() >= IDLE;
-        let Some(merge) = choose(&snapshot, idle)? else { return Ok(false) };
+        if idle {
+            self.merge_wanted.expect_no_more();
+        }
+        let snapshot = self.snapshot()?;
+        let Some(merge) = choose(&snapshot, idle, self.most_merged_rows(&snapshot))? else {
+            return Ok((!idle).then(|| IDLE.saturating_sub(self.idle()).max(Duration::from_millis(1))));
+        };
         // A writing program needs a core for itself.
         let threads = self.shared.options.threads;
-        self.merge(merge, if idle { threads } else { threads.saturating_sub(1).max(1) }, cancel)?;
-        Ok(true)
+        let threads = if idle { threads } else { threads.saturating_sub(1).max(1) };
+        self.merge(merge, threads, cancel, &Progress::default())?;
+        Ok(Some(Duration::ZERO))
     }
 
-    /// Seals the head and merges all segments into one without tombstones. What was deleted is then in no file of this
-    /// collection.
+    /// [`compact_with`](Self::compact_with) without options but `cancel`.
     ///
     /// # Errors
-    /// `Io`, `Cancelled`, `ReadOnly`, `Corrupted`; everything is then as before.
+    /// As [`compact_with`](Self::compact_with).
     pub fn compact(&self, cancel: &CancelToken) -> Result<()> {
+        self.compact_with(&CompactOptions { cancel: cancel.clone(), ..CompactOptions::default() })
+    }
+
+    /// Seals the head and merges all segments into one without tombstones, or into as few as
+    /// [`compaction_memory_bytes`](crate::DatabaseOptions::compaction_memory_bytes) allows. What was deleted is then in no file of this
+    /// collection, and the catalog is shrunk.
+    ///
+    /// # Errors
+    /// `NoSpace` before anything is written, where the volume has too little space; `Io`, `ReadOnly`, `Corrupted`, `Cancelled`, `Closed`
+    /// when the database is closed meanwhile; with `secure` also `Locked` where queries, exports or other processes keep old files in use.
+    /// What was merged until then stays merged; records are never lost.
+    pub fn compact_with(&self, options: &CompactOptions) -> Result<()> {
         self.check_writable()?;
-        self.seal(cancel)?;
-        let _one_compaction = self.compacting.lock();
-        let snapshot = self.snapshot()?;
-        let segments = segments_of(&snapshot);
-        let finished = match segments.as_slice() {
-            [] => true,
-            [only] => only.tombstones.is_empty() && is_indexed(only, self.settings().quantization)?,
-            _ => false,
-        };
-        if !finished {
-            let threads = self.shared.options.threads;
-            let dead: u64 = segments.iter().map(|view| view.tombstones.len()).sum();
-            let base = if dead == 0 { largest_graph(&segments)? } else { None };
-            self.merge(Merge::new(&snapshot, segments, base), threads, cancel)?;
-        }
-        self.retire_replaced()?;
-        // The log that was cut left its space, and what was deleted, in the file.
-        match self.shared.catalog.vacuum() {
-            // A process that reads beside this one is looking at the old pages. The merge stands all the same.
-            Err(e) if e.code() == Code::Locked => Ok(()),
+        let cancel = options.cancel.or(&self.shared.shutdown);
+        let outcome = self.compact_until(options, &cancel);
+        match outcome {
+            Err(error) if error.code() == Code::Cancelled => {
+                self.check_usable()?;
+                Err(error)
+            }
             outcome => outcome,
         }
     }
 
-    fn merge(&self, merge: Merge, threads: usize, cancel: &CancelToken) -> Result<()> {
-        let Merge { sources, base } = merge;
-        let mut copied = sources.clone();
-        if let Some(base) = base {
-            // Nothing of the base is selected: its rows keep their labels and are copied first.
-            let view = &mut copied.parts[base as usize];
-            let mut all = roaring::RoaringBitmap::new();
-            all.insert_range(0..view.part.rows());
-            *view = PartView::new(view.part.clone(), Arc::new(all));
-        }
-        let rows = copied.select(None, None, 0, usize::MAX, cancel)?;
-        let first = base.map_or(0, |base| sources.parts[base as usize].part.rows());
-        let segment = if rows.is_empty() && first == 0 {
-            None
-        } else {
-            Some(Arc::new(self.write_merged(&sources, base, &rows, threads, cancel)?))
-        };
-        let mut state = self.lock_write();
-        if let Err(gone) = self.check_usable() {
-            segment.iter().for_each(|segment| segment.retire());
-            return Err(gone);
-        }
-        let log_cut = state.log_cut;
-        let replacement = Replacement { sources, rows, base, first, segment };
-        replacement.publish(self, &mut state, log_cut)
-    }
-
-    fn write_merged(
-        &self,
-        sources: &Snapshot,
-        base: Option<u32>,
-        rows: &[RowAddress],
-        threads: usize,
-        cancel: &CancelToken,
-    ) -> Result<Segment> {
-        let dim = sources.dimension.unwrap_or(0) as usize;
-        let mut builder = SegmentBuilder::new(self, dim)?;
-        let base = base.map(|base| &sources.parts[base as usize]);
-        if let Some(view) = base {
-            copy_base(&mut builder, view, dim, cancel)?;
-        }
-        for (i, row) in rows.iter().enumerate() {
-            if i.is_multiple_of(CANCEL_POLL_ROWS) {
-                cancel.check()?;
-            }
-            let part = &sources.parts[row.part as usize].part;
-            builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
-        }
-        let graph = match base.map(|view| &view.part) {
-            Some(Part::Segment(segment)) => segment.index_in_memory(cancel)?,
-            _ => None,
-        };
-        let source = match (graph, base) {
-            (Some(index), Some(view)) => IndexSource::Extend { base: index, dead: &view.tombstones },
-            _ => IndexSource::Graph,
-        };
-        builder.finish(&source, threads, cancel)
-    }
-}
-
-/// Copies the base label for label. Of tombstoned rows nothing is kept but the place.
-fn copy_base(
-    builder: &mut SegmentBuilder<'_>,
-    view: &PartView,
-    dim: usize,
-    cancel: &CancelToken,
-) -> Result<()> {
-    let nothing = (Record::default(), vec![0.0; dim]);
-    for label in 0..view.part.rows() {
-        if (label as usize).is_multiple_of(CANCEL_POLL_ROWS) {
+    fn compact_until(&self, options: &CompactOptions, cancel: &CancelToken) -> Result<()> {
+        let CompactOptions { secure, progress, .. } = options;
+        progress.begin(Stage::Seal, self.head_size().0 as u64);
+        self.seal_counting(cancel, progress)?;
+        let one_compaction = self.take_turn_to_compact(cancel)?;
+        for group in self.groups(*secure)? {
             cancel.check()?;
+            let snapshot = self.snapshot()?;
+            let views: Vec<_> =
+                segments_of(&snapshot).into_iter().filter(|view| is_in(&group, view)).collect();
+            let base = if *secure { Base::None } else { on_demand_base(&views)? };
+            self.merge(Merge::new(&snapshot, views, base), self.shared.options.threads, cancel, progress)?;
         }
-        if view.tombstones.contains(label) {
-            builder.push(&nothing.0, &nothing.1)?;
-        } else {
-            builder.push(&*view.part.record(label)?, view.part.vector(label)?)?;
+        drop(one_compaction);
+        progress.begin(Stage::Erase, 0);
+        self.retire_replaced()?;
+        if *secure {
+            self.forget_unused_keys(cancel)?;
+            self.wait_for_removed_files(cancel)?;
+        }
+        cancel.check()?;
+        self.check_space_for_catalog()?;
+        // The log that was cut left its space, and what was deleted, in the file.
+        match self.shared.catalog.vacuum(cancel) {
+            // A process that reads beside this one is looking at the old pages. The merge stands all the same.
+            Err(e) if e.code() == Code::Locked && !secure => Ok(()),
+            outcome => outcome,
         }
     }
-    Ok(())
-}
 
-impl Merge {
-    fn new(snapshot: &Snapshot, parts: Vec<&PartView>, base: Option<usize>) -> Self {
-        let parts = parts.into_iter().cloned().collect();
-        Merge {
-            sources: Snapshot { parts, dimension: snapshot.dimension },
-            base: base.map(|base| base as u32),
+    /// Waits for its turn, which the background has to give up: what it was doing is done here.
+    fn take_turn_to_compact(&self, cancel: &CancelToken) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            cancel.check()?;
+            self.background_merge.lock().cancel();
+            if let Some(turn) = self.compacting.try_lock_for(CANCEL_POLL) {
+                return Ok(turn);
+            }
+        }
+    }
+
+    /// The segments that are to become one, for each that there will be.
+    fn groups(&self, secure: bool) -> Result<Vec<Vec<Uuid>>> {
+        let snapshot = self.snapshot()?;
+        let most = self.most_merged_rows(&snapshot);
+        let mut groups: Vec<(u64, Vec<&PartView>)> = Vec::new();
+        for view in segments_of(&snapshot) {
+            let rows = view.live_rows();
+            match groups.last_mut() {
+                Some((sum, group)) if *sum + rows <= most => {
+                    *sum += rows;
+                    group.push(view);
+                }
+                _ => groups.push((rows, vec![view])),
+            }
+        }
+        let mut unfinished = Vec::new();
+        for (_, group) in groups {
+            let finished = match group.as_slice() {
+                [only] => only.tombstones.is_empty() && is_indexed(only, self.settings().quantization)?,
+                _ => false,
+            };
+            if secure || !finished {
+                unfinished.push(group.iter().filter_map(|view| view.part.segment_id()).collect());
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Waits until the files of replaced segments are gone, which queries and exports may still be reading.
+    fn wait_for_removed_files(&self, cancel: &CancelToken) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            cancel.check()?;
+            let mut removing = self.removing.lock();
+            removing.retain(|(_, files)| files.strong_count() > 0);
+            if removing.is_empty() {
+                return Ok(());
+            }
+            drop(removing);
+            if began.elapsed() > LONGEST_WAIT_FOR_READERS {
+                return Err(Error::new(
+                    Code::Locked,
+                    "Files that hold deleted records are still in use by queries or exports of this process: let them end, \
+                     and compact again",
+                ));
+            }
+            std::thread::sleep(CANCEL_POLL);
         }
     }
 }
 
-/// What should be merged now, if anything.
-fn choose(snapshot: &Snapshot, idle: bool) -> Result<Option<Merge>> {
+/// Waits for its turn, but not longer than it is wanted.
+pub(crate) fn lock<'a, T>(mutex: &'a Mutex<T>, cancel: &CancelToken) -> Result<MutexGuard<'a, T>> {
+    loop {
+        cancel.check()?;
+        if let Some(guard) = mutex.try_lock_for(CANCEL_POLL) {
+            return Ok(guard);
+        }
+    }
+}
+
+fn is_in(group: &[Uuid], view: &PartView) -> bool {
+    view.part.segment_id().is_some_and(|id| group.contains(&id))
+}
+
+/// What a merge on demand begins with: the largest graph, without its tombstones.
+fn on_demand_base(views: &[&PartView]) -> Result<Base> {
+    Ok(match largest_graph(views)? {
+        Some(at) if views[at].tombstones.is_empty() => Base::Extended(at as u32),
+        Some(at) => Base::Renewed(at as u32),
+        None => Base::None,
+    })
+}
+
+/// What should be merged now, if anything. No merge takes more than `most_rows`, unless a single segment has more.
+fn choose(snapshot: &Snapshot, idle: bool, most_rows: u64) -> Result<Option<Merge>> {
     let segments = segments_of(snapshot);
     if let Some(decayed) = segments.iter().find(|view| is_decayed(view)) {
-        return Ok(Some(Merge::new(snapshot, vec![decayed], None)));
+        let base = if has_graph(decayed)? { Base::Renewed(0) } else { Base::None };
+        return Ok(Some(Merge::new(snapshot, vec![decayed], base)));
     }
     let candidate = |view: &&PartView| Ok(Candidate { rows: view.live_rows(), graph: has_graph(view)? });
     let candidates = segments.iter().map(candidate).collect::<Result<Vec<_>>>()?;
-    let Some(chosen) = choose_among(&candidates, idle) else { return Ok(None) };
+    let Some(chosen) = choose_among(&candidates, idle, most_rows) else { return Ok(None) };
     let chosen: Vec<_> = chosen.into_iter().map(|at| segments[at]).collect();
-    let base = largest_graph(&chosen)?;
+    let base = largest_graph(&chosen)?.map_or(Base::None, |at| Base::Extended(at as u32));
     Ok(Some(Merge::new(snapshot, chosen, base)))
 }
 

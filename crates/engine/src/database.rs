@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore, MemoryStore, RowCacheBudget};
 use ferrochrome_index::Provider;
@@ -168,6 +169,7 @@ impl Database {
             row_caches: RowCacheBudget::new(options.vector_cache_bytes),
             options,
             signal: Signal::default(),
+            log_was_cut: AtomicBool::new(!read_only),
             shutdown,
             pool,
         });
@@ -365,6 +367,8 @@ impl Database {
         let collection = self.open_locked(id)?;
         collection.used_at(self.clock.fetch_add(1, Ordering::Relaxed));
         self.close_idle();
+        // It may have been left in the middle of something, and there may be more to close when it is no longer in use.
+        self.shared.signal.raise();
         Ok(collection)
     }
 
@@ -374,18 +378,18 @@ impl Database {
     }
 
     /// Closes the collections that were idle longest, of those that nobody holds, until no more than the allowed number of
-    /// segments is open. A collection counts for one even without segments: it has a head.
-    pub(crate) fn close_idle(&self) {
+    /// segments is open. A collection counts for one even without segments: it has a head. Returns whether more are open all the same.
+    pub(crate) fn close_idle(&self) -> bool {
         let options = &self.shared.options;
         if options.read_only {
-            return;
+            return false;
         }
         let size = |collection: &Collection| 1 + collection.segment_ids().len();
         let mut closed = Vec::new();
         let mut collections = self.collections.write();
         let mut open: usize = collections.values().map(|collection| size(collection)).sum();
         if open <= options.open_segments {
-            return;
+            return false;
         }
         let idle =
             |collection: &&Arc<Collection>| Arc::strong_count(collection) == 1 && collection.can_be_closed();
@@ -403,6 +407,13 @@ impl Database {
         // Unmapping takes a while; nobody should wait for it.
         drop(collections);
         drop(closed);
+        open > options.open_segments
+    }
+
+    /// Time since the last write to any open collection.
+    pub(crate) fn idle(&self) -> Duration {
+        let idle = |collection: &Arc<Collection>| collection.idle();
+        self.collections.read().values().map(idle).min().unwrap_or(Duration::MAX)
     }
 
     fn open_locked(&self, id: Uuid) -> Result<Arc<Collection>> {

@@ -30,41 +30,47 @@ pub(crate) struct Candidate {
 }
 
 /// The places of the segments to be merged into one, if it is time: oldest first, as given. Of those with a graph the largest is the
-/// one to extend.
-pub(crate) fn choose_among(segments: &[Candidate], idle: bool) -> Option<Vec<usize>> {
+/// one to extend. Together they have no more than `most_rows`, unless it is one segment that has.
+pub(crate) fn choose_among(segments: &[Candidate], idle: bool, most_rows: u64) -> Option<Vec<usize>> {
     let places = |graph: bool| (0..segments.len()).filter(move |&at| segments[at].graph == graph);
     let unindexed: u64 = places(false).map(|at| segments[at].rows).sum();
     let largest = places(true).map(|at| segments[at].rows).max().unwrap_or(0);
-    if idle {
-        let due = unindexed >= MIN_ROWS_FOR_GRAPH.max(largest / IDLE_PART) || places(true).count() > 1;
-        return due.then(|| (0..segments.len()).collect());
-    }
     let enough = UNINDEXED_ROWS.max((largest / 2).min(MOST_UNINDEXED_ROWS));
-    if unindexed < enough && places(false).count() <= MOST_UNINDEXED_SEGMENTS {
+    if !idle && unindexed < enough && places(false).count() <= MOST_UNINDEXED_SEGMENTS {
         return None;
     }
-    let most = MOST_UNINDEXED_ROWS.max(GROWTH * largest);
+    let enough_for_now = if idle { u64::MAX } else { MOST_UNINDEXED_ROWS.max(GROWTH * largest) };
     let mut rows = 0;
     let mut chosen = Vec::new();
     for at in places(false) {
-        if rows >= most {
+        let beyond = rows >= enough_for_now || rows + segments[at].rows > most_rows;
+        if beyond && !chosen.is_empty() {
             break;
         }
         rows += segments[at].rows;
         chosen.push(at);
     }
+    let newcomers = rows;
     let mut graphs: Vec<usize> = places(true).collect();
     graphs.sort_by_key(|&at| segments[at].rows);
+    let mut graphs_chosen = 0;
     for at in graphs {
-        if segments[at].rows > COPIED_PER_INSERTED * rows {
+        let beyond = !chosen.is_empty() && rows + segments[at].rows > most_rows;
+        if beyond || (!idle && segments[at].rows > COPIED_PER_INSERTED * rows) {
             break;
         }
         rows += segments[at].rows;
         chosen.push(at);
+        graphs_chosen += 1;
     }
     chosen.sort_unstable();
-    // One small segment alone would only be copied.
-    (chosen.len() > 1 || rows >= MIN_ROWS_FOR_GRAPH).then_some(chosen)
+    let worth_it = if idle {
+        newcomers >= MIN_ROWS_FOR_GRAPH.max(largest / IDLE_PART) || graphs_chosen > 1
+    } else {
+        // One small segment alone would only be copied.
+        chosen.len() > 1 || newcomers >= MIN_ROWS_FOR_GRAPH
+    };
+    worth_it.then_some(chosen)
 }
 
 #[cfg(test)]
@@ -72,6 +78,7 @@ mod tests {
     use super::*;
 
     const SEALED: u64 = 4_096;
+    const ALL: u64 = u64::MAX;
 
     fn bare(rows: u64) -> Candidate {
         Candidate { rows, graph: false }
@@ -83,10 +90,15 @@ mod tests {
 
     /// Rows copied and rows inserted by merging until nothing is due.
     fn merge(segments: &mut Vec<Candidate>, idle: bool) -> (u64, u64) {
+        merge_up_to(segments, idle, ALL)
+    }
+
+    fn merge_up_to(segments: &mut Vec<Candidate>, idle: bool, most_rows: u64) -> (u64, u64) {
         let (mut copied, mut inserted) = (0, 0);
-        while let Some(chosen) = choose_among(segments, idle) {
+        while let Some(chosen) = choose_among(segments, idle, most_rows) {
             let base = chosen.iter().filter(|&&at| segments[at].graph).map(|&at| segments[at].rows).max();
             let rows: u64 = chosen.iter().map(|&at| segments[at].rows).sum();
+            assert!(rows <= most_rows || chosen.len() == 1, "{rows} rows of {segments:?}");
             copied += base.unwrap_or(0);
             inserted += rows - base.unwrap_or(0);
             let mut place = 0..;
@@ -122,6 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn merges_with_little_memory_come_to_an_end_too() {
+        let mut segments = vec![bare(150_000)];
+        let mut rows = 150_000;
+        for sealed in 0..500 {
+            segments.push(bare(SEALED));
+            rows += SEALED;
+            merge_up_to(&mut segments, false, 100_000);
+            if sealed % 50 == 0 {
+                merge_up_to(&mut segments, true, 100_000);
+            }
+        }
+        merge_up_to(&mut segments, true, 100_000);
+        assert_eq!(segments.iter().map(|segment| segment.rows).sum::<u64>(), rows);
+        // Two that fit into one were merged.
+        assert!(segments.len() as u64 <= 2 * rows / 100_000 + 2, "{segments:?}");
+    }
+
+    #[test]
     fn small_segments_do_not_pile_up_and_one_alone_is_left() {
         let mut segments = vec![graph(1_000_000)];
         for _ in 0..1_000 {
@@ -129,22 +159,22 @@ mod tests {
             merge(&mut segments, false);
             assert!(segments.len() <= MOST_UNINDEXED_SEGMENTS + 2, "{segments:?}");
         }
-        assert!(choose_among(&[bare(MIN_ROWS_FOR_GRAPH - 1)], true).is_none());
-        assert!(choose_among(&[graph(1_000_000)], true).is_none());
-        assert!(choose_among(&[], true).is_none() && choose_among(&[], false).is_none());
+        assert!(choose_among(&[bare(MIN_ROWS_FOR_GRAPH - 1)], true, ALL).is_none());
+        assert!(choose_among(&[graph(1_000_000)], true, ALL).is_none());
+        assert!(choose_among(&[], true, ALL).is_none() && choose_among(&[], false, ALL).is_none());
     }
 
     #[test]
     fn a_graph_is_extended_while_that_costs_less_than_inserting() {
         let newcomers = [bare(50_000), bare(60_000), bare(30_000)];
         let with = |rows| [&[graph(rows)], &newcomers[..]].concat();
-        assert_eq!(choose_among(&with(1_000_000), false), Some(vec![0, 1, 2, 3]));
-        assert_eq!(choose_among(&with(2_000_000), false), Some(vec![1, 2, 3]));
+        assert_eq!(choose_among(&with(1_000_000), false, ALL), Some(vec![0, 1, 2, 3]));
+        assert_eq!(choose_among(&with(2_000_000), false, ALL), Some(vec![1, 2, 3]));
         // Without writes all becomes one.
-        assert_eq!(choose_among(&with(2_000_000), true), Some(vec![0, 1, 2, 3]));
+        assert_eq!(choose_among(&with(2_000_000), true, ALL), Some(vec![0, 1, 2, 3]));
         // Far behind, a merge takes a part.
         let behind: Vec<_> = std::iter::once(graph(100_000)).chain([bare(SEALED); 200]).collect();
-        let chosen = choose_among(&behind, false).unwrap();
+        let chosen = choose_among(&behind, false, ALL).unwrap();
         assert_eq!((chosen[0], chosen.len()), (0, 50));
     }
 }

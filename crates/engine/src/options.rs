@@ -32,6 +32,11 @@ pub struct DatabaseOptions {
     /// longest are closed until they are used again. Does not bound what is in use, nor a read-only opening, which goes on
     /// showing the state that it found. Default: 256.
     pub open_segments: usize,
+    /// Memory that a merge may take, in bytes, about: it bounds how many rows become one segment. Default: `None`, a quarter of what
+    /// the system could give at that moment, but at least 256 MiB. A single segment that is larger is still rewritten alone.
+    pub compaction_memory_bytes: Option<u64>,
+    /// Bytes of the volume that merges leave free: without so much they are put off, or refused on demand. Default: 64 MiB.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for DatabaseOptions {
@@ -47,6 +52,8 @@ impl Default for DatabaseOptions {
             index_map_bytes: 8 << 20,
             vector_cache_bytes: 256 << 20,
             open_segments: 256,
+            compaction_memory_bytes: None,
+            disk_reserve_bytes: 64 << 20,
         }
     }
 }

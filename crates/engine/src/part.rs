@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ferrochrome_metadata::evaluate;
 use ferrochrome_types::{CancelToken, Filter, Metadata, Record, Result, VectorRows};
 use roaring::RoaringBitmap;
+use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::segment::Segment;
@@ -17,6 +18,14 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// The id of a segment.
+    pub fn segment_id(&self) -> Option<Uuid> {
+        match self {
+            Part::Chunk(_) => None,
+            Part::Segment(segment) => Some(segment.id()),
+        }
+    }
+
     pub fn rows(&self) -> u32 {
         match self {
             Part::Chunk(chunk) => VectorRows::len(chunk.as_ref()) as u32,

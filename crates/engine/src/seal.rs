@@ -1,10 +1,12 @@
 //! Seal: the head becomes a segment, and the log is cut.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use ferrochrome_types::{CancelToken, Result};
+use ferrochrome_types::{CancelToken, Code, Progress, Result};
 
 use crate::collection::Collection;
+use crate::compaction::lock;
 use crate::part::Part;
 use crate::replacement::Replacement;
 use crate::segment::Segment;
@@ -17,11 +19,20 @@ impl Collection {
     /// # Errors
     /// `Io`, `Cancelled`; the head and the log are then as before.
     pub(crate) fn seal(&self, cancel: &CancelToken) -> Result<()> {
-        let _one_seal = self.sealing.lock();
-        let outcome = self.seal_head(cancel);
+        self.seal_counting(cancel, &Progress::default())
+    }
+
+    /// As [`seal`](Self::seal); `progress` counts the rows that were copied.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub(crate) fn seal_counting(&self, cancel: &CancelToken, progress: &Progress) -> Result<()> {
+        let _one_seal = lock(&self.sealing, cancel)?;
+        let outcome = self.seal_head(cancel, progress);
         let mut state = self.lock_write();
         state.being_sealed.clear();
-        state.seal_error = outcome.as_ref().err().cloned();
+        // That somebody changed his mind is no reason to refuse writes.
+        state.seal_error = outcome.as_ref().err().filter(|e| e.code() != Code::Cancelled).cloned();
         drop(state);
         self.notify_sealed();
         if outcome.is_ok() {
@@ -31,7 +42,7 @@ impl Collection {
         outcome
     }
 
-    fn seal_head(&self, cancel: &CancelToken) -> Result<()> {
+    fn seal_head(&self, cancel: &CancelToken, progress: &Progress) -> Result<()> {
         let mut state = self.lock_write();
         let snapshot = self.snapshot()?;
         let log_cut = state.last_seq;
@@ -44,8 +55,11 @@ impl Collection {
         drop(state);
 
         let rows = sources.select(None, None, 0, usize::MAX, cancel)?;
-        let segment =
-            if rows.is_empty() { None } else { Some(Arc::new(self.write_head(&sources, &rows, cancel)?)) };
+        let segment = if rows.is_empty() {
+            None
+        } else {
+            Some(Arc::new(self.write_head(&sources, &rows, cancel, progress)?))
+        };
         let mut state = self.lock_write();
         if let Err(gone) = self.check_usable() {
             segment.iter().for_each(|segment| segment.retire());
@@ -54,16 +68,20 @@ impl Collection {
         let replacement = Replacement { sources, rows, base: None, first: 0, segment };
         replacement.publish(self, &mut state, log_cut)?;
         // There may be something to merge now.
-        self.shared.signal.raise();
+        self.shared.log_was_cut.store(true, Ordering::Release);
+        self.merge_wanted.ask_now(&self.shared.signal);
         Ok(())
     }
 
-    fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {
+    fn write_head(
+        &self,
+        sources: &Snapshot,
+        rows: &[RowAddress],
+        cancel: &CancelToken,
+        progress: &Progress,
+    ) -> Result<Segment> {
         let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize)?;
-        for row in rows {
-            let part = &sources.parts[row.part as usize].part;
-            builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;
-        }
-        builder.finish(&IndexSource::Codes, self.shared.options.threads, cancel)
+        builder.push_rows(sources, rows, cancel, progress)?;
+        builder.finish(&IndexSource::Codes, self.shared.options.threads, cancel, progress)
     }
 }

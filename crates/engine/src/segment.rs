@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use ferrochrome_blockstore::{BlobStore, IndexFile, Lookup as LookupFile, SegmentReader};
 use ferrochrome_index::{Parameters, Provider, VectorIndex};
@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     remembered: Mutex<VecDeque<(String, Arc<RoaringBitmap>)>>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
+    /// Dropped after the files of a retired segment were removed.
+    files: Arc<()>,
 }
 
 impl fmt::Debug for Segment {
@@ -66,6 +68,7 @@ impl Segment {
             remembered: Mutex::default(),
             order: OnceLock::new(),
             retired: AtomicBool::new(false),
+            files: Arc::default(),
         }
     }
 
@@ -239,6 +242,11 @@ impl Segment {
         self.reader.index_file()?;
         self.lookup()?;
         Ok(())
+    }
+
+    /// Is alive until this segment was dropped and, if it was retired, its files are gone.
+    pub fn files(&self) -> Weak<()> {
+        Arc::downgrade(&self.files)
     }
 
     /// Marks the files as garbage: no manifest names them any more.

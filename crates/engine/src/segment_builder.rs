@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ferrochrome_blockstore::{SegmentOptions, SegmentRows, SegmentWriter};
 use ferrochrome_index::{BuildOptions, Codebook, VectorIndex};
 use ferrochrome_metadata::{Postings, write_lookup};
-use ferrochrome_types::{CancelToken, Record, Result};
+use ferrochrome_types::{CancelToken, Progress, Record, Result};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
 use crate::segment::{LOOKUP_FILE, Segment};
+use crate::snapshot::{RowAddress, Snapshot};
 
 /// Below this many rows a segment has no index: comparing all vectors in full precision is as fast.
 const MIN_ROWS_FOR_CODES: u32 = 2_048;
@@ -19,6 +20,8 @@ pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
 /// Documents of up to so many bytes are searched without an index until their segment is merged: reading them takes a fraction of a
 /// millisecond, indexing them here would take half of a seal.
 const MAX_UNINDEXED_TEXT_BYTES: usize = 4 << 20;
+/// Rows that are copied between two looks at the cancel token.
+pub(crate) const CANCEL_POLL_ROWS: usize = 256;
 const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
 
 /// How the index of a new segment comes to be.
@@ -29,6 +32,8 @@ pub(crate) enum IndexSource<'a> {
     Graph,
     /// The graph of the segment whose rows are the first of the new one, grown by the rest.
     Extend { base: Arc<dyn VectorIndex>, dead: &'a RoaringBitmap },
+    /// The graph of the segment whose rows but for those in `gone` are the first of the new one, mended and grown by the rest.
+    Renew { base: Arc<dyn VectorIndex>, gone: &'a RoaringBitmap },
 }
 
 pub(crate) struct SegmentBuilder<'a> {
@@ -57,12 +62,32 @@ impl<'a> SegmentBuilder<'a> {
         Ok(())
     }
 
-    /// Builds index and look-ups, and publishes the files.
+    /// Copies rows of `sources`.
+    pub fn push_rows(
+        &mut self,
+        sources: &Snapshot,
+        rows: &[RowAddress],
+        cancel: &CancelToken,
+        progress: &Progress,
+    ) -> Result<()> {
+        for (i, row) in rows.iter().enumerate() {
+            if i.is_multiple_of(CANCEL_POLL_ROWS) {
+                cancel.check()?;
+            }
+            let part = &sources.parts[row.part as usize].part;
+            self.push(&*part.record(row.label)?, part.vector(row.label)?)?;
+            progress.advance(1);
+        }
+        Ok(())
+    }
+
+    /// Builds index and look-ups, and publishes the files. `progress` counts rows that are inserted into a graph.
     pub fn finish(
         mut self,
         source: &IndexSource<'_>,
         threads: usize,
         cancel: &CancelToken,
+        progress: &Progress,
     ) -> Result<Segment> {
         let shared: &Shared = &self.collection.shared;
         let settings = self.collection.settings();
@@ -77,6 +102,7 @@ impl<'a> SegmentBuilder<'a> {
                 threads,
                 quantization: settings.quantization,
                 cancel: cancel.clone(),
+                progress: progress.clone(),
                 ..BuildOptions::default()
             };
             let index = match source {
@@ -86,6 +112,9 @@ impl<'a> SegmentBuilder<'a> {
                 }
                 IndexSource::Extend { base, dead } => {
                     ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
+                }
+                IndexSource::Renew { base, gone } => {
+                    ferrochrome_index::renew(base.as_ref(), gone, &rows, &options)?
                 }
             };
             self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
@@ -103,6 +132,7 @@ impl<'a> SegmentBuilder<'a> {
             Some(bytes) => self.writer.add_bytes(LOOKUP_FILE, &bytes)?,
         }
         drop(rows);
+        cancel.check()?;
         let reader = self.writer.publish()?;
         let segment = shared.segment(self.id, reader);
         if let Some(index) = built {

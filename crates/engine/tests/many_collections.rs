@@ -47,8 +47,8 @@ fn handles_and_mappings() -> (usize, usize) {
 
 #[test]
 fn collections_are_closed_and_opened_again_as_they_are_used() {
-    const COLLECTIONS: usize = 150;
-    const OPEN: usize = 40;
+    const COLLECTIONS: usize = 1_000;
+    const OPEN: usize = 100;
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(1_000);
     options.open_segments = OPEN;

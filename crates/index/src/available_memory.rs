@@ -2,7 +2,7 @@
 
 /// Free memory in bytes, what can be reclaimed included, by the machine and by the process's control groups. `None` where the
 /// system does not tell.
-pub(crate) fn available_memory() -> Option<u64> {
+pub fn available_memory() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         use std::fs::read_to_string;

@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 use crate::calibration;
 use crate::coding::Coding;
 use crate::flat::Flat;
-use crate::hnsw::{Graph, GrowOptions, Hnsw, Shape, Width, grow, hnsw_rs_builder};
+use crate::hnsw::{Graph, GrowOptions, Hnsw, MendOptions, Mended, Shape, Width, grow, hnsw_rs_builder, mend};
 use crate::scorer::RowScorer;
 use crate::true_neighbours::TrueNeighbours;
 use crate::{BuildOptions, MAX_INDEX_ROWS, Quantization, VectorIndex};
@@ -72,38 +72,102 @@ pub fn extend(
         )));
     }
     let clamped = clamped(options);
-    let extensible = |base: &&Hnsw| {
-        let coding = &base.coding;
-        let same = coding.metric == clamped.metric && coding.seed == clamped.seed;
-        let same = same && coding.asked == clamped.quantization;
-        same && base.graph.shape.m == clamped.m && base.graph.len > 0
-    };
-    let Some(base) = base.as_any().downcast_ref::<Hnsw>().filter(extensible) else {
+    let Some(base) = base.as_any().downcast_ref::<Hnsw>().filter(|base| can_go_on(base, &clamped)) else {
         return build_among(rows, options, base.has_graph(), dead);
     };
     let truth = find_truth(rows, &clamped, dead)?;
     match calibration::extend(&base.coding, rows, &clamped, dead, &truth)? {
-        Some(coding) => grow_index(coding, rows, Some(&base.graph), &clamped, dead, &truth),
+        Some(coding) => grow_index(coding, rows, Some((&base.graph, &[])), &clamped, dead, &truth),
         None => build_among(rows, options, true, dead),
     }
 }
 
+/// The part of a graph's nodes up to which it is mended without them. With more there is less to save and more to lose.
+const MOST_GONE: f64 = 0.5;
+
+/// An index of `rows`, whose first rows are those of `base` that are not in `gone`, in their order: of a copy of its codes and graph
+/// without the others. The neighbours of a node that is gone are linked with one another, and the further rows are inserted.
+///
+/// Built anew where inserting would not do, as by [`extend`]; where more than half of `base` is gone; and where the mended graph had to
+/// be walked wider than `base`.
+///
+/// # Errors
+/// As [`build`]; also `InvalidArgument` if `rows` are fewer than those of `base` that stay or of another dimension.
+pub fn renew(
+    base: &dyn VectorIndex,
+    gone: &RoaringBitmap,
+    rows: &dyn VectorRows,
+    options: &BuildOptions,
+) -> Result<Arc<dyn VectorIndex>> {
+    check_rows(rows)?;
+    let gone_rows = gone.range_cardinality(..base.len() as u32) as usize;
+    let stay = base.len() - gone_rows;
+    if rows.len() < stay || rows.dim() != base.dim() {
+        return Err(Error::invalid(format!(
+            "{} vectors of {} components cannot be those of an index of {stay} vectors of {} and more",
+            rows.len(),
+            rows.dim(),
+            base.dim()
+        )));
+    }
+    let options = clamped(options);
+    let too_many = gone_rows as f64 > MOST_GONE * base.len() as f64;
+    let usable =
+        |base: &&Hnsw| can_go_on(base, &options) && base.coding.metric.has_codes() && !too_many && stay > 0;
+    let nothing = RoaringBitmap::new();
+    let anew = || build_among(rows, &options, base.has_graph(), &nothing);
+    let Some(base) = base.as_any().downcast_ref::<Hnsw>().filter(usable) else { return anew() };
+    let truth = find_truth(rows, &options, &nothing)?;
+    let codes = base.coding.codes.as_ref().map(|codes| codes.without(gone)).transpose()?;
+    let Some(coding) =
+        calibration::extend(&Coding { codes, len: stay, ..base.coding }, rows, &options, &nothing, &truth)?
+    else {
+        return anew();
+    };
+    let mending = MendOptions { gone, threads: options.threads, cancel: &options.cancel };
+    let Mended { graph, loose } = match &coding.codes {
+        Some(codes) => mend(codes, &base.graph, &mending)?,
+        None => mend(&RowScorer::new(coding.metric, rows, coding.len), &base.graph, &mending)?,
+    };
+    let mended = grow_index(coding, rows, Some((&graph, &loose)), &options, &nothing, &truth)?;
+    let wider = |mended: &Hnsw| {
+        mended.width.ef_factor > base.width.ef_factor || mended.width.ef_per_k > base.width.ef_per_k
+    };
+    if mended.as_any().downcast_ref::<Hnsw>().is_none_or(wider) {
+        drop((mended, graph));
+        return anew();
+    }
+    Ok(mended)
+}
+
+/// Whether an index by these options can begin with the codes and the graph of `base`.
+fn can_go_on(base: &Hnsw, options: &BuildOptions) -> bool {
+    let coding = &base.coding;
+    let same = coding.metric == options.metric && coding.seed == options.seed;
+    let same = same && coding.asked == options.quantization;
+    same && base.graph.shape.m == options.m && base.graph.len > 0
+}
+
+/// An index with this coding. `base` is the graph of the first rows, with those of its nodes that are to be inserted again.
 fn grow_index(
     coding: Coding,
     rows: &dyn VectorRows,
-    base: Option<&Graph>,
+    base: Option<(&Graph, &[u32])>,
     options: &BuildOptions,
     dead: &RoaringBitmap,
     truth: &TrueNeighbours,
 ) -> Result<Arc<dyn VectorIndex>> {
-    let BuildOptions { ef_construction, threads, cancel, .. } = options;
+    let BuildOptions { ef_construction, threads, cancel, progress, .. } = options;
+    let (base, again) = base.map_or((None, &[][..]), |(graph, again)| (Some(graph), again));
     let growing = GrowOptions {
         shape: Shape { m: options.m },
         ef_construction: *ef_construction,
         seed: options.seed,
         threads: *threads,
         dead,
+        again,
         cancel,
+        progress,
     };
     let graph = match &coding.codes {
         Some(codes) => grow(codes, base, &growing)?,

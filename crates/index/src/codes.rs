@@ -1,5 +1,6 @@
 use ferrochrome_distance::{Kernels, kernels, prefetch_bytes};
 use ferrochrome_types::{CancelToken, Result, VectorRows};
+use roaring::RoaringBitmap;
 
 use crate::aligned_buffer::AlignedBuffer;
 use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
@@ -65,6 +66,23 @@ impl Codes {
             }
         }
         Ok(Codes::from_parts(quantizer, len, rows, factors))
+    }
+
+    /// A copy of the codes of the rows that are not in `gone`, in their order.
+    pub(crate) fn without(&self, gone: &RoaringBitmap) -> Result<Self> {
+        let stay: Vec<u32> = (0..self.len as u32).filter(|label| !gone.contains(*label)).collect();
+        let row_bytes = self.quantizer.row_bytes();
+        let mut rows = AlignedBuffer::zeroed(stay.len() * row_bytes)?;
+        for (row, &label) in rows.chunks_exact_mut(row_bytes).zip(&stay) {
+            row.copy_from_slice(self.code(label));
+        }
+        let with_factors = if self.quantizer.step.is_none() { stay.len() } else { 0 };
+        let mut factors = AlignedBuffer::zeroed(with_factors)?;
+        for (factor, &label) in factors.iter_mut().zip(&stay) {
+            *factor = self.factors[label as usize];
+        }
+        let quantizer = Quantizer { frame: self.quantizer.frame.copy()?, ..self.quantizer };
+        Ok(Codes::from_parts(quantizer, stay.len(), rows, factors))
     }
 
     fn code(&self, label: u32) -> &[u8] {

@@ -62,9 +62,12 @@ mod hostile_tests;
 #[cfg(test)]
 mod recall_tests;
 #[cfg(test)]
+mod renewal_tests;
+#[cfg(test)]
 mod wordnet;
 
-pub use build::{build, extend};
+pub use available_memory::available_memory;
+pub use build::{build, extend, renew};
 pub use codebook::Codebook;
 pub use exact::exact_search;
 pub use load::{load, open};

@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use ferrochrome_types::{CancelToken, Error, Metric, Result};
+use ferrochrome_types::{CancelToken, Error, Metric, Progress, Result};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub struct BuildOptions {
     pub recall_floor: f32,
     /// Stops the build.
     pub cancel: CancelToken,
+    /// Counts the rows that are inserted into a graph.
+    pub progress: Progress,
 }
 
 impl Default for BuildOptions {
@@ -77,6 +79,7 @@ impl Default for BuildOptions {
             quantization: Quantization::default(),
             recall_floor: 0.995,
             cancel: CancelToken::default(),
+            progress: Progress::default(),
         }
     }
 }

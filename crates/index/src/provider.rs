@@ -2,6 +2,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use ferrochrome_types::Result;
 use parking_lot::{Mutex, RwLock};
@@ -14,6 +15,9 @@ use crate::available_memory::available_memory;
 const HALF_LIFE: u64 = 8_192;
 /// The part of the budget that is kept for what was used last, however seldom: a newcomer must be able to prove itself.
 const WINDOW_PART: u64 = 8;
+
+/// How often requests look whether other programs have taken the memory.
+const TRIM_EVERY_MS: u64 = 1_000;
 
 /// A cache of open indices, shared by all who search.
 ///
@@ -29,6 +33,9 @@ pub struct Provider {
     /// The system's free memory, if it tells.
     available: fn() -> Option<u64>,
     slots: RwLock<HashMap<Uuid, Arc<Slot>>>,
+    made: Instant,
+    /// When memory was last looked at, in milliseconds since `made`.
+    trimmed_ms: AtomicU64,
     /// Counts requests; stands in for time.
     clock: AtomicU64,
     /// Half-lives by which the slots' counts were aged.
@@ -98,6 +105,8 @@ impl Provider {
             configured: budget,
             available,
             slots: RwLock::default(),
+            made: Instant::now(),
+            trimmed_ms: AtomicU64::new(0),
             clock: AtomicU64::new(0),
             aged: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -119,6 +128,7 @@ impl Provider {
         let slot = self.slot(id);
         if let Some(index) = slot.get() {
             self.hits.fetch_add(1, Ordering::Relaxed);
+            self.trim_now_and_then();
             return Ok(index);
         }
         let loading = slot.loading.lock();
@@ -206,6 +216,16 @@ impl Provider {
             bytes -= slot.bytes();
             *slot.index.write() = None;
             self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// [`trim`](Self::trim), if it was not done for a while: other programs take memory, too, and nobody watches while nothing is asked.
+    fn trim_now_and_then(&self) {
+        let now = self.made.elapsed().as_millis() as u64;
+        let last = self.trimmed_ms.load(Ordering::Relaxed);
+        let due = now.saturating_sub(last) >= TRIM_EVERY_MS;
+        if due && self.trimmed_ms.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.trim();
         }
     }
 

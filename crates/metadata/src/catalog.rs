@@ -6,6 +6,7 @@ mod log;
 mod manifest;
 mod metadata_json;
 mod schema;
+mod space;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -154,26 +155,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// Rewrites the file without the space and the bytes of what was deleted, and empties the write-ahead log.
-    ///
-    /// Takes time and free disk space in proportion to the file.
-    pub fn vacuum(&self) -> Result<()> {
-        self.writable()?;
-        // A checkpoint under way would keep the log from being emptied.
-        let _no_checkpoint = self.checkpointer.lock();
-        self.write_log_again()?;
-        {
-            let guard = self.lock();
-            // The copy of a large catalog belongs on disk, not in memory.
-            let connection = open(&guard)?;
-            connection.execute_batch("PRAGMA temp_store = FILE").map_err(sql)?;
-            let vacuumed = connection.execute_batch("VACUUM").map_err(sql);
-            connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(sql)?;
-            vacuumed?;
-        }
-        truncate(open(&self.lock())?)
-    }
-
     /// Closes the file; no `-wal` or `-shm` remains beside it unless another process has it open. Closing twice is fine.
     ///
     /// # Errors
@@ -242,9 +223,10 @@ fn open(connection: &Option<Connection>) -> Result<&Connection> {
     connection.as_ref().ok_or_else(closed)
 }
 
-/// Moves the write-ahead log into the file and gives its disk space back, as far as other processes that are reading allow.
-fn truncate(connection: &Connection) -> Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sql)
+/// Moves the write-ahead log into the file and gives its disk space back, as far as other processes that are reading allow. Whether all
+/// was moved.
+fn truncate(connection: &Connection) -> Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| Ok(r.get::<_, i64>(0)? == 0)).map_err(sql)
 }
 
 fn closed() -> Error {

@@ -14,7 +14,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::background::{drain, long_promise, promise, promise_on};
+use crate::background::{long_promise, promise, promise_on};
 use crate::failure::failure;
 use crate::together::{Question, Shape, answer_together, groups};
 
@@ -24,10 +24,10 @@ pub struct NativeCollection {
     pub(crate) handle: Arc<Handle>,
     /// Not the collection itself, so that one that is not used may be closed.
     id: Uuid,
-    writer: Arc<rayon::ThreadPool>,
+    pub(crate) writer: Arc<rayon::ThreadPool>,
 }
 
-/// Cancels queries that it was given to.
+/// Cancels queries and compactions that it was given to.
 #[napi]
 #[derive(Default)]
 pub struct NativeCancel {
@@ -388,18 +388,6 @@ impl NativeCollection {
         promise(env, move || {
             let (request, _) = parse_query(&request, vectors, dim as usize)?;
             Ok(explanation_json(&collection.explain(request, &CancelToken::default())?).to_string())
-        })
-    }
-
-    /// Seals the head and merges all segments into one without tombstones.
-    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-    pub fn compact<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
-        let writer = self.writer.clone();
-        long_promise(env, move || {
-            // What was written before the call belongs into the segment.
-            drain(&writer);
-            collection.compact(&CancelToken::default())
         })
     }
 

@@ -37,6 +37,8 @@ struct OpenOptions {
     index_cache_bytes: Option<u64>,
     vector_cache_bytes: Option<u64>,
     open_segments: Option<usize>,
+    compaction_memory_bytes: Option<u64>,
+    disk_reserve_bytes: Option<u64>,
 }
 
 impl OpenOptions {
@@ -62,6 +64,8 @@ impl OpenOptions {
         options.index_cache_bytes = given.index_cache_bytes.unwrap_or(options.index_cache_bytes);
         options.vector_cache_bytes = given.vector_cache_bytes.unwrap_or(options.vector_cache_bytes);
         options.open_segments = given.open_segments.unwrap_or(options.open_segments);
+        options.compaction_memory_bytes = given.compaction_memory_bytes;
+        options.disk_reserve_bytes = given.disk_reserve_bytes.unwrap_or(options.disk_reserve_bytes);
         Ok(options)
     }
 }

@@ -7,6 +7,7 @@
 mod background;
 mod chroma;
 mod collection;
+mod compaction;
 mod database;
 mod failure;
 mod http;

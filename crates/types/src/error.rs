@@ -30,6 +30,8 @@ pub enum Code {
     Cancelled,
     /// The operating system refused a read or a write. The message names the path.
     Io,
+    /// The volume has less space than the operation needs. Nothing was changed.
+    NoSpace,
     /// A bound on memory, size or complexity would be passed.
     LimitExceeded,
     /// Not offered here.
@@ -53,6 +55,7 @@ impl Code {
             Code::Closed => "CLOSED",
             Code::Cancelled => "CANCELLED",
             Code::Io => "IO",
+            Code::NoSpace => "NO_SPACE",
             Code::LimitExceeded => "LIMIT_EXCEEDED",
             Code::Unsupported => "UNSUPPORTED",
             Code::Internal => "INTERNAL",

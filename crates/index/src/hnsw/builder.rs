@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use ferrochrome_types::{CancelToken, Result};
+use ferrochrome_types::{CancelToken, Progress, Result};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
@@ -21,7 +21,11 @@ pub(crate) struct GrowOptions<'a> {
     pub(crate) threads: usize,
     /// Nodes that new ones should not link to.
     pub(crate) dead: &'a RoaringBitmap,
+    /// Nodes of the base that are to be inserted again; not its entry.
+    pub(crate) again: &'a [u32],
     pub(crate) cancel: &'a CancelToken,
+    /// Counts what is inserted.
+    pub(crate) progress: &'a Progress,
 }
 
 /// A graph over all rows of `scorer`: a copy of `base`, whose nodes are the first rows, with the others inserted.
@@ -36,10 +40,10 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
     let mut upper_links = std::mem::replace(&mut upper.links, AlignedBuffer::zeroed(0)?);
     let mut entry =
         base.filter(|base| base.len > 0).map(|base| Entry { label: base.entry, level: base.top_level });
-    let mut next = base_len;
+    let mut begin = base_len;
     if entry.is_none() && len > 0 {
         entry = Some(Entry { label: 0, level: upper.level(0) });
-        next = 1;
+        begin = 1;
     }
     if let Some(entry) = &mut entry {
         let builder = Builder {
@@ -50,7 +54,8 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
             upper: &upper,
             entry: Mutex::new(*entry),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
-            next: AtomicUsize::new(next),
+            begin,
+            next: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
         };
         builder.run()?;
@@ -84,6 +89,9 @@ struct Builder<'a, S: Scorer> {
     upper: &'a UpperLevels,
     entry: Mutex<Entry>,
     stripes: Box<[Mutex<()>]>,
+    /// The first row to be inserted, after those that are inserted again.
+    begin: usize,
+    /// Rows that somebody has taken on.
     next: AtomicUsize,
     failed: AtomicBool,
 }
@@ -129,10 +137,10 @@ struct Workspace<Q> {
 }
 
 /// Links being selected.
-struct Selection<Q> {
+pub(super) struct Selection<Q> {
     /// The one selected last, as a query.
     query: Q,
-    selected: Vec<Candidate>,
+    pub(super) selected: Vec<Candidate>,
     /// Left out for being nearer to a selected one, nearest first.
     covered: Vec<Candidate>,
     /// Neither yet, and room for their scores.
@@ -172,25 +180,22 @@ impl<S: Scorer> Builder<'_, S> {
             walk: WalkScratch::default(),
             query: new_query()?,
             owner: new_query()?,
-            selection: Selection {
-                query: new_query()?,
-                selected: Vec::with_capacity(capacity),
-                covered: Vec::new(),
-                open: Vec::new(),
-                labels: Vec::new(),
-                scores: Vec::new(),
-            },
+            selection: Selection::new(new_query()?, capacity),
             candidates: Vec::new(),
             row: Vec::with_capacity(capacity),
             scores: vec![0.0; capacity],
         };
         loop {
-            let label = self.next.fetch_add(1, Ordering::Relaxed);
+            let taken = self.next.fetch_add(1, Ordering::Relaxed);
+            let again = self.options.again;
+            let label =
+                again.get(taken).map_or_else(|| self.begin + taken - again.len(), |&label| label as usize);
             if label >= self.scorer.len() || self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
             self.options.cancel.check()?;
             self.insert(label as u32, &mut workspace)?;
+            self.options.progress.advance(1);
         }
     }
 
@@ -321,10 +326,22 @@ impl<S: Scorer> Builder<'_, S> {
 }
 
 impl<Q> Selection<Q> {
+    /// Nothing selected yet; `query` is any, and `capacity` how many are likely to be.
+    pub(super) fn new(query: Q, capacity: usize) -> Self {
+        Selection {
+            query,
+            selected: Vec::with_capacity(capacity),
+            covered: Vec::new(),
+            open: Vec::new(),
+            labels: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
     /// Chooses up to `limit` of the ascending `candidates`: one is left out if it is nearer to one already chosen than to
     /// the node itself, so that links lead in different directions. The nearest of those fill three quarters of
     /// the slots; were all filled, every further link to the node would mean a choice anew, and the build three times as long.
-    fn select<S: Scorer<Query = Q>>(
+    pub(super) fn select<S: Scorer<Query = Q>>(
         &mut self,
         scorer: &S,
         candidates: &[Candidate],

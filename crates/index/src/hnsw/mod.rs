@@ -3,6 +3,7 @@
 mod builder;
 mod graph;
 pub(crate) mod hnsw_rs_builder;
+mod mend;
 mod visited;
 mod walk;
 mod width;
@@ -15,6 +16,7 @@ use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
 pub(crate) use graph::{EMPTY, Graph, MAX_LEVEL, Shape, UpperLevels};
+pub(crate) use mend::{MendOptions, Mended, mend};
 pub(crate) use width::Width;
 
 use crate::coding::{Coding, depth_of_ef};

@@ -1,5 +1,7 @@
 //! The log: batches that are not in a sealed segment yet; and the metadata keys that records introduced.
 
+use std::collections::HashSet;
+
 use ferrochrome_types::{Error, Result, ValueKind};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
@@ -109,6 +111,33 @@ impl Catalog {
             let mut keys = Vec::new();
             each_key(c, collection, &mut |key, kind, _| keys.push((key, kind)))?;
             Ok(keys)
+        })
+    }
+}
+
+impl Catalog {
+    /// Removes the keys that are not in `used` from [`schema_keys`](Self::schema_keys).
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such collection.
+    pub fn retain_schema_keys(&self, collection: Uuid, used: &HashSet<(String, ValueKind)>) -> Result<()> {
+        self.write(|tx| {
+            existing(tx, collection)?;
+            let mut unused = Vec::new();
+            each_key(tx, collection, &mut |key, kind, crc| {
+                if !used.contains(&(key.clone(), kind)) {
+                    unused.push((key, kind, crc));
+                }
+            })?;
+            let mut digest = read_digest(tx, "schema_keys", collection.as_bytes())?;
+            for (key, kind, crc) in unused {
+                tx.prepare_cached("DELETE FROM schema_keys WHERE collection = ?1 AND key = ?2 AND kind = ?3")
+                    .map_err(sql)?
+                    .execute(params![collection.as_bytes(), key, kind.as_str()])
+                    .map_err(sql)?;
+                digest = digest.minus(Digest::row(crc));
+            }
+            put_digest(tx, "schema_keys", collection.as_bytes(), digest)
         })
     }
 }

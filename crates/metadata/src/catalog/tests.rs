@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ferrochrome_types::{Metadata, Value, ValueKind};
+use ferrochrome_types::{CancelToken, Metadata, Value, ValueKind};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use tempfile::TempDir;
@@ -257,7 +257,7 @@ fn a_closed_catalog_leaves_one_file_and_opens_again() {
             fill(&catalog);
         }
         catalog.checkpoint().unwrap();
-        catalog.vacuum().unwrap();
+        catalog.vacuum(&CancelToken::default()).unwrap();
         assert_eq!(dump(&catalog).unwrap(), dump(&filled()).unwrap());
         catalog.close().unwrap();
         catalog.close().unwrap();
@@ -359,7 +359,7 @@ fn a_reader_follows_a_writer() {
     for result in [
         reader.create_tenant("x"),
         reader.reset(),
-        reader.vacuum(),
+        reader.vacuum(&CancelToken::default()),
         reader.append(Uuid::from_u128(1), 9, b"", None, &[]),
     ] {
         assert_eq!(code(result), Code::ReadOnly);
