@@ -36,6 +36,8 @@ mod collection;
 mod compaction;
 mod database;
 mod explain;
+mod file_system;
+mod follow;
 mod get;
 mod index_loader;
 mod lock;

@@ -1,6 +1,7 @@
 //! The catalog: one SQLite file that names everything else in a database.
 
 mod collections;
+mod follow;
 mod log;
 mod manifest;
 mod metadata_json;
@@ -18,12 +19,14 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
 pub use collections::CollectionRow;
+pub use follow::{Changes, LogPosition};
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
 
 use crate::checksum::RowChecksum;
 use crate::sqlite::{harden, open_immutable, sqlite_error};
+use follow::Frozen;
 
 /// The name of the file in messages.
 const CATALOG: &str = "catalog.sqlite";
@@ -82,6 +85,14 @@ pub struct Catalog {
     read_only: bool,
     /// `None` in memory.
     file: Option<PathBuf>,
+    frozen: Mutex<ReadFrozen>,
+}
+
+/// A file that could only be read without locks, and how often it was opened anew because somebody wrote to it after all.
+#[derive(Default)]
+struct ReadFrozen {
+    file: Option<Frozen>,
+    reopened: i64,
 }
 
 impl Catalog {
@@ -94,9 +105,9 @@ impl Catalog {
     /// `Corrupted` if the file is damaged or no catalog, `Unsupported` if a newer release wrote it, `NotFound` if it
     /// is to be read and not there, `Io` or `Locked` if it cannot be opened.
     pub fn open(location: Location, durability: Durability, read_only: bool) -> Result<Catalog> {
-        let mut connection = match &location {
+        let (mut connection, frozen) = match &location {
             Location::File(path) => open_file(path, read_only)?,
-            Location::Memory => Connection::open_in_memory().map_err(sql)?,
+            Location::Memory => (Connection::open_in_memory().map_err(sql)?, None),
         };
         configure(&connection, durability, read_only)?;
         // An in-memory catalog is new: there is nothing yet that could only be read.
@@ -108,7 +119,8 @@ impl Catalog {
             Location::Memory => None,
         };
         let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
-        Ok(Catalog { connection, checkpointer, durability, read_only, file })
+        let frozen = Mutex::new(ReadFrozen { file: frozen, reopened: 0 });
+        Ok(Catalog { connection, checkpointer, durability, read_only, file, frozen })
     }
 
     /// Moves the write-ahead log into the file, as far as other processes that are reading allow. Commits go on meanwhile, and need
@@ -250,7 +262,8 @@ fn closed() -> Error {
     Error::new(Code::Closed, "The database is closed")
 }
 
-fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
+/// Opens the file. One that can only be read without locks is returned with what it is now.
+fn open_file(path: &Path, read_only: bool) -> Result<(Connection, Option<Frozen>)> {
     let at_path = |error| sqlite_error(&path.display().to_string(), error);
     // SQLite takes a file without a whole header for an empty one, and would write over it.
     if std::fs::metadata(path).is_ok_and(|file| (1..HEADER_BYTES).contains(&file.len())) {
@@ -260,7 +273,7 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        return Connection::open_with_flags(path, flags).map_err(at_path);
+        return Ok((Connection::open_with_flags(path, flags).map_err(at_path)?, None));
     }
     if !path.exists() {
         return Err(Error::new(
@@ -275,14 +288,15 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
     // such a log nobody is writing, and the file can be read as it is.
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
-            let wal = path.with_file_name(match path.file_name() {
-                Some(name) => format!("{}-wal", name.to_string_lossy()),
-                None => return Err(at_path(error)),
-            });
-            if wal.exists() { Err(at_path(error)) } else { open_immutable(path).map_err(at_path) }
+            // Looked at before it is opened: what is written meanwhile counts as a change.
+            let frozen = Frozen::of(path)?;
+            if frozen.wal {
+                return Err(at_path(error));
+            }
+            Ok((open_immutable(path).map_err(at_path)?, Some(frozen)))
         }
         // Other failures are found again, and named, when the schema is read.
-        _ => Ok(connection),
+        _ => Ok((connection, None)),
     }
 }
 
