@@ -28,6 +28,7 @@ const BENCHES = {
   ffi: "the cost of the boundary per call, argument and result row",
   scale: "1,000,000 rows or more, from a seeded generator",
   import: "rows a second of importing a directory that Chroma wrote, given by --directory",
+  export: "rows and megabytes a second of exporting to files of each format, and of importing them",
 };
 
 /** Rows that `scale` takes unless told otherwise, and the most that it can. */

@@ -15,7 +15,7 @@ for name, read in [("c.arrow", pa.feather.read_table), ("c.parquet", pa.parquet.
     assert table.schema.field("id").type == pa.string()
     assert table.schema.field("embedding").type == pa.list_(table.schema.field("embedding").type.value_field, 2)
     assert table.schema.field("n").type == pa.int64()
-    assert json.loads(table.schema.metadata[b"ferrochrome"])["name"] == "c"
+    assert json.loads(table.schema.metadata[b"ferrochrome"])["name"] == "collection"
     rows = table.to_pylist()
     assert rows[8]["embedding"] == [8.0, 0.5] and rows[8]["tags"] == ["a", "t8"]
     assert rows[9]["document"] is None and json.loads(rows[9]["metadata"]) == {"mixed": 9}

@@ -21,23 +21,19 @@ async function load(name: string): Promise<Record<string, unknown> | null> {
   return import(pathToFileURL(createRequire(`${here}package.json`).resolve(name)).href);
 }
 
-/** The number that a collection's `n` counts with, or what stands in its place. */
+/** The record whose number no JavaScript number but its neighbours could stand for. */
 const isLarge = (i: number): boolean => i === ROWS - 1;
 
 async function source(): Promise<Collection> {
-  const collection = await new EphemeralClient().createCollection({ name: "c", embeddingFunction: null });
-  const ids = Array.from({ length: ROWS }, (_, i) => `id${i}`);
-  await collection.add({
-    ids,
-    embeddings: ids.map((_, i) => [i, 0.5]),
-    documents: ids.map((_, i) => (i % 3 === 0 ? (null as never) : `document ${i}`)),
-    metadatas: ids.map((_, i) => ({
-      n: isLarge(i) ? 2 ** 53 : i,
-      x: i + 0.5,
-      tags: ["a", `t${i}`],
-      mixed: i % 2 ? i : "s",
-    })),
-  });
+  const collection = await new EphemeralClient().createCollection({ name: "collection", embeddingFunction: null });
+  for (let i = 0; i < ROWS; i++) {
+    await collection.add({
+      ids: [`id${i}`],
+      embeddings: [[i, 0.5]],
+      metadatas: [{ n: isLarge(i) ? 2 ** 53 : i, x: i + 0.5, tags: ["a", `t${i}`], mixed: i % 2 ? i : "s" }],
+      ...(i % 3 === 0 ? {} : { documents: [`document ${i}`] }),
+    });
+  }
   return collection;
 }
 

@@ -40,6 +40,7 @@ impl ParquetWriter {
         };
         // Vectors hardly repeat: a dictionary of their components costs time and saves nothing.
         let components = ColumnPath::new([EMBEDDING, "list", "item"].map(str::to_owned).to_vec());
+        // Beside Arrow's own copy of the schema, which only Arrow's programs read.
         let description = schema.metadata().get(DESCRIPTION);
         let described = description.map(|text| vec![KeyValue::new(DESCRIPTION.to_owned(), text.clone())]);
         let properties = WriterProperties::builder()
@@ -50,14 +51,12 @@ impl ParquetWriter {
             .set_column_statistics_enabled(components, EnabledStatistics::None)
             .set_key_value_metadata(described)
             .build();
-        let plain = SchemaRef::new(Schema::new(schema.fields().clone()));
-        Ok(ParquetWriter(ArrowWriter::try_new(file, plain, Some(properties)).map_err(to_arrow)?))
+        let schema = SchemaRef::new(schema.clone());
+        Ok(ParquetWriter(ArrowWriter::try_new(file, schema, Some(properties)).map_err(to_arrow)?))
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> std::result::Result<(), ArrowError> {
-        // Without the description, which stands in the file's own metadata.
-        let plain = SchemaRef::new(Schema::new(batch.schema_ref().fields().clone()));
-        self.0.write(&RecordBatch::try_new(plain, batch.columns().to_vec())?).map_err(to_arrow)
+        self.0.write(batch).map_err(to_arrow)
     }
 
     pub fn finish(self) -> std::result::Result<File, ArrowError> {
