@@ -128,11 +128,15 @@ test("a writer that was killed loses its lock, another goes on, and readers neve
   await new Promise((resolve) => child.once("close", resolve));
   const before = await revision();
   expect(existsSync(join(path, "LOCK"))).toBe(true);
+  // One that is opened now reads what the killed one left in its log.
+  const late = await openClient(path, { readOnly: true, follow: false }).getCollection({ name: "shared" });
+  expect(await late.count()).toBe(await collection.count());
   const second = await finish(start(WRITER, [path, 20, false]));
   expect(second.stderr).toBe("");
   const last = JSON.parse(second.stdout).revision;
   expect(last).toBeGreaterThanOrEqual(before + 20);
   expect(await revision()).toBe(last);
+  expect(await late.count()).not.toBe(0);
 }, 60_000);
 
 /** Makes a database without collections. */

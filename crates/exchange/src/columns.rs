@@ -21,7 +21,7 @@ pub(crate) const DESCRIPTION: &str = "ferrochrome";
 
 /// Most columns for metadata keys; programs are slow with more. Further keys go into the column of JSON.
 const MAX_KEY_COLUMNS: usize = 1_000;
-/// Rows after which the pass over the metadata looks whether it was cancelled.
+/// Rows after which the pass over the metadata looks whether it was cancelled, and gives memory back.
 const CANCEL_ROWS: usize = 4_096;
 
 /// The type of a key's values: a scalar or a list of scalars.
@@ -76,6 +76,7 @@ impl FileColumns {
         for (i, row) in result.rows.iter().enumerate() {
             if i % CANCEL_ROWS == 0 {
                 cancel.check()?;
+                result.snapshot.bound_resident_rows();
             }
             for (key, value) in result.snapshot.metadata(*row)?.into_iter().flatten() {
                 let of_value = KeyType::of(&value);

@@ -154,6 +154,7 @@ impl RecordFileWriter {
         };
         written.map_err(|e| write_error(&self.path, e))?;
         self.next = next;
+        self.result.snapshot.bound_resident_rows();
         Ok(next)
     }
 
