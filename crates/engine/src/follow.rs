@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ferrochrome_metadata::LogPosition;
 use ferrochrome_types::{Code, Result};
+use uuid::Uuid;
 
 use crate::collection::{Collection, OPENING_ATTEMPTS, open_parts, replay};
 use crate::database::Database;
@@ -26,6 +27,19 @@ impl Database {
     pub(crate) fn follows(&self) -> bool {
         let options = &self.shared().options;
         options.read_only && options.follow
+    }
+
+    /// As [`collection`](Self::collection), but `None` where a collection that follows another process would have to be opened or
+    /// to catch up first, which takes milliseconds.
+    ///
+    /// # Errors
+    /// As [`collection`](Self::collection).
+    pub fn collection_at_once(&self, id: Uuid) -> Result<Option<Arc<Collection>>> {
+        if !self.follows() {
+            return self.collection(id).map(Some);
+        }
+        let version = self.shared().catalog.data_version()?;
+        Ok(self.opened(id).filter(|collection| collection.has_followed(version)))
     }
 
     /// Takes in what was written to the collection before `version` was asked for. One that is gone is forgotten.
@@ -51,6 +65,11 @@ impl Collection {
         followed.position = self.catch_up(&followed.position)?;
         followed.version = Some(version);
         Ok(())
+    }
+
+    /// Whether all that was written before the catalog had this version is there. `false` while it is being taken in.
+    fn has_followed(&self, version: i64) -> bool {
+        self.followed.try_lock().is_some_and(|followed| followed.version == Some(version))
     }
 
     fn catch_up(&self, known: &LogPosition) -> Result<LogPosition> {
