@@ -52,4 +52,5 @@ lance = pa.table(
 )
 with pa.ipc.new_file(f"{folder}/lance.arrow", lance.schema) as writer:
     writer.write_table(lance, max_chunksize=2)
+pa.parquet.write_table(lance, f"{folder}/lance.parquet")
 print(json.dumps(found))

@@ -113,10 +113,17 @@ test.skipIf(python === null)("pyarrow and DuckDB read our files, and we read the
     lines: ROWS,
   });
   const client = new EphemeralClient();
-  const theirs = ["pyarrow.arrow", "pyarrow.parquet", "snappy.parquet", "duckdb.parquet", "lance.arrow"];
+  const theirs = [
+    "pyarrow.arrow",
+    "pyarrow.parquet",
+    "snappy.parquet",
+    "duckdb.parquet",
+    "lance.arrow",
+    "lance.parquet",
+  ];
   for (const [i, name] of theirs.entries()) {
     const copy = await client.createCollection({ name: `copy-${i}`, embeddingFunction: null });
-    const ignore = name === "lance.arrow" ? { columns: { ignore: ["created"] } } : {};
+    const ignore = name.startsWith("lance.") ? { columns: { ignore: ["created"] } } : {};
     expect(await copy.import(join(folder, name), ignore), name).toEqual({ records: 3, added: 3, existing: 0 });
     const { ids, documents, metadatas, embeddings } = await copy.get({
       include: ["documents", "metadatas", "embeddings"],

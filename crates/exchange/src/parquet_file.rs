@@ -5,10 +5,10 @@ use std::fs::File;
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use ferrochrome_types::Result;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -73,12 +73,18 @@ pub(crate) struct ParquetReader {
 }
 
 impl ParquetReader {
+    /// Opens a file; columns of the names in `ignore` are not read.
+    ///
     /// # Errors
     /// `InvalidArgument` where the file is no Parquet file, a damaged one, or compressed as we do not read it.
-    pub fn open(file: File, shown: &str) -> Result<Self> {
+    pub fn open(file: File, shown: &str, ignore: &[String]) -> Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
             .map_err(|e| read_error(shown, &e))?;
         let schema = builder.schema().clone();
+        let is_used = |at: &usize| !ignore.contains(schema.field(*at).name());
+        let used: Vec<usize> = (0..schema.fields().len()).filter(is_used).collect();
+        let projected = ProjectionMask::roots(builder.parquet_schema(), used.iter().copied());
+        let schema = SchemaRef::new(schema.project(&used).map_err(|e| damaged(shown, e))?);
         let metadata = builder.metadata().clone();
         for group in metadata.row_groups() {
             for column in group.columns() {
@@ -91,7 +97,11 @@ impl ParquetReader {
         }
         let rows = u64::try_from(metadata.file_metadata().num_rows())
             .map_err(|_| damaged(shown, "its number of rows is negative"))?;
-        let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| read_error(shown, &e))?;
+        let batches = builder
+            .with_projection(projected)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|e| read_error(shown, &e))?;
         Ok(ParquetReader { shown: shown.to_owned(), schema, rows, batches })
     }
 

@@ -266,7 +266,7 @@ impl RecordFileReader {
         let reader = match format {
             Format::Jsonl => Reader::Lines(LinesReader::open(file, &shown)?),
             Format::Arrow => table(Batches::Arrow(ArrowReader::open(file, &shown)?))?,
-            Format::Parquet => table(Batches::Parquet(ParquetReader::open(file, &shown)?))?,
+            Format::Parquet => table(Batches::Parquet(ParquetReader::open(file, &shown, &names.ignore)?))?,
         };
         Ok(RecordFileReader(reader))
     }
