@@ -8,7 +8,6 @@ import {
   EphemeralClient,
   type FileFormat,
   type FileProgress,
-  HttpClient,
   type Metadata,
 } from "../index.js";
 import { runNode } from "./support/child.js";
@@ -262,12 +261,6 @@ test("lines of other programs", async () => {
   expect(await collection.import(path)).toEqual({ records: 2, added: 2, existing: 0 });
   expect(await collection.get()).toMatchObject({ documents: ["one", "two"], metadatas: [{ n: 1 }, null] });
   await client.close();
-});
-
-test("a server has no route for files", async () => {
-  const collection = new HttpClient({ host: "127.0.0.1", port: 9 }).collection(crypto.randomUUID());
-  await expect(collection.export("a.arrow")).rejects.toThrow(/export\(\)/);
-  await expect(collection.import("a.arrow")).rejects.toThrow(/import\(\)/);
 });
 
 test("a reader exports what a writer in the same process goes on changing", async () => {

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use ferrochrome_types::{Code, Error, Result};
+use ferrochrome_types::Result;
+#[cfg(any(target_os = "linux", test))]
+use ferrochrome_types::{Code, Error};
 
 /// Types, as the kernel names them, whose files lie on another machine: locks there hold on one machine only, are given up without
 /// notice or are missing, and what is mapped changes or vanishes.
+#[cfg(any(target_os = "linux", test))]
 const NETWORK: &[&str] = &[
     "nfs",
     "nfs4",
@@ -63,7 +66,7 @@ pub(crate) fn check(_folder: &Path) -> Result<()> {
 }
 
 /// As [`check`], with the folder's device and a list of mounts like `/proc/self/mountinfo`.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+#[cfg(any(target_os = "linux", test))]
 fn check_mounted(folder: &Path, device: &str, mounts: &str) -> Result<()> {
     let of_device = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(device));
     // Behind optional fields and a dash stands the type.

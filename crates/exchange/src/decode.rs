@@ -174,7 +174,11 @@ fn value_at(column: &ArrayRef, row: usize) -> std::result::Result<Option<Value>,
         return Ok(None);
     }
     let float = |value: f64| {
-        if value.is_finite() { Ok(Value::Float(value)) } else { Err(format!("{value} is not finite")) }
+        if value.is_finite() {
+            Ok(Value::Float(value))
+        } else {
+            Err(format!("{value} is not finite, expected a number or null"))
+        }
     };
     Ok(Some(match column.data_type() {
         DataType::Null => return Ok(None),
