@@ -3,7 +3,7 @@ import { PersistentClient } from "../client.js";
 import { ChromaNotFoundError } from "../errors.js";
 import { BATCH_ROWS } from "../files/export-file.js";
 import { FILE_FORMATS } from "../files/format.js";
-import { fileSource, lineSource } from "../files/record-source.js";
+import { type FileColumnNames, fileSource, lineSource } from "../files/record-source.js";
 import { importChroma } from "../import/import-chroma.js";
 import { importRecords } from "../import/record-file.js";
 import type { ImportReport } from "../import/report.js";
@@ -33,6 +33,11 @@ reported; then the exit code is ${EXIT.incomplete}. Ctrl-C stops after the batch
     tenant: { type: "string", value: "NAME", help: "only this tenant; of a server: default_tenant" },
     database: { type: "string", value: "NAME", help: "only this database" },
     format: { type: "string", value: "FORMAT", help: `${FILE_FORMATS.join(", ")} (default: by the file's content)` },
+    columns: {
+      type: "string",
+      value: "JSON",
+      help: 'names of an Arrow or Parquet file: {"id", "embedding", "document", "uri", "metadata", "ignore": [...]}',
+    },
     existing: { type: "string", value: "HOW", help: "collections that are there: refuse (default), skip, merge" },
     token: {
       type: "string",
@@ -119,8 +124,8 @@ async function fromFile({ options, terminal, signal }: Invocation, from: string,
   const client = new PersistentClient({ path: to });
   try {
     const format = options.choice("format", FILE_FORMATS);
-    const source =
-      from === "-" ? await lineSource(process.stdin) : await fileSource(from, format, undefined, BATCH_ROWS);
+    const columns = options.json<FileColumnNames>("columns");
+    const source = from === "-" ? await lineSource(process.stdin) : await fileSource(from, format, columns, BATCH_ROWS);
     const imported = await importRecords({
       handle: client.handle,
       source,

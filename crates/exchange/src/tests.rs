@@ -366,12 +366,10 @@ fn no_damaged_byte_panics() {
         std::fs::remove_file(&path).unwrap();
         let damaged = folder.path().join("damaged");
         for at in 0..bytes.len() {
-            for flip in [0xff, 0x80] {
-                let mut copy = bytes.clone();
-                copy[at] ^= flip;
-                std::fs::write(&damaged, &copy).unwrap();
-                read_or_refuse(&damaged, format);
-            }
+            let mut copy = bytes.clone();
+            copy[at] ^= if at % 3 == 0 { 0x80 } else { 0xff };
+            std::fs::write(&damaged, &copy).unwrap();
+            read_or_refuse(&damaged, format);
         }
         for length in (0..bytes.len()).step_by(7) {
             std::fs::write(&damaged, &bytes[..length]).unwrap();
