@@ -207,6 +207,9 @@ test.each(["arrow", "parquet"])(
     const copy = temporaryPath();
     const imported = await run(["import", "--from", file, "--to", copy]);
     expect(imported, imported.stderr).toMatchObject({ code: 0 });
+    const named = ["-c", "other", "--columns", '{"embedding":"missing"}'];
+    const wrong = await run(["import", "--from", file, "--to", copy, ...named]);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("no column `missing`") });
     await run([...exporting, lines]);
     const again = join(temporaryFolder(), "again.jsonl");
     await run(["export", "--path", copy, "-c", "flushed-cosine", "--to", again]);
