@@ -84,8 +84,7 @@ impl ArrowReader {
         let decoder = FileDecoder::new(schema.clone(), footer.version());
         let mut reader =
             ArrowReader { file, shown: shown.to_owned(), schema, decoder, blocks: batches, next: 0, rows: 0 };
-        for at in 0..reader.blocks.len() {
-            let block = reader.blocks[at];
+        for block in reader.blocks.clone() {
             let message = reader.read_bytes(&block, block.metaDataLength() as usize)?;
             reader.rows += rows_of(&message).map_err(|what| damaged(shown, what))?;
         }

@@ -16,73 +16,78 @@ use crate::layout::Layout;
 /// What is wrong with a cell.
 type Wrong = String;
 
+/// The rows of a batch; `first` is the number of the first, from 1.
+struct Rows<'a> {
+    batch: &'a RecordBatch,
+    first: u64,
+}
+
+impl Rows<'_> {
+    /// Takes each cell of a column. What is wrong with one is told with its row and column.
+    fn each(
+        &self,
+        at: usize,
+        mut take: impl FnMut(&ArrayRef, usize) -> std::result::Result<(), Wrong>,
+    ) -> Result<()> {
+        let column = self.batch.column(at);
+        (0..self.batch.num_rows()).try_for_each(|row| {
+            take(column, row).map_err(|wrong| {
+                let (row, name) = (self.first + row as u64, self.batch.schema_ref().field(at).name());
+                Error::invalid(format!("Row {row}, column `{name}`: {wrong}"))
+            })
+        })
+    }
+
+    fn texts(&self, at: usize) -> Result<Vec<Option<String>>> {
+        let mut texts = Vec::with_capacity(self.batch.num_rows());
+        self.each(at, |column, row| {
+            texts.push(text_at(column, row)?);
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
+    fn metadatas(&self, layout: &Layout) -> Result<Vec<Option<MetadataPatch>>> {
+        let mut metadatas = vec![MetadataPatch::new(); self.batch.num_rows()];
+        if let Some(at) = layout.metadata {
+            self.each(at, |column, row| {
+                metadatas[row] = metadata_at(column, row)?;
+                Ok(())
+            })?;
+        }
+        for (key, at) in &layout.keys {
+            self.each(*at, |column, row| {
+                if let Some(value) = value_at(column, row)? {
+                    metadatas[row].insert(key.clone(), Some(value));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(metadatas.into_iter().map(|patch| (!patch.is_empty()).then_some(patch)).collect())
+    }
+}
+
 /// The records of a batch; `first` is the number of its first row, from 1.
 ///
 /// # Errors
 /// `InvalidArgument` naming row and column.
 pub(crate) fn decode(batch: &RecordBatch, layout: &Layout, first: u64) -> Result<WriteBatch> {
-    let rows = batch.num_rows();
-    let each =
-        |at: usize, mut take: Box<dyn FnMut(&ArrayRef, usize) -> std::result::Result<(), Wrong> + '_>| {
-            let column = batch.column(at);
-            (0..rows).try_for_each(|row| {
-                take(column, row).map_err(|wrong| {
-                    let name = batch.schema_ref().field(at).name().clone();
-                    Error::invalid(format!("Row {}, column `{name}`: {wrong}", first + row as u64))
-                })
-            })
-        };
-    let mut ids = Vec::with_capacity(rows);
-    each(
-        layout.id,
-        Box::new(|column, row| {
-            ids.push(id_at(column, row)?);
-            Ok(())
-        }),
-    )?;
+    let rows = Rows { batch, first };
+    let mut ids = Vec::with_capacity(batch.num_rows());
+    rows.each(layout.id, |column, row| {
+        ids.push(id_at(column, row)?);
+        Ok(())
+    })?;
     let mut vectors = Vectors::default();
-    each(layout.embedding, Box::new(|column, row| vectors.push(column, row)))?;
-    let texts = |at: Option<usize>| {
-        let mut texts = Vec::with_capacity(rows);
-        if let Some(at) = at {
-            each(
-                at,
-                Box::new(|column, row| {
-                    texts.push(text_at(column, row)?);
-                    Ok(())
-                }),
-            )?;
-        }
-        Ok::<_, Error>(at.map(|_| texts))
-    };
-    let (documents, uris) = (texts(layout.document)?, texts(layout.uri)?);
-    let mut metadatas = vec![MetadataPatch::new(); rows];
-    if let Some(at) = layout.metadata {
-        each(
-            at,
-            Box::new(|column, row| {
-                metadatas[row] = metadata_at(column, row)?;
-                Ok(())
-            }),
-        )?;
-    }
-    for (key, at) in &layout.keys {
-        let take = |column: &ArrayRef, row: usize| {
-            if let Some(value) = value_at(column, row)? {
-                metadatas[row].insert(key.clone(), Some(value));
-            }
-            Ok(())
-        };
-        each(*at, Box::new(take))?;
-    }
+    rows.each(layout.embedding, |column, row| vectors.push(column, row))?;
     Ok(WriteBatch {
         ids,
         dim: vectors.dim.unwrap_or(0),
         embeddings: Some(vectors.components),
         kept_embeddings: Vec::new(),
-        documents,
-        metadatas: Some(metadatas.into_iter().map(|patch| (!patch.is_empty()).then_some(patch)).collect()),
-        uris,
+        documents: layout.document.map(|at| rows.texts(at)).transpose()?,
+        metadatas: Some(rows.metadatas(layout)?),
+        uris: layout.uri.map(|at| rows.texts(at)).transpose()?,
     })
 }
 

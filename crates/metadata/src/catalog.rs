@@ -290,7 +290,7 @@ fn open_file(path: &Path, read_only: bool) -> Result<(Connection, Option<Frozen>
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
             // Looked at before it is opened: what is written meanwhile counts as a change.
             let frozen = Frozen::of(path)?;
-            if frozen.wal {
+            if frozen.wal.is_some() {
                 return Err(at_path(error));
             }
             Ok((open_immutable(path).map_err(at_path)?, Some(frozen)))

@@ -38,15 +38,15 @@ pub struct Changes {
 pub(super) struct Frozen {
     length: u64,
     modified: Option<SystemTime>,
-    /// Whether a write-ahead log lies beside it.
-    pub(super) wal: bool,
+    /// Length and change of the write-ahead log beside it, if there is one.
+    pub(super) wal: Option<(u64, Option<SystemTime>)>,
 }
 
 impl Frozen {
     pub(super) fn of(path: &Path) -> Result<Self> {
         let file = std::fs::metadata(path).map_err(|e| Error::io(path.display(), e))?;
-        let modified = file.modified().ok();
-        Ok(Frozen { length: file.len(), modified, wal: wal_of(path).exists() })
+        let wal = std::fs::metadata(wal_of(path)).ok().map(|wal| (wal.len(), wal.modified().ok()));
+        Ok(Frozen { length: file.len(), modified: file.modified().ok(), wal })
     }
 }
 
