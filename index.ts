@@ -83,9 +83,14 @@ export {
   InvalidArgumentError,
   InvalidCollectionError,
   ReadOnlyError,
+  UnsafeFileSystemError,
   UntrustedFileError,
 } from "./src/errors.js";
 export type { PartExplanation, QueryExplanation } from "./src/explanation.js";
+export type { FileExportArgs, FileExportReport, FileProgress } from "./src/files/export-file.js";
+export type { FileCompression, FileFormat } from "./src/files/format.js";
+export type { FileImportArgs, FileImportReport } from "./src/files/import-file.js";
+export type { FileColumnNames } from "./src/files/record-source.js";
 export { type ImportChromaArgs, type ImportProgress, importChroma } from "./src/import/import-chroma.js";
 export type { ImportedCollection, ImportProblem, ImportProblemKind, ImportReport } from "./src/import/report.js";
 export type { ExistingCollections } from "./src/import/target.js";

@@ -188,6 +188,36 @@ test("an export comes back as it was, integers and floats apart", async () => {
   expect(piped.stdout).toBe(readFileSync(file, "utf8"));
 }, 60_000);
 
+test.each(["arrow", "parquet"])(
+  "a collection goes to a .%s file and back, with its settings",
+  async (format) => {
+    const to = temporaryPath();
+    await run(["import", "--from", await chromaDirectory("1.5.9"), "--to", to, "-c", "flushed-cosine"]);
+    const [file, lines] = [join(temporaryFolder(), `records.${format}`), join(temporaryFolder(), "records.jsonl")];
+    const exporting = ["export", "--path", to, "-c", "flushed-cosine", "--to"];
+    const exported = await run([...exporting, file, "--compression", "zstd", "--json"]);
+    expect(exported).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(exported.stdout)).toMatchObject({
+      collection: "flushed-cosine",
+      bytes: readFileSync(file).length,
+    });
+    expect((await run([...exporting, file])).code).toBe(2);
+    expect((await run([...exporting, file, "--force"])).code).toBe(0);
+    expect((await run([...exporting, "-", "--format", format])).code).toBe(2);
+    const copy = temporaryPath();
+    const imported = await run(["import", "--from", file, "--to", copy]);
+    expect(imported, imported.stderr).toMatchObject({ code: 0 });
+    const named = ["-c", "other", "--columns", '{"embedding":"missing"}'];
+    const wrong = await run(["import", "--from", file, "--to", copy, ...named]);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("no column `missing`") });
+    await run([...exporting, lines]);
+    const again = join(temporaryFolder(), "again.jsonl");
+    await run(["export", "--path", copy, "-c", "flushed-cosine", "--to", again]);
+    expect(readFileSync(again, "utf8")).toBe(readFileSync(lines, "utf8"));
+  },
+  60_000,
+);
+
 test("lines without a description need a name, and a bad line is named", async () => {
   const to = temporaryPath();
   const input = '{"id":"a","embedding":[1,2]}\n{"id":"b","embedding":[3,4],"metadata":{"k":1}}\n';

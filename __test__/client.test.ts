@@ -49,6 +49,9 @@ describe("making a client", () => {
     [{ threads: 0 }, "Expected 'threads' to be a positive integer, but got 0"],
     [{ sealRows: 1.5 }, "Expected 'sealRows' to be a positive integer, but got 1.5"],
     [{ readOnly: "yes" }, "Expected 'readOnly' to be a boolean, but got string"],
+    [{ readOnly: true, follow: 1 }, "Expected 'follow' to be a boolean, but got number"],
+    [{ follow: true }, "'follow' is for readers of what another process writes: pass readOnly: true with it"],
+    [{ allowNetworkFileSystem: 1 }, "Expected 'allowNetworkFileSystem' to be a boolean, but got number"],
   ])("refuses the options %j", (options, message) => {
     expect(() => new PersistentClient({ path: "./db", ...(options as object) })).toThrow(message);
   });

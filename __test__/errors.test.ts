@@ -45,6 +45,7 @@ describe("failures of native code", () => {
     ["ALREADY_EXISTS", "ChromaUniqueError", "The resource already exists"],
     ["CORRUPTED", "DatabaseCorruptedError", "why"],
     ["LOCKED", "DatabaseLockedError", "why"],
+    ["UNSAFE_FILE_SYSTEM", "UnsafeFileSystemError", "why"],
     ["READ_ONLY", "ReadOnlyError", "why"],
     ["CLOSED", "DatabaseClosedError", "why"],
     ["CANCELLED", "AbortError", "why"],

@@ -311,6 +311,8 @@ describe("requests", () => {
     for (const call of [
       collection.compact(),
       collection.preload(),
+      collection.export("never.arrow"),
+      collection.import("never.arrow"),
       collection.explain({ queryEmbeddings: [[1]] }),
       collection.query({ queryEmbeddings: [[1]], searchParams: { ef: 3 } }),
     ]) {

@@ -28,6 +28,7 @@ describe("a closed client", () => {
       collection.getIndexingStatus(),
       collection.compact(),
       collection.preload(),
+      collection.export("never.arrow"),
     ]);
     for (const outcome of outcomes) {
       expect(outcome).toMatchObject({ status: "rejected", reason: { name: "DatabaseClosedError", code: "CLOSED" } });

@@ -30,6 +30,7 @@ const BENCHES = {
   compact:
     "compaction after replacing a fifth of the rows ten times and after deleting nine tenths; a fresh build beside",
   import: "rows a second of importing a directory that Chroma wrote, given by --directory",
+  export: "rows and megabytes a second of exporting to files of each format, and of importing them",
 };
 
 /** Rows that `scale` takes unless told otherwise, and the most that it can. */

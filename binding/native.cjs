@@ -843,5 +843,7 @@ module.exports.NativeChromaSource = nativeBinding.NativeChromaSource
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeDatabase = nativeBinding.NativeDatabase
 module.exports.NativeExport = nativeBinding.NativeExport
+module.exports.NativeExportFile = nativeBinding.NativeExportFile
+module.exports.NativeRecordFile = nativeBinding.NativeRecordFile
 module.exports.buildInfo = nativeBinding.buildInfo
 module.exports.readServerCollections = nativeBinding.readServerCollections

@@ -104,10 +104,10 @@ export declare class NativeCollection {
   stats(): Promise<string>
   /** Compares every block of every segment with its checksum; the promise is for JSON, `[{"id", "bytes", "damage"}]`. */
   verify(): Promise<string>
-  /** The records as they are now. */
-  export(): Promise<NativeExport>
-  /** Adds records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
-  addLines(text: string, first: number): Promise<string>
+  /** The records as they are now. `request` is that of a get. */
+  export(request: string): Promise<NativeExport>
+  /** Writes records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
+  writeLines(text: string, first: number, upsert: boolean): Promise<string>
   /** Adds the records in a Chroma server's answer to a get; the promise is for `{"read", "imported", "withoutVector"}`. */
   addServerPage(body: string): Promise<string>
 }
@@ -166,6 +166,33 @@ export declare class NativeExport {
   get done(): number
   /** The next records, `limit` at most and fewer where they are large, each as a line of JSON; empty after the last. */
   next(limit: number): Promise<string>
+  /** Begins a file with these records, which must not exist. `options` is JSON `{"format", "compression", "description"?}`. */
+  createFile(path: string, options: string, cancel: NativeCancel): Promise<NativeExportFile>
+}
+
+/** A file that is being written. */
+export declare class NativeExportFile {
+  /** Writes the next records, `limit` at most and fewer where they are large; the promise is for the number written so far. */
+  next(limit: number): Promise<number>
+  /** Ends the file; the promise, for its length in bytes, is fulfilled when it is on the disk. */
+  finish(): Promise<number>
+  /** Closes the file as it is. Does nothing once it is finished. */
+  discard(): void
+}
+
+/** A file of records, of ours or of another program, that is being read. */
+export declare class NativeRecordFile {
+  /** Opens a file. `options` is JSON `{"format", "columns"}`. */
+  static open(path: string, options: string): Promise<NativeRecordFile>
+  /** What the file says of the collection that it was written from, as JSON; null for a file of another program. */
+  get description(): string | null
+  /** Records of the file; null where that is known only at its end. */
+  get total(): number | null
+  /**
+   * Writes the next records, `limit` at most, to a collection; the promise is for JSON `{"read", "imported"}`, where nothing was
+   * read behind the last record.
+   */
+  next(target: NativeCollection, upsert: boolean, limit: number): Promise<string>
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */

@@ -4,6 +4,8 @@ import type { CollectionConfiguration } from "./configuration.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
 import { ChromaValueError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
+import type { FileExportArgs, FileExportReport } from "./files/export-file.js";
+import type { FileImportArgs, FileImportReport } from "./files/import-file.js";
 import type { GetResult, QueryResult } from "./results.js";
 import type { Schema } from "./schema.js";
 import { type SearchLike, toSearch } from "./search/search.js";
@@ -144,5 +146,15 @@ export class CollectionHandle implements Collection {
   /** As {@link Collection.preload}. */
   async preload(): Promise<void> {
     return this.target.preload();
+  }
+
+  /** As {@link Collection.export}. */
+  async export(path: string | URL, args?: FileExportArgs): Promise<FileExportReport> {
+    return this.target.export(path, args);
+  }
+
+  /** As {@link Collection.import}. */
+  async import(path: string | URL, args?: FileImportArgs): Promise<FileImportReport> {
+    return this.target.import(path, args);
   }
 }

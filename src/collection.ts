@@ -2,6 +2,8 @@ import type { CompactArgs } from "./compaction.js";
 import type { CollectionConfiguration, UpdateCollectionConfiguration } from "./configuration.js";
 import type { EmbeddingFunction } from "./embedding-function.js";
 import type { QueryExplanation } from "./explanation.js";
+import type { FileExportArgs, FileExportReport } from "./files/export-file.js";
+import type { FileImportArgs, FileImportReport } from "./files/import-file.js";
 import type { GetResult, QueryResult } from "./results.js";
 import type { Schema } from "./schema.js";
 import type { SearchLike } from "./search/search.js";
@@ -285,4 +287,36 @@ export interface Collection {
    * is read in the background.
    */
   preload(): Promise<void>;
+
+  /**
+   * Writes the records to a file that other programs read: lines of JSON, an Arrow IPC file or a Parquet file. They are those of
+   * one moment, writes may go on. A file of columns has one for each metadata key; docs/export.md describes them. Not in Chroma.
+   *
+   * @param path - The file, ending with `.jsonl`, `.arrow` or `.parquet`.
+   * @param args - Which records, and how.
+   * @returns What was written.
+   * @throws ChromaValueError for a wrong argument, ChromaUniqueError for a file that must not be replaced.
+   *
+   * @example
+   * ```ts
+   * await collection.export("notes.parquet", { where: { lang: "en" }, onProgress: ({ done, total }) => console.log(done, total) });
+   * ```
+   */
+  export(path: string | URL, args?: FileExportArgs): Promise<FileExportReport>;
+
+  /**
+   * Reads records from a file: one that {@link Collection.export} wrote, or lines of JSON, an Arrow IPC file or a Parquet file of
+   * another program. Not in Chroma.
+   *
+   * @param path - The file.
+   * @param args - How it is read, and what is done with ids that are there already.
+   * @returns How many records were read and added.
+   * @throws ChromaValueError naming the row and the column, or the line, that is wrong; the batches before it are there.
+   *
+   * @example
+   * ```ts
+   * await collection.import("lance.parquet", { columns: { embedding: "vector", ignore: ["created_at"] }, mode: "upsert" });
+   * ```
+   */
+  import(path: string | URL, args?: FileImportArgs): Promise<FileImportReport>;
 }

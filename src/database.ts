@@ -14,6 +14,16 @@ export interface DatabaseOptions {
    */
   readOnly?: boolean | undefined;
   /**
+   * Only with `readOnly`. True (default): a read sees all that the writing process had acknowledged before the read began.
+   * False: each collection goes on showing the state in which it was first used.
+   */
+  follow?: boolean | undefined;
+  /**
+   * Writes even on a network file system (NFS, SMB, sshfs and others; recognised on Linux), which is refused otherwise: nothing keeps
+   * another machine from writing there at the same time. Default false.
+   */
+  allowNetworkFileSystem?: boolean | undefined;
+  /**
    * When a write counts as done. `"normal"` (default): it survives the end of the process, however it ends. `"full"`: it also
    * survives a power cut, at the price of a disk sync per batch of writes.
    */
@@ -53,6 +63,7 @@ export interface DatabaseOptions {
   diskReserveBytes?: number | undefined;
 }
 
+const FLAGS = ["readOnly", "follow", "allowNetworkFileSystem"] as const;
 const CHOICES = { durability: ["normal", "full"], compression: ["none", "lz4", "zstd"] } as const;
 const COUNTS = [
   "threads",
@@ -67,18 +78,24 @@ const COUNTS = [
 
 /** Names of all {@link DatabaseOptions}. */
 export const databaseOptionNames: readonly (keyof DatabaseOptions)[] = [
-  "readOnly",
+  ...FLAGS,
   ...(Object.keys(CHOICES) as (keyof typeof CHOICES)[]),
   ...COUNTS,
 ];
 
 /** Options as native code reads them, checked. */
 function encodeOptions(options: DatabaseOptions): string {
-  const { readOnly = false } = options;
-  if (typeof readOnly !== "boolean") {
-    throw new ChromaValueError(`Expected 'readOnly' to be a boolean, but got ${typeof readOnly}`);
+  for (const name of FLAGS) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new ChromaValueError(`Expected '${name}' to be a boolean, but got ${typeof value}`);
+    }
   }
-  const encoded: Record<string, unknown> = { readOnly };
+  const { readOnly = false, follow, allowNetworkFileSystem } = options;
+  if (follow !== undefined && !readOnly) {
+    throw new ChromaValueError("'follow' is for readers of what another process writes: pass readOnly: true with it");
+  }
+  const encoded: Record<string, unknown> = { readOnly, follow, allowNetworkFileSystem };
   for (const [name, choices] of Object.entries(CHOICES)) {
     const value = options[name as keyof typeof CHOICES];
     if (value === undefined) continue;

@@ -204,6 +204,17 @@ export class DatabaseClosedError extends Error {
   readonly code = "CLOSED";
 }
 
+/**
+ * The folder of a database lies on a network file system, where locks do not hold. The message names the type. `readOnly: true` reads
+ * it, `allowNetworkFileSystem: true` opens it all the same.
+ */
+export class UnsafeFileSystemError extends Error {
+  /** Name of the class. */
+  override name = "UnsafeFileSystemError";
+  /** Stable code of this error. */
+  readonly code = "UNSAFE_FILE_SYSTEM";
+}
+
 /** A write through a client that was opened with `readOnly: true`. */
 export class ReadOnlyError extends Error {
   /** Name of the class. */

@@ -7,6 +7,8 @@ import type { DatabaseHandle } from "./database.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
 import { ChromaServerError, ChromaValueError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
+import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
+import { type FileImportArgs, type FileImportReport, importFile } from "./files/import-file.js";
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "./lenient.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
@@ -229,6 +231,14 @@ export class LocalCollection extends BaseCollection implements Collection {
     } catch (failure) {
       throw toError(failure, this.route("preload"));
     }
+  }
+
+  async export(path: string | URL, args: FileExportArgs = {}): Promise<FileExportReport> {
+    return exportFile({ handle: this.handle, id: this.id }, path, withLenientFilters(args, this.rules));
+  }
+
+  async import(path: string | URL, args: FileImportArgs = {}): Promise<FileImportReport> {
+    return importFile(this.handle, this.id, path, args);
   }
 
   /** The native collection if it is open, without waiting a turn for it. */

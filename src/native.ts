@@ -13,6 +13,7 @@ import {
   DatabaseLockedError,
   DiskSpaceError,
   ReadOnlyError,
+  UnsafeFileSystemError,
   UntrustedFileError,
 } from "./errors.js";
 
@@ -96,8 +97,8 @@ export interface NativeCollection {
   compact(secure: boolean, cancel: NativeCancel, progress: NativeProgress): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
-  export(): Promise<NativeExport>;
-  addLines(text: string, first: number): Promise<string>;
+  export(request: string): Promise<NativeExport>;
+  writeLines(text: string, first: number, upsert: boolean): Promise<string>;
   addServerPage(body: string): Promise<string>;
   stats(): Promise<string>;
   verify(): Promise<string>;
@@ -107,11 +108,26 @@ export interface NativeCollection {
   deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>;
 }
 
-/** The records of a collection at one moment, as lines of JSON. */
+/** The records of a collection at one moment, as lines of JSON or for a file. */
 export interface NativeExport {
   readonly total: number;
   readonly done: number;
   next(limit: number): Promise<string>;
+  createFile(path: string, options: string, cancel: NativeCancel): Promise<NativeExportFile>;
+}
+
+/** A file that is being written. */
+export interface NativeExportFile {
+  next(limit: number): Promise<number>;
+  finish(): Promise<number>;
+  discard(): void;
+}
+
+/** A file of records that is being read. */
+export interface NativeRecordFile {
+  readonly description: string | null;
+  readonly total: number | null;
+  next(target: NativeCollection, upsert: boolean, limit: number): Promise<string>;
 }
 
 /** A directory that a Chroma server wrote. */
@@ -130,6 +146,7 @@ export interface NativeChromaReader {
 /** What the addon exports. */
 interface Binding {
   NativeChromaSource: { open(path: string): Promise<NativeChromaSource> };
+  NativeRecordFile: { open(path: string, options: string): Promise<NativeRecordFile> };
   readServerCollections(body: string): string;
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
@@ -207,6 +224,8 @@ export function toError(failure: unknown, route: string): unknown {
       return new UntrustedFileError(message, { cause });
     case "NO_SPACE":
       return new DiskSpaceError(message, { cause });
+    case "UNSAFE_FILE_SYSTEM":
+      return new UnsafeFileSystemError(message, { cause });
     case "READ_ONLY":
       return new ReadOnlyError(message, { cause });
     case "CLOSED":
@@ -224,7 +243,9 @@ export function toError(failure: unknown, route: string): unknown {
  */
 export function toOpenError(failure: unknown): unknown {
   const error = toError(failure, "open");
-  const typed = error instanceof DatabaseCorruptedError || error instanceof DatabaseLockedError;
+  const typed = [DatabaseCorruptedError, DatabaseLockedError, UnsafeFileSystemError].some(
+    (known) => error instanceof known,
+  );
   const cause = parseFailure(failure);
   return typed || cause === undefined ? error : new ChromaConnectionError(cause.message, cause);
 }

@@ -1,7 +1,9 @@
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { PersistentClient } from "../client.js";
 import { ChromaNotFoundError } from "../errors.js";
+import { BATCH_ROWS } from "../files/export-file.js";
+import { FILE_FORMATS } from "../files/format.js";
+import { type FileColumnNames, fileSource, lineSource } from "../files/record-source.js";
 import { importChroma } from "../import/import-chroma.js";
 import { importRecords } from "../import/record-file.js";
 import type { ImportReport } from "../import/report.js";
@@ -15,9 +17,9 @@ const PRINTED_PROBLEMS = 20;
 /** Imports from Chroma, or from a file. */
 export const importCommand: Command = {
   name: "import",
-  summary: "import from a directory of Chroma, a running Chroma server, or a .jsonl file",
+  summary: "import from a directory of Chroma, a running Chroma server, or a file",
   details: `--from is a directory that Chroma 0.4 to 1.5 wrote (it holds chroma.sqlite3), the URL of a running server, a file that ferrochrome export
-wrote, or - for such lines on the standard input. The source is never changed. Damaged records are left out and
+or another program wrote (lines of JSON, Arrow, Parquet), or - for lines on the standard input. The source is never changed. Damaged records are left out and
 reported; then the exit code is ${EXIT.incomplete}. Ctrl-C stops after the batch that is being written; --existing merge goes on from there.`,
   options: {
     from: { type: "string", value: "SOURCE", help: "directory, URL or file" },
@@ -30,6 +32,12 @@ reported; then the exit code is ${EXIT.incomplete}. Ctrl-C stops after the batch
     collection: { ...COLLECTION_OPTION, help: "only this collection; of a file: the name to give it" },
     tenant: { type: "string", value: "NAME", help: "only this tenant; of a server: default_tenant" },
     database: { type: "string", value: "NAME", help: "only this database" },
+    format: { type: "string", value: "FORMAT", help: `${FILE_FORMATS.join(", ")} (default: by the file's content)` },
+    columns: {
+      type: "string",
+      value: "JSON",
+      help: 'names of an Arrow or Parquet file: {"id", "embedding", "document", "uri", "metadata", "ignore": [...]}',
+    },
     existing: { type: "string", value: "HOW", help: "collections that are there: refuse (default), skip, merge" },
     token: {
       type: "string",
@@ -115,16 +123,19 @@ async function fromFile({ options, terminal, signal }: Invocation, from: string,
   if (names !== undefined && names.length > 1) throw new UsageError("a file is one collection: give one --collection");
   const client = new PersistentClient({ path: to });
   try {
+    const format = options.choice("format", FILE_FORMATS);
+    const columns = options.json<FileColumnNames>("columns");
+    const source = from === "-" ? await lineSource(process.stdin) : await fileSource(from, format, columns, BATCH_ROWS);
     const imported = await importRecords({
       handle: client.handle,
-      input: from === "-" ? process.stdin : createReadStream(from),
+      source,
       place: {
         ...(names?.[0] === undefined ? {} : { name: names[0] }),
         ...placeOf(options.text("tenant"), options.text("database")),
       },
       existing: options.choice("existing", EXISTING) ?? "refuse",
       signal,
-      onProgress: (done) => terminal.progress(from, done, done),
+      onProgress: (done, total) => terminal.progress(from, done, total ?? done),
     });
     if (!terminal.asJson)
       for (const problem of imported.problems) terminal.note(`invalid-setting  ${printable(problem)}`);

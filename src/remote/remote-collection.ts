@@ -5,6 +5,8 @@ import type { CollectionArgs, CollectionJson } from "../connection.js";
 import { packQueries } from "../embeddings.js";
 import { ChromaValueError } from "../errors.js";
 import type { QueryExplanation } from "../explanation.js";
+import type { FileExportArgs, FileExportReport } from "../files/export-file.js";
+import type { FileImportArgs, FileImportReport } from "../files/import-file.js";
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "../lenient.js";
 import { givenQueries, recordSetOf, validateDelete, validateGet, validateWrite, type WriteKind } from "../requests.js";
 import { GetResult, QueryResult } from "../results.js";
@@ -193,6 +195,14 @@ export class RemoteCollection extends BaseCollection implements Collection {
 
   async preload(): Promise<void> {
     throw localOnly("preload()");
+  }
+
+  async export(_path: string | URL, _args?: FileExportArgs): Promise<FileExportReport> {
+    throw localOnly("export()");
+  }
+
+  async import(_path: string | URL, _args?: FileImportArgs): Promise<FileImportReport> {
+    throw localOnly("import()");
   }
 
   protected async write(kind: WriteKind, asked: WriteArgs): Promise<void> {

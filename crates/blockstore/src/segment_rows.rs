@@ -206,6 +206,15 @@ impl SegmentRows {
         }
     }
 
+    /// Lets the kernel take back the pages of mapped vectors and records, where more than `bytes` of them may be resident.
+    pub fn bound_resident_rows(&self, bytes: u64) {
+        let files = [self.vectors.get().map(|file| file.blob()), self.records.get().map(|file| file.blob())];
+        let files = || files.iter().flatten();
+        if files().map(|blob| blob.touched_bytes()).sum::<u64>() > bytes {
+            files().for_each(|blob| blob.release_pages());
+        }
+    }
+
     /// Verifies every block of the three files.
     pub(crate) fn verify_row_files(&self) -> Result<()> {
         self.records_file()?.blob().verify_all()?;

@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::{Chunk, Row};
+use crate::follow::Followed;
 use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
 use crate::maintenance::{Signal, Wanted, head_is_worth_a_segment};
@@ -105,6 +106,8 @@ pub struct Collection {
     pub(crate) seal_wanted: Wanted,
     /// Whether segments may be ready to be merged.
     pub(crate) merge_wanted: Wanted,
+    /// Only of a collection that follows another process. Lock order: before all others.
+    pub(crate) followed: Mutex<Followed>,
     /// How the newest segment was coded, for the next one that is sealed.
     pub(crate) codebook: ArcSwapOption<Codebook>,
     gone: AtomicBool,
@@ -133,7 +136,9 @@ pub(crate) struct WriteState {
 impl Collection {
     /// Opens a collection: its manifest's segments, then the log on top.
     pub(crate) fn open(shared: Arc<Shared>, row: &CollectionRow) -> Result<Self> {
-        let (state, snapshot) = load(&shared, row)?;
+        // One that follows another process begins with nothing, and catches up before it is read.
+        let follows = shared.options.read_only && shared.options.follow;
+        let (state, snapshot) = if follows { Default::default() } else { load(&shared, row)? };
         Ok(Collection {
             id: row.id,
             settings: ArcSwap::from_pointee(Settings::parse(&row.configuration, row.schema.as_deref())?),
@@ -149,6 +154,7 @@ impl Collection {
             removing: Mutex::default(),
             seal_wanted: Wanted::default(),
             merge_wanted: Wanted::default(),
+            followed: Mutex::default(),
             codebook: ArcSwapOption::empty(),
             gone: AtomicBool::new(false),
             opened: Instant::now(),
@@ -169,6 +175,11 @@ impl Collection {
     pub fn snapshot(&self) -> Result<Arc<Snapshot>> {
         self.check_usable()?;
         Ok(self.snapshot.load_full())
+    }
+
+    /// The present state, whether or not it may still be used.
+    pub(crate) fn current(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     pub(crate) fn check_usable(&self) -> Result<()> {
@@ -413,7 +424,7 @@ impl Collection {
 }
 
 /// How often a reader beside a writing process looks again when segments vanish between manifest and opening.
-const OPENING_ATTEMPTS: usize = 5;
+pub(crate) const OPENING_ATTEMPTS: usize = 5;
 
 fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> {
     let mut attempt = 1;
@@ -425,7 +436,7 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
             Ok(())
         })?;
         let manifest = manifest.unwrap_or_default();
-        let parts = match open_parts(shared, &manifest) {
+        let parts = match open_parts(shared, &manifest, &Snapshot::default()) {
             Err(_) if shared.options.read_only && attempt < OPENING_ATTEMPTS => {
                 attempt += 1;
                 continue;
@@ -456,9 +467,17 @@ fn load(shared: &Shared, row: &CollectionRow) -> Result<(WriteState, Snapshot)> 
     }
 }
 
-fn open_parts(shared: &Shared, manifest: &Manifest) -> Result<Vec<PartView>> {
+/// The parts of a manifest; segments that are open in `known` are not opened again.
+pub(crate) fn open_parts(shared: &Shared, manifest: &Manifest, known: &Snapshot) -> Result<Vec<PartView>> {
+    let is = |view: &PartView, id: Uuid| matches!(&view.part, Part::Segment(open) if open.id() == id);
     let mut parts = Vec::with_capacity(manifest.segments.len());
     for named in &manifest.segments {
+        if let Some(view) = known.parts.iter().find(|view| is(view, named.id)) {
+            let same = *view.tombstones == named.tombstones;
+            let tombstoned = || PartView::new(view.part.clone(), Arc::new(named.tombstones.clone()));
+            parts.push(if same { view.clone() } else { tombstoned() });
+            continue;
+        }
         let segment = shared.open_segment(named.id)?;
         if segment.rows() != named.rows || named.tombstones.max().is_some_and(|label| label >= named.rows) {
             return Err(Error::corrupted(
@@ -486,7 +505,7 @@ fn unknown_keys(state: &WriteState, entry: &LogEntry) -> Vec<(String, ValueKind)
 }
 
 /// Applies an entry from the log: every id in it is replaced wherever it lives.
-fn replay(before: &Snapshot, entry: LogEntry) -> Result<Snapshot> {
+pub(crate) fn replay(before: &Snapshot, entry: LogEntry) -> Result<Snapshot> {
     let ids = entry.puts.iter().map(|record| &record.id).chain(&entry.deletes);
     let found = before.find(&ids.collect::<Vec<_>>())?;
     let replaced: Vec<RowAddress> = found.into_iter().flatten().collect();

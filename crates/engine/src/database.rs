@@ -26,8 +26,8 @@ use crate::snapshot::Snapshot;
 const CATALOG_FILE: &str = "catalog.sqlite";
 const SEGMENTS_FOLDER: &str = "segments";
 
-/// A path, and whether it was opened read-only.
-type Key = (PathBuf, bool);
+/// A path, whether it was opened read-only, and whether to follow another process then.
+type Key = (PathBuf, bool, bool);
 
 /// Databases open in this process, so that all who open one path share it.
 static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Database>>>> = LazyLock::new(Mutex::default);
@@ -111,7 +111,8 @@ impl Database {
     ///
     /// # Errors
     /// `InvalidArgument` where the path is a file or a folder with other content, `Locked` where another process writes,
-    /// `Io` where the system refuses, `Corrupted` where the catalog is damaged, `NotFound` for a read-only opening of nothing.
+    /// `UnsafeFileSystem` for writing on a network file system, `Io` where the system refuses, `Corrupted` where the catalog is damaged,
+    /// `NotFound` for a read-only opening of nothing.
     pub fn open(path: Option<&Path>, options: DatabaseOptions) -> Result<Handle> {
         let Some(path) = path else {
             let catalog = Catalog::open(Location::Memory, options.durability, false)?;
@@ -120,7 +121,7 @@ impl Database {
         };
         prepare_folder(path, options.read_only)?;
         let canonical = path.canonicalize().map_err(|e| Error::io(path.display(), e))?;
-        let key = (canonical, options.read_only);
+        let key = (canonical, options.read_only, options.read_only && options.follow);
         let mut open = OPEN.lock();
         if let Some(database) = open.get(&key).and_then(Weak::upgrade)
             && !database.shared.shutdown.is_cancelled()
@@ -133,6 +134,9 @@ impl Database {
     }
 
     fn open_folder(folder: &Path, options: DatabaseOptions, key: Key) -> Result<Arc<Self>> {
+        if !options.read_only && !options.allow_network_file_system {
+            crate::file_system::check(folder)?;
+        }
         let mut lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
         let location = Location::File(folder.join(CATALOG_FILE));
         let catalog = Catalog::open(location, options.durability, options.read_only)?;
@@ -346,7 +350,7 @@ impl Database {
         })
     }
 
-    fn forget(&self, id: Uuid) {
+    pub(crate) fn forget(&self, id: Uuid) {
         let collection = self.collections.write().remove(&id);
         if let Some(collection) = collection {
             collection.retire();
@@ -354,17 +358,21 @@ impl Database {
     }
 
     /// Opens a collection; later calls return the same one, for as long as someone holds it. One that nobody holds may be closed
-    /// to keep within [`open_segments`](DatabaseOptions::open_segments).
+    /// to keep within [`open_segments`](DatabaseOptions::open_segments). One that follows another process is brought up to date.
     ///
     /// # Errors
     /// `NotFound`, `Corrupted`, `Io`.
     pub fn collection(&self, id: Uuid) -> Result<Arc<Collection>> {
+        // Asked for before the state is read: what is written meanwhile is looked for the next time.
+        let version = if self.follows() { Some(self.shared.catalog.data_version()?) } else { None };
         if let Some(collection) = self.opened(id) {
+            version.map_or(Ok(()), |version| self.follow(&collection, version))?;
             collection.used_at(self.clock.fetch_add(1, Ordering::Relaxed));
             return Ok(collection);
         }
         let _one_opener = self.opening.lock();
         let collection = self.open_locked(id)?;
+        version.map_or(Ok(()), |version| self.follow(&collection, version))?;
         collection.used_at(self.clock.fetch_add(1, Ordering::Relaxed));
         self.close_idle();
         // It may have been left in the middle of something, and there may be more to close when it is no longer in use.
@@ -381,7 +389,7 @@ impl Database {
     /// segments is open. A collection counts for one even without segments: it has a head. Returns whether more are open all the same.
     pub(crate) fn close_idle(&self) -> bool {
         let options = &self.shared.options;
-        if options.read_only {
+        if options.read_only && !options.follow {
             return false;
         }
         let size = |collection: &Collection| 1 + collection.segment_ids().len();

@@ -38,6 +38,8 @@ mod database;
 mod disk_space;
 mod erasure;
 mod explain;
+mod file_system;
+mod follow;
 mod get;
 mod index_loader;
 mod lock;

@@ -7,8 +7,13 @@ use ferrochrome_metadata::Durability;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DatabaseOptions {
-    /// Open beside a writing process and see the state it last published. Default: false.
+    /// Open beside a writing process. Default: false.
     pub read_only: bool,
+    /// Of a read-only opening: each read sees what the writing process had acknowledged before it began. Otherwise each collection
+    /// goes on showing the state in which it was opened. Default: true.
+    pub follow: bool,
+    /// Write even on a network file system, as far as that can be told. Default: false.
+    pub allow_network_file_system: bool,
     /// What an acknowledged write survives. Default: [`Durability::Normal`], the death of the process.
     pub durability: Durability,
     /// Compression of documents and metadata in new segments. Default: none.
@@ -29,8 +34,8 @@ pub struct DatabaseOptions {
     /// segment takes at most a quarter. Default: 256 MiB.
     pub vector_cache_bytes: u64,
     /// Segments that may be open at once, each with its mappings and file descriptors; beyond, the collections that were idle
-    /// longest are closed until they are used again. Does not bound what is in use, nor a read-only opening, which goes on
-    /// showing the state that it found. Default: 256.
+    /// longest are closed until they are used again. Does not bound what is in use, nor a read-only opening that does not follow,
+    /// which goes on showing the state that it found. Default: 256.
     pub open_segments: usize,
     /// Memory that a merge may take, in bytes, about: it bounds how many rows become one segment. Default: `None`, a quarter of what
     /// the system could give at that moment, but at least 256 MiB. A single segment that is larger is still rewritten alone.
@@ -43,6 +48,8 @@ impl Default for DatabaseOptions {
     fn default() -> Self {
         DatabaseOptions {
             read_only: false,
+            follow: true,
+            allow_network_file_system: false,
             durability: Durability::Normal,
             compression: Compression::None,
             threads: available_parallelism().map_or(2, usize::from),

@@ -23,7 +23,7 @@ const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
 /// The part of the vector cache that one segment may take.
 const SEGMENT_CACHE_PART: u64 = 4;
-/// Mapped vectors that may stay resident after an exact search.
+/// Mapped vectors that may stay resident after an exact search, and mapped rows after a pass over many.
 const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 
 /// An open segment. Its files never change; they are removed with the last holder once [`retire`](Self::retire) was called.
@@ -230,6 +230,11 @@ impl Segment {
         if self.reader.touched_bytes() > MAPPED_VECTOR_BYTES {
             self.reader.release_pages();
         }
+    }
+
+    /// Gives mapped rows back to the system where a pass over them has made many resident.
+    pub fn bound_resident_rows(&self) {
+        self.reader.bound_resident_rows(MAPPED_VECTOR_BYTES);
     }
 
     /// Opens every file, so that the segment stays readable after another process has removed it.

@@ -95,6 +95,15 @@ impl Snapshot {
         &self.parts[address.part as usize].part
     }
 
+    /// Gives mapped files back to the system where reading many rows has made much of them resident. They stay readable.
+    pub fn bound_resident_rows(&self) {
+        for view in &self.parts {
+            if let Part::Segment(segment) = &view.part {
+                segment.bound_resident_rows();
+            }
+        }
+    }
+
     /// The id of a row of this snapshot.
     pub fn id(&self, address: RowAddress) -> Result<&str> {
         self.part(address).id(address.label)

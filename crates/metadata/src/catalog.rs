@@ -2,6 +2,7 @@
 
 mod collections;
 mod durable;
+mod follow;
 mod log;
 mod manifest;
 mod metadata_json;
@@ -21,12 +22,14 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, Transacti
 use uuid::Uuid;
 
 pub use collections::CollectionRow;
+pub use follow::{Changes, LogPosition};
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
 
 use crate::checksum::RowChecksum;
 use crate::sqlite::{harden, open_immutable, sqlite_error};
+use follow::Frozen;
 
 /// The name of the file in messages.
 const CATALOG: &str = "catalog.sqlite";
@@ -90,6 +93,14 @@ pub struct Catalog {
     /// Whether the write-ahead log could not be synced. The system then takes what it could not write for written: the next sync
     /// would succeed without it.
     sync_failed: AtomicBool,
+    frozen: Mutex<ReadFrozen>,
+}
+
+/// A file that could only be read without locks, and how often it was opened anew because somebody wrote to it after all.
+#[derive(Default)]
+struct ReadFrozen {
+    file: Option<Frozen>,
+    reopened: i64,
 }
 
 impl Catalog {
@@ -102,9 +113,9 @@ impl Catalog {
     /// `Corrupted` if the file is damaged or no catalog, `Unsupported` if a newer release wrote it, `NotFound` if it
     /// is to be read and not there, `Io` or `Locked` if it cannot be opened.
     pub fn open(location: Location, durability: Durability, read_only: bool) -> Result<Catalog> {
-        let mut connection = match &location {
+        let (mut connection, frozen) = match &location {
             Location::File(path) => open_file(path, read_only)?,
-            Location::Memory => Connection::open_in_memory().map_err(sql)?,
+            Location::Memory => (Connection::open_in_memory().map_err(sql)?, None),
         };
         configure(&connection, durability, read_only)?;
         // An in-memory catalog is new: there is nothing yet that could only be read.
@@ -117,6 +128,7 @@ impl Catalog {
         };
         let identity = file.as_deref().and_then(durable::identity);
         let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
+        let frozen = Mutex::new(ReadFrozen { file: frozen, reopened: 0 });
         Ok(Catalog {
             connection,
             checkpointer,
@@ -125,6 +137,7 @@ impl Catalog {
             file,
             identity,
             sync_failed: AtomicBool::new(false),
+            frozen,
         })
     }
 
@@ -233,7 +246,8 @@ fn closed() -> Error {
     Error::new(Code::Closed, "The database is closed")
 }
 
-fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
+/// Opens the file. One that can only be read without locks is returned with what it is now.
+fn open_file(path: &Path, read_only: bool) -> Result<(Connection, Option<Frozen>)> {
     let at_path = |error| sqlite_error(&path.display().to_string(), error);
     // SQLite takes a file without a whole header for an empty one, and would write over it.
     if std::fs::metadata(path).is_ok_and(|file| (1..HEADER_BYTES).contains(&file.len())) {
@@ -251,7 +265,7 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
                 opened.err().unwrap_or_else(|| std::io::Error::other("the system refused it; try again"));
             return Err(Error::io(format!("{}: it cannot be opened for writing", path.display()), reason));
         }
-        return Ok(connection);
+        return Ok((connection, None));
     }
     if !path.exists() {
         return Err(Error::new(
@@ -268,14 +282,15 @@ fn open_file(path: &Path, read_only: bool) -> Result<Connection> {
         Err(error)
             if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) =>
         {
-            let wal = path.with_file_name(match path.file_name() {
-                Some(name) => format!("{}-wal", name.to_string_lossy()),
-                None => return Err(at_path(error)),
-            });
-            if wal.exists() { Err(at_path(error)) } else { open_immutable(path).map_err(at_path) }
+            // Looked at before it is opened: what is written meanwhile counts as a change.
+            let frozen = Frozen::of(path)?;
+            if frozen.wal.is_some() {
+                return Err(at_path(error));
+            }
+            Ok((open_immutable(path).map_err(at_path)?, Some(frozen)))
         }
         // Other failures are found again, and named, when the schema is read.
-        _ => Ok(connection),
+        _ => Ok((connection, None)),
     }
 }
 

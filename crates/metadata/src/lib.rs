@@ -20,8 +20,8 @@ mod ranges;
 mod sqlite;
 
 pub use catalog::{
-    Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location, LogSize,
-    Manifest, ManifestSegment,
+    Catalog, Changes, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location,
+    LogPosition, LogSize, Manifest, ManifestSegment,
 };
 pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,

@@ -155,9 +155,11 @@ impl NativeCollection {
         self.handle.database()?.collection(self.id)
     }
 
-    /// Checks a query and predicts what it costs.
-    fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
-        question(self.usable()?, queries, dim, request)
+    /// Checks a query and predicts what it costs. `None` where the collection must catch up with another process first, which takes
+    /// too long for the calling thread.
+    fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Option<Question>> {
+        let collection = self.handle.database()?.collection_at_once(self.id)?;
+        collection.map(|collection| question(collection, queries, dim, request)).transpose()
     }
 
     /// A promise for what `work` answers on the database's own threads.
@@ -190,8 +192,11 @@ impl NativeCollection {
         request: String,
         cancel: CancelToken,
     ) -> napi::Result<Answer<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
-        self.later(env, move || question(collection, queries, dim, &request)?.answer(&cancel))
+        let (handle, id) = (self.handle.clone(), self.id);
+        self.later(env, move || {
+            let collection = handle.database()?.collection(id)?;
+            question(collection, queries, dim, &request)?.answer(&cancel)
+        })
     }
 
     pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
@@ -245,12 +250,17 @@ impl<'env> Sorted<'env> {
             return Ok(());
         }
         match collection.question(vectors, shape.dim, shape.request) {
-            Ok(question) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
+            Ok(None) if group.len() == 1 => {
+                let (vectors, request) = (queries[group.start].to_vec(), shape.request.to_owned());
+                let later = collection.ask_later(env, vectors, shape.dim, request, CancelToken::default())?;
+                self.answers[group.start] = Some(later);
+            }
+            Ok(Some(question)) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
                 self.cost += question.query.predicted_nanoseconds();
                 self.short.push((question, group.len()));
                 self.places.push(group);
             }
-            Ok(question) if group.len() == 1 => {
+            Ok(Some(question)) if group.len() == 1 => {
                 let later = collection.answer_later(env, question, CancelToken::default())?;
                 self.answers[group.start] = Some(later);
             }
@@ -310,9 +320,10 @@ impl NativeCollection {
     /// Reads records in insertion order.
     #[napi(catch_unwind, ts_return_type = "Promise<string | PackedReply>")]
     pub fn get<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
+        let (handle, id) = (self.handle.clone(), self.id);
         promise(env, move || {
             let (request, include) = parse_get(&request)?;
+            let collection = handle.database()?.collection(id)?;
             let result = collection.get(&request, &CancelToken::default())?;
             get_reply(&result, include).map(to_js)
         })
@@ -332,7 +343,9 @@ impl NativeCollection {
         if request.len() > LONG_REQUEST_BYTES {
             return self.ask_later(env, queries.to_vec(), dim, request, cancel);
         }
-        let question = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))?;
+        let Some(question) = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))? else {
+            return self.ask_later(env, queries.to_vec(), dim, request, cancel);
+        };
         if question.query.is_short() {
             return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
         }

@@ -29,6 +29,8 @@ pub struct NativeDatabase {
 #[derive(Default)]
 struct OpenOptions {
     read_only: bool,
+    follow: Option<bool>,
+    allow_network_file_system: bool,
     durability: Option<String>,
     compression: Option<String>,
     threads: Option<usize>,
@@ -47,6 +49,8 @@ impl OpenOptions {
             .map_err(|e| Error::invalid(format!("The options cannot be read: {e}")))?;
         let mut options = DatabaseOptions::default();
         options.read_only = given.read_only;
+        options.allow_network_file_system = given.allow_network_file_system;
+        options.follow = given.follow.unwrap_or(options.follow);
         options.durability = match given.durability.as_deref() {
             None | Some("normal") => Durability::Normal,
             Some("full") => Durability::Full,

@@ -22,6 +22,8 @@ pub enum Code {
     Untrusted,
     /// Another process holds the database. The message names its pid.
     Locked,
+    /// The folder of a database lies where locks do not hold. The message names the type of file system.
+    UnsafeFileSystem,
     /// A write to a database that was opened read-only.
     ReadOnly,
     /// The database was closed before the call.
@@ -51,6 +53,7 @@ impl Code {
             Code::Corrupted => "CORRUPTED",
             Code::Untrusted => "UNTRUSTED",
             Code::Locked => "LOCKED",
+            Code::UnsafeFileSystem => "UNSAFE_FILE_SYSTEM",
             Code::ReadOnly => "READ_ONLY",
             Code::Closed => "CLOSED",
             Code::Cancelled => "CANCELLED",

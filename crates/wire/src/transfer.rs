@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use crate::requests::parse;
+use crate::requests::{Include, parse};
 use crate::values::{JsonPatch, MetadataJson};
 
 /// A record as one line of JSON.
 #[derive(Serialize)]
 struct ExportedRecord<'a> {
     id: &'a str,
-    embedding: &'a [f32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<&'a [f32]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,10 +24,14 @@ struct ExportedRecord<'a> {
     uri: Option<&'a str>,
 }
 
+/// Other programs write the aliases.
 #[derive(Deserialize)]
 struct ImportedRecord {
+    #[serde(alias = "_id")]
     id: String,
+    #[serde(alias = "vector")]
     embedding: Vec<f32>,
+    #[serde(alias = "text", alias = "text_chunk")]
     document: Option<String>,
     metadata: Option<JsonPatch>,
     uri: Option<String>,
@@ -36,23 +41,28 @@ struct ImportedRecord {
 const PAGE_BYTES: usize = 16 << 20;
 
 /// Rows of a result from `from` on, `limit` at most and fewer where they are large, each a line `{"id", "embedding", "document"?,
-/// "metadata"?, "uri"?}`; and the row that comes next. Components are the shortest decimals of their `f32`; integers and floats keep
+/// "metadata"?, "uri"?}` with what is included; and the row that comes next. Components are the shortest decimals of their `f32`; integers and floats keep
 /// apart.
 ///
 /// # Errors
 /// `Corrupted` where a row cannot be read.
-pub fn record_lines(result: &GetResult, from: usize, limit: usize) -> Result<(String, usize)> {
+pub fn record_lines(
+    result: &GetResult,
+    include: Include,
+    from: usize,
+    limit: usize,
+) -> Result<(String, usize)> {
     let snapshot = &result.snapshot;
     let mut lines = Vec::new();
     let mut next = from;
     for row in result.rows.iter().skip(from).take(limit) {
-        let metadata = snapshot.metadata(*row)?;
+        let metadata = if include.metadatas { snapshot.metadata(*row)? } else { None };
         let record = ExportedRecord {
             id: snapshot.id(*row)?,
-            embedding: snapshot.vector(*row)?,
-            document: snapshot.document(*row)?,
+            embedding: include.embeddings.then(|| snapshot.vector(*row)).transpose()?,
+            document: if include.documents { snapshot.document(*row)? } else { None },
             metadata: metadata.as_ref().map(MetadataJson),
-            uri: snapshot.uri(*row)?,
+            uri: if include.uris { snapshot.uri(*row)? } else { None },
         };
         serde_json::to_writer(&mut lines, &record)
             .map_err(|e| Error::internal(format!("a record cannot be written: {e}")))?;
@@ -297,13 +307,26 @@ pub fn server_collections(body: &str) -> Result<Json> {
     Ok(described.collect())
 }
 
-/// Metadata as JSON text; `null` without keys.
-fn metadata_text(metadata: &Metadata) -> Result<String> {
+/// Metadata as JSON text, in which integers and floats keep apart; `null` without keys.
+///
+/// # Errors
+/// `Internal`.
+pub fn metadata_text(metadata: &Metadata) -> Result<String> {
     if metadata.is_empty() {
         return Ok("null".to_owned());
     }
     serde_json::to_string(&MetadataJson(metadata))
         .map_err(|e| Error::internal(format!("metadata cannot be written: {e}")))
+}
+
+/// Metadata of JSON text, as [`metadata_text`] writes it. Keys whose value is `null` hold nothing.
+///
+/// # Errors
+/// `InvalidArgument` where the text is no JSON object, or a value is none that metadata have.
+pub fn parse_metadata(text: &str) -> Result<MetadataPatch> {
+    let patch: Option<JsonPatch> =
+        serde_json::from_str(text).map_err(|e| Error::invalid(format!("metadata cannot be read: {e}")))?;
+    patch.map_or_else(|| Ok(MetadataPatch::new()), JsonPatch::into_patch)
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ fn check_next(connection: &Connection, collection: Uuid, seq: u64) -> Result<()>
     Err(Error::invalid(format!("batch {seq} does not follow batch {last} of the log")))
 }
 
-fn read_log(
+pub(super) fn read_log(
     connection: &Connection,
     collection: Uuid,
     after_seq: u64,

@@ -1,0 +1,239 @@
+//! Arrow IPC files: written batch by batch, and read so that no length in a file is trusted.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::FileDecoder;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow_ipc::{Block, BodyCompressionMethod, CompressionType, MessageHeader};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use ferrochrome_types::{Error, Result};
+
+use crate::failure::{damaged, unreadable};
+use crate::record_file::Compression;
+
+const MAGIC: &[u8; 6] = b"ARROW1";
+/// Length of the footer (4 bytes) and the magic behind it.
+const TRAILER_LEN: u64 = 10;
+/// Continuation marker and length in front of each message.
+const PREFIX_LEN: usize = 8;
+const CONTINUATION: [u8; 4] = [0xff; 4];
+/// In front of a compressed buffer stands its decompressed length, or this where compressing did not pay.
+const NOT_COMPRESSED: i64 = -1;
+/// Most bytes of one batch, decompressed; also of its message, and of the footer.
+const MAX_BATCH_BYTES: u64 = 2 << 30;
+
+/// Writes an Arrow IPC file.
+pub(crate) struct ArrowWriter(FileWriter<BufWriter<File>>);
+
+impl ArrowWriter {
+    pub fn create(file: File, schema: &Schema, compression: Compression) -> Result<Self, ArrowError> {
+        let codec = match compression {
+            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+            Compression::Zstd => Some(CompressionType::ZSTD),
+            Compression::None | Compression::Snappy => None,
+        };
+        let options = IpcWriteOptions::default().try_with_compression(codec)?;
+        FileWriter::try_new_with_options(BufWriter::new(file), schema, options).map(ArrowWriter)
+    }
+
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        self.0.write(batch)
+    }
+
+    pub fn finish(self) -> Result<File, ArrowError> {
+        let writer = self.0.into_inner()?;
+        Ok(writer.into_inner().map_err(std::io::IntoInnerError::into_error)?)
+    }
+}
+
+/// Reads an Arrow IPC file, one record batch at a time.
+pub(crate) struct ArrowReader {
+    file: File,
+    shown: String,
+    schema: SchemaRef,
+    decoder: FileDecoder,
+    blocks: Vec<Block>,
+    next: usize,
+    rows: u64,
+}
+
+impl ArrowReader {
+    /// # Errors
+    /// `Corrupted` where the file is no Arrow IPC file, or a damaged one; `Io`.
+    pub fn open(mut file: File, shown: &str) -> Result<Self> {
+        let length = file.seek(SeekFrom::End(0)).map_err(|e| Error::io(shown, e))?;
+        let (footer, limit) = read_footer(&mut file, length, shown)?;
+        let footer = arrow_ipc::root_as_footer(&footer)
+            .map_err(|e| damaged(shown, format!("its footer is malformed: {e}")))?;
+        let schema = footer.schema().ok_or_else(|| damaged(shown, "its footer has no schema"))?;
+        if !schema.endianness().equals_to_target_endianness() {
+            return Err(unreadable(shown, "its byte order is not this machine's"));
+        }
+        let schema = arrow_ipc::convert::try_fb_to_schema(schema)
+            .map_err(|e| damaged(shown, format!("its schema is malformed: {e}")))?;
+        check_fields(schema.fields().iter().map(AsRef::as_ref), shown)?;
+        let schema = Arc::new(schema);
+        let check = |block: &Block| check_block(block, limit, shown).map(|()| *block);
+        let dictionaries =
+            footer.dictionaries().into_iter().flatten().map(check).collect::<Result<Vec<_>>>()?;
+        let batches = footer.recordBatches().into_iter().flatten().map(check).collect::<Result<Vec<_>>>()?;
+        let decoder = FileDecoder::new(schema.clone(), footer.version());
+        let mut reader =
+            ArrowReader { file, shown: shown.to_owned(), schema, decoder, blocks: batches, next: 0, rows: 0 };
+        for block in reader.blocks.clone() {
+            let message = reader.read_bytes(&block, block.metaDataLength() as usize)?;
+            reader.rows += rows_of(&message).map_err(|what| damaged(shown, what))?;
+        }
+        for block in dictionaries {
+            let bytes = reader.read(&block)?;
+            reader.decoder.read_dictionary(&block, &bytes).map_err(|e| damaged(shown, e))?;
+        }
+        Ok(reader)
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next batch; `None` behind the last.
+    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(block) = self.blocks.get(self.next).copied() else { return Ok(None) };
+        self.next += 1;
+        let bytes = self.read(&block)?;
+        let batch = self.decoder.read_record_batch(&block, &bytes).map_err(|e| damaged(&self.shown, e))?;
+        batch.map_or_else(|| Err(damaged(&self.shown, "a block holds no batch")), |batch| Ok(Some(batch)))
+    }
+
+    /// Rows of all batches.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// A block, after all that its message says of lengths was compared with what is there.
+    fn read(&mut self, block: &Block) -> Result<Buffer> {
+        let message = block.metaDataLength() as usize;
+        let bytes = self.read_bytes(block, message + block.bodyLength() as usize)?;
+        let (message, body) = bytes.split_at(message);
+        check_message(message, body).map_err(|what| damaged(&self.shown, what))?;
+        Ok(Buffer::from_vec(bytes))
+    }
+
+    fn read_bytes(&mut self, block: &Block, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let read = self.file.seek(SeekFrom::Start(block.offset() as u64));
+        read.and_then(|_| self.file.read_exact(&mut bytes)).map_err(|e| Error::io(&self.shown, e))?;
+        Ok(bytes)
+    }
+}
+
+/// The footer, and where it begins.
+fn read_footer(file: &mut File, length: u64, shown: &str) -> Result<(Vec<u8>, u64)> {
+    let io = |e| Error::io(shown, e);
+    let not_arrow = || {
+        unreadable(
+            shown,
+            "it is no Arrow IPC file. A stream of Arrow batches must be written as a file, with pyarrow.ipc.new_file or feather.write_feather",
+        )
+    };
+    let trailer = length.checked_sub(TRAILER_LEN).ok_or_else(not_arrow)?;
+    let mut tail = [0; TRAILER_LEN as usize];
+    file.seek(SeekFrom::Start(trailer)).and_then(|_| file.read_exact(&mut tail)).map_err(io)?;
+    if &tail[4..] != MAGIC {
+        return Err(not_arrow());
+    }
+    let footer_len = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
+    let begin = trailer.checked_sub(footer_len).ok_or_else(|| damaged(shown, "its footer is cut"))?;
+    let mut footer = vec![0; footer_len as usize];
+    file.seek(SeekFrom::Start(begin)).and_then(|_| file.read_exact(&mut footer)).map_err(io)?;
+    Ok((footer, begin))
+}
+
+/// Lists of a negative length would be counted with.
+fn check_fields<'a>(fields: impl Iterator<Item = &'a Field>, shown: &str) -> Result<()> {
+    for field in fields {
+        match field.data_type() {
+            DataType::FixedSizeList(_, length) | DataType::FixedSizeBinary(length) if *length < 0 => {
+                return Err(damaged(shown, "a column has lists of a negative length"));
+            }
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                check_fields(std::iter::once(item.as_ref()), shown)?;
+            }
+            DataType::Struct(fields) => check_fields(fields.iter().map(AsRef::as_ref), shown)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_block(block: &Block, limit: u64, shown: &str) -> Result<()> {
+    let lengths = (
+        u64::try_from(block.offset()),
+        u64::try_from(block.metaDataLength()),
+        u64::try_from(block.bodyLength()),
+    );
+    let (Ok(offset), Ok(message), Ok(body)) = lengths else {
+        return Err(damaged(shown, "a batch has a negative length"));
+    };
+    if message.saturating_add(body) > MAX_BATCH_BYTES {
+        return Err(unreadable(shown, "it holds a batch of more than 2 GiB: write it in smaller batches"));
+    }
+    if offset.saturating_add(message + body) > limit || message < PREFIX_LEN as u64 {
+        return Err(damaged(shown, "a batch lies outside it"));
+    }
+    Ok(())
+}
+
+/// The batch in a message.
+fn batch_of(message: &[u8]) -> std::result::Result<arrow_ipc::RecordBatch<'_>, String> {
+    let start = if message[..4] == CONTINUATION { PREFIX_LEN } else { PREFIX_LEN / 2 };
+    let message =
+        arrow_ipc::root_as_message(&message[start..]).map_err(|e| format!("a message is malformed: {e}"))?;
+    let batch = match message.header_type() {
+        MessageHeader::RecordBatch => message.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|batch| batch.data()),
+        _ => None,
+    };
+    batch.ok_or_else(|| "a message holds no batch".to_owned())
+}
+
+fn rows_of(message: &[u8]) -> std::result::Result<u64, String> {
+    u64::try_from(batch_of(message)?.length()).map_err(|_| "a batch has a negative length".to_owned())
+}
+
+/// Compares the lengths in a message with the body behind it.
+fn check_message(message: &[u8], body: &[u8]) -> std::result::Result<(), String> {
+    let batch = batch_of(message)?;
+    let compressed = match batch.compression() {
+        None => false,
+        Some(how) if how.method() == BodyCompressionMethod::BUFFER => true,
+        Some(_) => return Err("a batch is compressed in an unknown way".to_owned()),
+    };
+    let negative = || "a column has a negative length".to_owned();
+    for node in batch.nodes().into_iter().flatten() {
+        u64::try_from(node.length())
+            .and_then(|_| u64::try_from(node.null_count()))
+            .map_err(|_| negative())?;
+    }
+    let mut decompressed = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let place = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
+        let bytes = place.and_then(|(from, length)| body.get(from..from.checked_add(length)?));
+        let bytes = bytes.ok_or("a column lies outside its batch")?;
+        if compressed && !bytes.is_empty() {
+            let (prefix, _) = bytes.split_first_chunk::<8>().ok_or("a compressed column has no length")?;
+            let declared = match i64::from_le_bytes(*prefix) {
+                NOT_COMPRESSED => 0,
+                declared => u64::try_from(declared).map_err(|_| negative())?,
+            };
+            decompressed = decompressed.saturating_add(declared);
+        }
+    }
+    if decompressed > MAX_BATCH_BYTES {
+        return Err("a batch decompresses to more than 2 GiB".to_owned());
+    }
+    Ok(())
+}
