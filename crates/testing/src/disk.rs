@@ -203,13 +203,11 @@ impl Disk {
     /// The name, without its folder, of an open file; empty if it has none any more.
     pub fn name_of(&self, fd: i32) -> &str {
         let id = self.open[&fd];
-        let named = |node| match node {
-            &Node::Folder { ref written, .. } => {
-                written.iter().find(|(_, other)| **other == id).map(|(name, _)| name.as_str())
-            }
+        let folders = self.nodes.iter().filter_map(|node| match node {
+            Node::Folder { written, .. } => Some(written),
             Node::File { .. } => None,
-        };
-        self.nodes.iter().find_map(named).unwrap_or_default()
+        });
+        folders.flatten().find(|(_, other)| **other == id).map_or("", |(name, _)| name.as_str())
     }
 
     fn add(&mut self, node: Node) -> Id {
