@@ -18,7 +18,9 @@ impl Collection {
     /// `Io`, `Cancelled`; the head and the log are then as before.
     pub(crate) fn seal(&self, cancel: &CancelToken) -> Result<()> {
         let _one_seal = self.sealing.lock();
-        let outcome = self.seal_head(cancel);
+        let outcome = self
+            .seal_head(cancel)
+            .and_then(|sealed| if sealed { self.keep_versions_as_set() } else { Ok(()) });
         let mut state = self.lock_write();
         state.being_sealed.clear();
         state.seal_error = outcome.as_ref().err().cloned();
@@ -31,12 +33,13 @@ impl Collection {
         outcome
     }
 
-    fn seal_head(&self, cancel: &CancelToken) -> Result<()> {
+    /// Returns whether there was something to seal.
+    fn seal_head(&self, cancel: &CancelToken) -> Result<bool> {
         let mut state = self.lock_write();
         let snapshot = self.snapshot()?;
         let log_cut = state.last_seq;
         if log_cut == state.log_cut {
-            return Ok(());
+            return Ok(false);
         }
         let chunks = snapshot.parts.iter().filter(|view| matches!(view.part, Part::Chunk(_)));
         let sources = Snapshot { parts: chunks.cloned().collect(), dimension: snapshot.dimension };
@@ -55,7 +58,7 @@ impl Collection {
         replacement.publish(self, &mut state, log_cut)?;
         // There may be something to merge now.
         self.shared.signal.raise();
-        Ok(())
+        Ok(true)
     }
 
     fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {

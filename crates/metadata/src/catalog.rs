@@ -1,6 +1,8 @@
 //! The catalog: one SQLite file that names everything else in a database.
 
 mod collections;
+mod copy;
+mod forks;
 mod log;
 mod manifest;
 mod metadata_json;
@@ -8,6 +10,7 @@ mod schema;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +24,7 @@ pub use collections::CollectionRow;
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
+pub use versions::{NewVersion, VersionRow};
 
 use crate::checksum::RowChecksum;
 use crate::sqlite::{harden, open_immutable, sqlite_error};

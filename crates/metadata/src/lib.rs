@@ -21,7 +21,7 @@ mod sqlite;
 
 pub use catalog::{
     Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location, LogSize,
-    Manifest, ManifestSegment,
+    Manifest, ManifestSegment, NewVersion, VersionRow,
 };
 pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,
