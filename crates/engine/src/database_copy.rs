@@ -73,9 +73,7 @@ impl Database {
 /// `NotFound` where `source` holds no database, `Corrupted`, `InvalidArgument` for a target that is not empty, `Locked` for one that
 /// is in use, `Io`.
 pub fn restore(source: &Path, target: &Path, replace: bool) -> Result<DatabaseCopy> {
-    let mut options = DatabaseOptions::default();
-    options.read_only = true;
-    options.threads = 1;
+    let options = DatabaseOptions { read_only: true, threads: 1, ..DatabaseOptions::default() };
     let handle = Database::open(Some(source), options)?;
     DatabaseCopy::begin(handle.database()?.shared().clone(), target, CopyMode::Verified, replace)
 }
@@ -86,13 +84,14 @@ impl DatabaseCopy {
         let replaced = check_target(&target, replace)?;
         let files_stay = shared.segments.hold_removals();
         let staging = staging_folder(&target)?;
-        let io = |e| Error::io(staging.display(), e);
-        fs::create_dir(&staging).map_err(io)?;
+        fs::create_dir(&staging).map_err(|e| Error::io(staging.display(), e))?;
+        let store = LocalStore::open(&staging.join(SEGMENTS_FOLDER), false)
+            .inspect_err(|_| _ = fs::remove_dir_all(&staging))?;
         let mut copy = DatabaseCopy {
             shared,
             mode,
             target,
-            store: Arc::new(LocalStore::open(&staging.join(SEGMENTS_FOLDER), false)?),
+            store: Arc::new(store),
             staging: Some(staging),
             waiting: Vec::new(),
             attempt: 1,

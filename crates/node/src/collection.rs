@@ -24,6 +24,8 @@ pub struct NativeCollection {
     pub(crate) handle: Arc<Handle>,
     /// Not the collection itself, so that one that is not used may be closed.
     id: Uuid,
+    /// A version is kept open: it cannot change, and nothing but this would find it.
+    version: Option<Arc<Collection>>,
     writer: Arc<rayon::ThreadPool>,
 }
 
@@ -147,12 +149,21 @@ fn to_js(reply: Reply) -> TextOrPacked {
 
 impl NativeCollection {
     pub(crate) fn new(handle: Arc<Handle>, id: Uuid, writer: Arc<rayon::ThreadPool>) -> Self {
-        NativeCollection { handle, id, writer }
+        NativeCollection { handle, id, version: None, writer }
+    }
+
+    pub(crate) fn of_version(
+        handle: Arc<Handle>,
+        version: Arc<Collection>,
+        writer: Arc<rayon::ThreadPool>,
+    ) -> Self {
+        NativeCollection { handle, id: version.id(), version: Some(version), writer }
     }
 
     /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
     pub(crate) fn usable(&self) -> Result<Arc<Collection>> {
-        self.handle.database()?.collection(self.id)
+        let database = self.handle.database()?;
+        self.version.clone().map_or_else(|| database.collection(self.id), Ok)
     }
 
     /// Checks a query and predicts what it costs.

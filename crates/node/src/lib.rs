@@ -8,15 +8,18 @@ mod background;
 mod chroma;
 mod collection;
 mod database;
+mod database_copy;
 mod failure;
 mod http;
 mod inspection;
 mod together;
 mod transfer;
+mod versions;
 
 pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
+pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
 pub use transfer::NativeExport;
 
