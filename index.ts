@@ -38,6 +38,7 @@ export {
   type UpdateCollectionConfiguration,
   type UpdateHNSWConfiguration,
   type UpdateSPANNConfiguration,
+  type VersionRetention,
 } from "./src/configuration.js";
 export type { DatabaseOptions } from "./src/database.js";
 export * from "./src/default-embedding-function.js";
@@ -120,5 +121,7 @@ export * from "./src/search/rank-expression.js";
 export * from "./src/search/search.js";
 export * from "./src/search/search-result.js";
 export { WhereExpression, type WhereInput, type WhereJSON } from "./src/search/where-expression.js";
+export { type RestoreOptions, restoreSnapshot, type SnapshotOptions, type SnapshotProgress } from "./src/snapshot.js";
 export * from "./src/truncated-embedding-function.js";
 export * from "./src/types.js";
+export type { Version } from "./src/versions.js";

@@ -7,11 +7,13 @@ import type {
   NativeChromaSource,
   NativeCollection,
   NativeDatabase,
+  NativeDatabaseCopy,
   NativeExport,
 } from "../src/native.js";
 
 test("the addon exports what the facade expects of it", () => {
   expectTypeOf<generated.NativeDatabase>().toExtend<NativeDatabase>();
+  expectTypeOf<generated.NativeDatabaseCopy>().toExtend<NativeDatabaseCopy>();
   expectTypeOf<generated.NativeCollection>().toExtend<NativeCollection>();
   expectTypeOf<generated.NativeBatch>().toExtend<NativeBatch>();
   expectTypeOf<generated.NativeCancel>().toExtend<NativeCancel>();

@@ -352,3 +352,21 @@ test("serve answers until Ctrl-C, and closes the database", async () => {
   expect((await run(["serve", "--path", path, "--parity", "chroma-9"])).code).toBe(2);
   expect((await run(["serve"], { env: { FERROCHROME_ALLOW_RESET: "perhaps" } })).code).toBe(2);
 });
+
+test("snapshot copies a database that another process may be writing to, and restore puts it back", async () => {
+  const path = await sampleDatabase();
+  const [copy, again] = [join(temporaryFolder(), "copy"), join(temporaryFolder(), "again")];
+  const writer = openClient(path);
+  await (await writer.getCollection({ name: "notes" })).count();
+  expect(await json(["snapshot", "--path", path, "--to", copy])).toMatchObject({ to: copy });
+  expect((await run(["snapshot", "--path", path, "--to", copy])).code).toBe(2);
+  const replaced = await run(["restore", "--from", copy, "--path", path, "--replace"]);
+  expect(replaced.code).toBe(4);
+  await writer.close();
+  expect((await run(["restore", "--from", copy, "--path", path])).code).toBe(2);
+  expect(await json(["restore", "--from", copy, "--path", again])).toMatchObject({ path: again });
+  expect((await run(["check", "--path", again])).code).toBe(0);
+  const { stdout, code } = await run(["restore", "--from", copy, "--path", path, "--replace"]);
+  expect([stdout, code]).toEqual([expect.stringMatching(/^.*: \d+ segments, /), 0]);
+  expect((await run(["restore", "--from", path])).code).toBe(2);
+});

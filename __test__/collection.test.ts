@@ -531,12 +531,4 @@ test("what is not offered yet says so", async () => {
     name: "ChromaServerError",
     message: "search() is not implemented yet in ferrochrome",
   });
-  await expect(collection.fork({ name: "copy" })).rejects.toMatchObject({
-    name: "ChromaServerError",
-    message: "fork() is not implemented yet in ferrochrome",
-  });
-  await expect(collection.forkCount()).rejects.toMatchObject({
-    name: "ChromaServerError",
-    message: "forkCount() is not implemented yet in ferrochrome",
-  });
 });

@@ -842,6 +842,7 @@ module.exports.NativeChromaReader = nativeBinding.NativeChromaReader
 module.exports.NativeChromaSource = nativeBinding.NativeChromaSource
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeDatabase = nativeBinding.NativeDatabase
+module.exports.NativeDatabaseCopy = nativeBinding.NativeDatabaseCopy
 module.exports.NativeExport = nativeBinding.NativeExport
 module.exports.NativeExportFile = nativeBinding.NativeExportFile
 module.exports.NativeRecordFile = nativeBinding.NativeRecordFile

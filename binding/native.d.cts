@@ -150,12 +150,41 @@ export declare class NativeDatabase {
   openCollection(id: string): Promise<NativeCollection>
   /** Counters of the database, as JSON. */
   stats(): string
+  /** Begins a copy of the state after the writes that were asked for before. */
+  snapshot(path: string): Promise<NativeDatabaseCopy>
   /** Creates the collection of a body, whose configuration and schema TypeScript completed, and returns it as JSON. */
   createCollectionFrom(tenant: string, database: string, body: NativeBody, configuration: string, schema: string): Promise<string>
-  /** Updates a collection by a body, of whose configuration TypeScript approved `hnsw`, a JSON object. */
-  updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>
+  /** Updates a collection by a body, of whose configuration TypeScript approved `approved`, a JSON object. */
+  updateCollectionFrom(id: string, body: NativeBody, approved: string): Promise<void>
   /** Array of the collections of all tenants and databases, by UUID. */
   allCollections(): Promise<string>
+  /**
+   * Copies a collection, or a version of it, under a new name, after the writes that were asked for before. The promise is for
+   * the copy's description.
+   */
+  forkCollection(id: string, version: number | undefined | null, name: string): Promise<string>
+  /** Number of forks in the family of a collection. */
+  forkCount(id: string): Promise<number>
+  /** Keeps the state of a collection after the writes that were asked for before. The promise is for its description. */
+  createVersion(id: string, label?: string | undefined | null): Promise<string>
+  /** Array of the versions of a collection, oldest first. */
+  versions(id: string): Promise<string>
+  /** Opens a version of a collection, to be read only. */
+  openVersion(id: string, version: number): Promise<NativeCollection>
+  /** Deletes a version of a collection. */
+  deleteVersion(id: string, version: number): Promise<void>
+}
+
+/** A copy of a database that is being made. */
+export declare class NativeDatabaseCopy {
+  /** Begins to make the database in `to` of the snapshot in `from`. */
+  static restore(from: string, to: string, replace: boolean): Promise<NativeDatabaseCopy>
+  /** Copies a segment; the promise is for `{"segments", "total", "bytes"}`. */
+  step(): Promise<string>
+  /** Copies what is left and puts the copy in its place; the promise is for what `step` answers. */
+  finish(): Promise<string>
+  /** Gives the copy up; nothing of it is left. */
+  discard(): Promise<void>
 }
 
 /** The records of a collection as they were at one moment, to be read page by page. */

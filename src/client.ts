@@ -17,6 +17,7 @@ import type { ServerArgs } from "./remote/endpoint.js";
 import { RemoteConnection } from "./remote/remote-connection.js";
 import { validateCollectionMetadata } from "./requests.js";
 import type { Schema } from "./schema.js";
+import type { SnapshotOptions, SnapshotProgress } from "./snapshot.js";
 import type { CollectionMetadata, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 import { validateCount } from "./validate.js";
 
@@ -261,6 +262,25 @@ export class ChromaClient {
         if (!(error instanceof ChromaNotFoundError)) throw error;
       }
     }
+  }
+
+  /**
+   * Makes a consistent copy of the whole database, of all tenants, while it is written to: all writes that were acknowledged before
+   * the call are in it. A snapshot is itself a database. Files are linked where the file system can, so that it takes little time
+   * and space; a database in memory is written to files. For local databases only. Not in Chroma.
+   *
+   * @param path - Folder of the snapshot, empty or missing. It appears when the snapshot is complete and on the medium.
+   * @param options - Progress and cancellation.
+   * @returns What was copied.
+   * @throws ChromaClientError when the folder is not empty, ChromaValueError when the client speaks to a server.
+   *
+   * @example
+   * ```ts
+   * await client.snapshot(`./backups/${new Date().toISOString().slice(0, 10)}`);
+   * ```
+   */
+  async snapshot(path: string | URL, options: SnapshotOptions = {}): Promise<SnapshotProgress> {
+    return this.connection.snapshot(path, options);
   }
 
   /** Deletes everything: all tenants, databases and collections. Servers mostly refuse it. */

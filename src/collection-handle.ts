@@ -12,6 +12,7 @@ import { type SearchLike, toSearch } from "./search/search.js";
 import type { SearchResult } from "./search/search-result.js";
 import { hasTextQuery } from "./search/text-queries.js";
 import type { CollectionMetadata, DeleteResult, IndexingStatus, Metadata, ReadLevel } from "./types.js";
+import type { Version } from "./versions.js";
 
 const NEEDS_EMBEDDING_FUNCTION =
   "This operation requires an embedding function, which is not available on a collection obtained via client.collection(id). Provide pre-computed embeddings directly, or use client.getCollection() to get a full collection with embedding support.";
@@ -119,13 +120,33 @@ export class CollectionHandle implements Collection {
   }
 
   /** Refused. */
-  async fork(_args: { name: string }): Promise<Collection> {
+  async fork(_args: { name: string; version?: number | string | undefined }): Promise<Collection> {
     throw notSupported("fork()");
   }
 
   /** As {@link Collection.forkCount}. */
   async forkCount(): Promise<number> {
     return this.target.forkCount();
+  }
+
+  /** As {@link Collection.createVersion}. */
+  async createVersion(args?: { label?: string | undefined }): Promise<Version> {
+    return this.target.createVersion(args);
+  }
+
+  /** As {@link Collection.versions}. */
+  async versions(): Promise<Version[]> {
+    return this.target.versions();
+  }
+
+  /** As {@link Collection.at}; the version too has no embedding function. */
+  async at(version: number | string): Promise<CollectionHandle> {
+    return new CollectionHandle(await this.target.at(version));
+  }
+
+  /** As {@link Collection.deleteVersion}. */
+  async deleteVersion(version: number | string): Promise<void> {
+    return this.target.deleteVersion(version);
   }
 
   /** As {@link Collection.delete}. */

@@ -19,6 +19,7 @@ import type {
   Where,
   WhereDocument,
 } from "./types.js";
+import type { Version } from "./versions.js";
 
 /**
  * Arguments of `add`, `update` and `upsert`: columns of equal length. They are read bit by bit while the program goes on, and not
@@ -139,7 +140,7 @@ export interface Collection {
   /**
    * Counts the records.
    *
-   * @param options - Accepted for compatibility.
+   * @param options - How fresh the count must be, which is for servers: locally it is always that of everything acknowledged.
    * @returns Number of records.
    */
   count(options?: { readLevel?: ReadLevel | undefined }): Promise<number>;
@@ -211,19 +212,72 @@ export interface Collection {
   modify(args: ModifyArgs): Promise<void>;
 
   /**
-   * Copies the collection under a new name. So far for servers only: a local database rejects it.
+   * Copies the collection under a new name, with metadata, configuration and schema, in a time that does not depend on its size:
+   * both share what is stored, and what is written to one side from then on concerns that side only. Either may be deleted.
    *
-   * @param args - Name of the copy.
+   * @param args - Name of the copy; with `version`, the number or the label of a version, it is a copy of that (locally only, not
+   * in Chroma).
    * @returns The copy.
+   * @throws ChromaUniqueError when the name is taken; ChromaNotFoundError when there is no such version.
+   *
+   * @example
+   * ```ts
+   * const draft = await collection.fork({ name: "notes-draft" });
+   * await draft.upsert({ ids: ["a"], documents: ["changed here only"] });
+   * ```
    */
-  fork(args: { name: string }): Promise<Collection>;
+  fork(args: { name: string; version?: number | string | undefined }): Promise<Collection>;
 
   /**
-   * Counts the forks. So far for servers only: a local database rejects it.
+   * Counts the forks in the collection's family, as Chroma does: those of itself, of the collection it is a fork of, and of all
+   * their forks. All members have the same count.
    *
-   * @returns Number of copies that were made of this collection.
+   * @returns Number of forks that exist.
    */
   forkCount(): Promise<number>;
+
+  /**
+   * Keeps the present state, so that it can be read again whatever is written later. It shares what is stored, so that it takes
+   * little time and, until much has changed, little space. Kept until it is deleted. Without writes since the last version that is
+   * the same one; a label replaces the former. Not in Chroma.
+   *
+   * @param args - What to call it: 1 to 512 characters.
+   * @returns The version.
+   *
+   * @example
+   * ```ts
+   * await collection.createVersion({ label: "before re-embedding" });
+   * // ... and if that went wrong:
+   * const restored = await collection.fork({ name: "notes-restored", version: "before re-embedding" });
+   * ```
+   */
+  createVersion(args?: { label?: string | undefined }): Promise<Version>;
+
+  /**
+   * Lists the versions that are kept, oldest first: those made by {@link Collection.createVersion}, and those that the
+   * configuration's `versions` keeps automatically. Not in Chroma.
+   *
+   * @returns The versions.
+   */
+  versions(): Promise<Version[]>;
+
+  /**
+   * A version, to be read: `get`, `query`, `count`, `peek`, `explain` answer as they did then, and `fork` copies it. Whatever would
+   * change it rejects with {@link ReadOnlyError}. Not in Chroma.
+   *
+   * @param version - Number or label of a version; of several with one label the newest.
+   * @returns The collection as it was, with its present name and settings. Its files stay open until it is garbage collected.
+   * @throws ChromaNotFoundError when there is none.
+   */
+  at(version: number | string): Promise<Collection>;
+
+  /**
+   * Deletes a version, and what only it needed. Who reads it gets {@link ChromaNotFoundError} from then on. Not in Chroma.
+   *
+   * @param version - Number or label of a version; of several with one label the newest.
+   * @throws ChromaNotFoundError when there is none.
+   */
+  deleteVersion(version: number | string): Promise<void>;
 
   /**
    * Changes records. Unknown ids are ignored; metadata are merged key by key; columns that are absent stay.
@@ -265,7 +319,7 @@ export interface Collection {
   getIndexingStatus(): Promise<IndexingStatus>;
 
   /**
-   * Seals what is not sealed yet and merges segments, erasing what was deleted: what other databases call defragmenting, or
+   * Seals what is not sealed yet and merges segments, erasing what was deleted, except what forks and versions still have: what other databases call defragmenting, or
    * rebuilding the index. Not in Chroma. Runs in the background on its own as needed; call it to reclaim space now. Reads and
    * writes go on meanwhile.
    *

@@ -43,6 +43,16 @@ export interface CollectionConfiguration {
   hnsw?: HNSWConfiguration | null;
   /** Always null here. */
   spann?: SpannConfiguration | null;
+  /** Which versions are kept automatically; absent where none are. Not in Chroma. */
+  versions?: VersionRetention | null;
+}
+
+/** Which versions of a collection are kept automatically: one is made whenever records are sealed in a segment. */
+export interface VersionRetention {
+  /** The newest so many; 0 keeps none. */
+  keep: number;
+  /** Of these, those that are no older, in seconds. Default: any age. */
+  max_age_seconds?: number | null;
 }
 
 /** The configuration of a collection to be. */
@@ -53,6 +63,8 @@ export interface CreateCollectionConfiguration {
   hnsw?: HNSWConfiguration | null | undefined;
   /** Parameters of SPANN; only the space counts. */
   spann?: SpannConfiguration | null | undefined;
+  /** Which versions are kept automatically. Default: none. Not in Chroma. */
+  versions?: VersionRetention | undefined;
 }
 
 /** Parameters of the HNSW graph that may change. */
@@ -89,6 +101,8 @@ export interface UpdateCollectionConfiguration {
   hnsw?: UpdateHNSWConfiguration | undefined;
   /** Ignored. */
   spann?: UpdateSPANNConfiguration | undefined;
+  /** Which versions are kept automatically; those that were kept before are deleted with the next one. Not in Chroma. */
+  versions?: VersionRetention | undefined;
 }
 
 /** Changes to a configuration in their stored form. */
@@ -99,6 +113,8 @@ export interface StoredConfigurationUpdate {
   spann?: UpdateSPANNConfiguration | undefined;
   /** What embeds documents. */
   embedding_function?: EmbeddingFunctionConfiguration | undefined;
+  /** Which versions are kept automatically. */
+  versions?: VersionRetention | undefined;
 }
 
 /** Checked changes to a configuration. */
@@ -170,7 +186,7 @@ export async function processUpdateCollectionConfig(args: {
   client?: ChromaClient | undefined;
 }): Promise<ProcessedUpdate> {
   const { currentConfiguration, currentEmbeddingFunction, newConfiguration, client } = args;
-  const { hnsw, spann, embeddingFunction } = newConfiguration;
+  const { hnsw, spann, versions, embeddingFunction } = newConfiguration;
   if (hnsw && typeof hnsw !== "object") {
     throw new ChromaValueError("Invalid HNSW config provided in UpdateCollectionConfiguration");
   }
@@ -186,6 +202,7 @@ export async function processUpdateCollectionConfig(args: {
     updateConfiguration: {
       hnsw,
       spann,
+      ...(versions === undefined ? {} : { versions }),
       embedding_function: embeddingFunction && serializeEmbeddingFunction({ embeddingFunction }),
     },
     updateEmbeddingFunction: embeddingFunction,
@@ -314,6 +331,18 @@ function isDefault(parameters: Parameters): boolean {
   return Object.entries(parameters).every(([field, value]) => value === defaults[field]);
 }
 
+/**
+ * The retention of versions that is given, checked.
+ *
+ * @throws ChromaClientError when it is of another form.
+ */
+function givenRetention(where: string, given: VersionRetention | null | undefined): VersionRetention | undefined {
+  if (given === null || given === undefined) return undefined;
+  const { keep, max_age_seconds } = givenParameters(where, given, ["keep", "max_age_seconds"]);
+  if (keep === undefined) throw unprocessable(`${where}: missing field \`keep\``);
+  return { keep, ...(max_age_seconds === undefined ? {} : { max_age_seconds }) } as VersionRetention;
+}
+
 /** What is stored when a collection is created. */
 export interface StoredSettings {
   /** Complete configuration. */
@@ -343,6 +372,7 @@ export function settle(
   const legacy = configuration.spann ? {} : legacyParameters(metadata, route);
   if (isDefault(given)) given = { ...given, ...legacy };
 
+  const versions = givenRetention("configuration.versions", configuration.versions);
   let ef = configuration.embedding_function ?? null;
   if (schema !== undefined) {
     validateSchema(schema, route);
@@ -371,6 +401,7 @@ export function settle(
       hnsw: reported,
       spann: null,
       embedding_function: ef,
+      ...(versions === undefined ? {} : { versions }),
     },
     schema: completeSchema(schema, vector),
   };
@@ -392,6 +423,8 @@ export interface ConfigurationChange {
   hnsw: Record<string, unknown>;
   /** The new embedding function, if there is one. */
   embedding_function?: EmbeddingFunctionConfiguration | undefined;
+  /** Which versions are kept automatically from now on. */
+  versions?: VersionRetention | undefined;
 }
 
 /**
@@ -402,5 +435,6 @@ export interface ConfigurationChange {
 export function checkUpdate(update: StoredConfigurationUpdate): ConfigurationChange {
   const hnsw = givenParameters("new_configuration.hnsw", update.hnsw, UPDATE_FIELDS);
   givenParameters("new_configuration.spann", update.spann, SPANN_UPDATE_FIELDS);
-  return { hnsw, embedding_function: update.embedding_function };
+  const versions = givenRetention("new_configuration.versions", update.versions);
+  return { hnsw, embedding_function: update.embedding_function, ...(versions === undefined ? {} : { versions }) };
 }

@@ -7,6 +7,7 @@ import type { EmbeddingFunction } from "./embedding-function.js";
 import type { LenientRules } from "./lenient.js";
 import type { Schema } from "./schema.js";
 import type { SchemaJson } from "./schema-json.js";
+import type { SnapshotOptions, SnapshotProgress } from "./snapshot.js";
 import type { CollectionMetadata, Database, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 
 /** A database of a tenant. */
@@ -54,6 +55,7 @@ export interface Connection {
   preflightChecks(): Promise<PreflightChecks>;
   stats(): Promise<DatabaseStats>;
   reset(): Promise<void>;
+  snapshot(path: string | URL, options: SnapshotOptions): Promise<SnapshotProgress>;
 
   createTenant(name: string): Promise<void>;
   getTenant(name: string): Promise<string>;

@@ -5,7 +5,7 @@ import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
 import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
-import { ChromaServerError, ChromaValueError } from "./errors.js";
+import { ChromaServerError, ChromaValueError, ReadOnlyError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
 import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
 import { type FileImportArgs, type FileImportReport, importFile } from "./files/import-file.js";
@@ -29,6 +29,7 @@ import type { SearchLike } from "./search/search.js";
 import type { SearchResult } from "./search/search-result.js";
 import type { DeleteResult, Include, IndexingStatus, Metadata, ReadLevel } from "./types.js";
 import { validateMetadata } from "./validate.js";
+import { checkLabel, readVersion, readVersions, type Version, versionNumber } from "./versions.js";
 import { stageBatch } from "./write-batch.js";
 
 /** Most records in one call of add, update or upsert. */
@@ -45,14 +46,17 @@ interface Change<T> {
 /** A collection of a local database. */
 export class LocalCollection extends BaseCollection implements Collection {
   private readonly handle: DatabaseHandle;
+  /** Where this is a version of the collection, which can only be read. */
+  private readonly atVersion: number | undefined;
   private schemaJson: SchemaJson | null;
   private native: NativeCollection | undefined;
   /** Settles when the last change was handed to native code. */
   private lastChange: Promise<unknown> = Promise.resolve();
 
-  constructor(handle: DatabaseHandle, args: CollectionArgs) {
+  constructor(handle: DatabaseHandle, args: CollectionArgs, atVersion?: number) {
     super(args);
     this.handle = handle;
+    this.atVersion = atVersion;
     this.schemaJson = args.json.schema;
   }
 
@@ -138,7 +142,8 @@ export class LocalCollection extends BaseCollection implements Collection {
     return { route: this.route("query"), rowName: queryName };
   }
 
-  modify(args: ModifyArgs): Promise<void> {
+  async modify(args: ModifyArgs): Promise<void> {
+    this.requirePresent("modify()");
     return this.handle.beforeClosing((open) => this.modifyWith(open, args));
   }
 
@@ -187,12 +192,77 @@ export class LocalCollection extends BaseCollection implements Collection {
     return { deleted };
   }
 
-  async fork(_args: { name: string }): Promise<Collection> {
-    throw notImplemented("fork()");
+  async fork({ name, version }: { name: string; version?: number | string | undefined }): Promise<Collection> {
+    const route = this.route("fork");
+    validateName(name, route, "new_name");
+    if (version !== undefined) this.requirePresent("fork({ version })");
+    const number = version === undefined ? this.atVersion : await this.numberOf(version);
+    const text = await this.afterWrites(route, (native) => native.forkCollection(this.id, number ?? null, name));
+    return new LocalCollection(this.handle, { ...this.args(), json: JSON.parse(text) });
   }
 
   async forkCount(): Promise<number> {
-    throw notImplemented("forkCount()");
+    return this.handle.call(this.route("fork_count"), (native) => native.forkCount(this.id));
+  }
+
+  async createVersion({ label }: { label?: string | undefined } = {}): Promise<Version> {
+    this.requirePresent("createVersion()");
+    checkLabel(label);
+    const route = this.route("versions");
+    return readVersion(await this.afterWrites(route, (native) => native.createVersion(this.id, label ?? null)));
+  }
+
+  async versions(): Promise<Version[]> {
+    return readVersions(await this.handle.call(this.route("versions"), (native) => native.versions(this.id)));
+  }
+
+  async at(version: number | string): Promise<Collection> {
+    const view = new LocalCollection(this.handle, this.args(), await this.numberOf(version));
+    await view.connect();
+    return view;
+  }
+
+  async deleteVersion(version: number | string): Promise<void> {
+    this.requirePresent("deleteVersion()");
+    const number = await this.numberOf(version);
+    await this.handle.call(this.route("versions"), (native) => native.deleteVersion(this.id, number));
+  }
+
+  private numberOf(version: number | string): Promise<number> {
+    return versionNumber(version, () => this.versions());
+  }
+
+  /** Refuses what is about the collection rather than about one version of it. */
+  private requirePresent(operation: string): void {
+    if (this.atVersion === undefined) return;
+    throw new ReadOnlyError(
+      `${operation} needs the collection itself: this is version ${this.atVersion} of it, which can only be read and forked`,
+    );
+  }
+
+  /** What another object for this collection starts from. */
+  private args(): CollectionArgs {
+    const { id, tenant, database, name, metadata = null, configuration, schemaJson: schema } = this;
+    return {
+      client: this.client,
+      json: { id, tenant, database, name, metadata, configuration_json: configuration, schema },
+      embeddingFunction: this.foundFunction,
+      rules: this.rules,
+    };
+  }
+
+  /** Calls native code when the changes that were asked for before have been handed to it. */
+  private afterWrites<T>(route: string, use: (native: NativeDatabase) => Promise<T>): Promise<T> {
+    const previous = this.lastChange;
+    return this.handle.beforeClosing(async (open) => {
+      await previous;
+      const native = await open();
+      try {
+        return await use(native);
+      } catch (failure) {
+        throw toError(failure, route);
+      }
+    });
   }
 
   async search(
@@ -248,8 +318,12 @@ export class LocalCollection extends BaseCollection implements Collection {
   }
 
   private async connect(): Promise<NativeCollection> {
-    this.native = await this.handle.call(this.route("open"), (native) => native.openCollection(this.id));
+    this.native = await this.handle.call(this.route("open"), (native) => this.openIn(native));
     return this.native;
+  }
+
+  private openIn(native: NativeDatabase): Promise<NativeCollection> {
+    return this.atVersion === undefined ? native.openCollection(this.id) : native.openVersion(this.id, this.atVersion);
   }
 
   /**
@@ -269,7 +343,7 @@ export class LocalCollection extends BaseCollection implements Collection {
       const { backlog } = this.handle;
       await backlog.room();
       const { bytes, submit } = await prepare();
-      this.native ??= await (await open()).openCollection(this.id);
+      this.native ??= await this.openIn(await open());
       return { done: backlog.during(bytes, submit(this.native)) };
     })();
     // What failed in its preparation hands nothing over; later changes still wait for earlier ones.

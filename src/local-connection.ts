@@ -8,6 +8,7 @@ import { LocalCollection, MAX_BATCH_SIZE } from "./local-collection.js";
 import { validateDatabaseName, validateName, validateTenantName } from "./names.js";
 import { buildInfo, toError, toU32 } from "./native.js";
 import { encodableMetadata } from "./requests.js";
+import { type SnapshotOptions, type SnapshotProgress, takeSnapshot } from "./snapshot.js";
 import type { Database, DatabaseStats, PreflightChecks, UserIdentity } from "./types.js";
 
 /** A database in process. */
@@ -41,6 +42,10 @@ export class LocalConnection implements Connection {
 
   async reset(): Promise<void> {
     await this.handle.call("reset", (native) => native.reset());
+  }
+
+  async snapshot(path: string | URL, options: SnapshotOptions): Promise<SnapshotProgress> {
+    return this.handle.beforeClosing(async (open) => takeSnapshot(await open(), path, options));
   }
 
   async createTenant(name: string): Promise<void> {

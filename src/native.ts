@@ -77,8 +77,22 @@ export interface NativeDatabase {
     configuration: string,
     schema: string,
   ): Promise<string>;
-  updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>;
+  updateCollectionFrom(id: string, body: NativeBody, approved: string): Promise<void>;
   stats(): string;
+  forkCollection(id: string, version: number | null, name: string): Promise<string>;
+  forkCount(id: string): Promise<number>;
+  createVersion(id: string, label: string | null): Promise<string>;
+  versions(id: string): Promise<string>;
+  openVersion(id: string, version: number): Promise<NativeCollection>;
+  deleteVersion(id: string, version: number): Promise<void>;
+  snapshot(path: string): Promise<NativeDatabaseCopy>;
+}
+
+/** A copy of a database that is being made. */
+export interface NativeDatabaseCopy {
+  step(): Promise<string>;
+  finish(): Promise<string>;
+  discard(): Promise<void>;
 }
 
 /** One open collection. */
@@ -149,6 +163,7 @@ interface Binding {
   NativeRecordFile: { open(path: string, options: string): Promise<NativeRecordFile> };
   readServerCollections(body: string): string;
   NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
+  NativeDatabaseCopy: { restore(from: string, to: string, replace: boolean): Promise<NativeDatabaseCopy> };
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
   NativeCancel: new () => NativeCancel;

@@ -174,9 +174,6 @@ describe.skipIf(current === null)("the stock chromadb 3.5.0", () => {
     );
     expect(await thrown(client.getCollection({ name: "none" }))).toMatch(/^ChromaNotFoundError/);
     expect(await thrown(collection.query({ queryEmbeddings: [[1, 2]], ids: ["zz"] }))).toContain("Error finding id");
-    expect(await thrown(collection.fork({ name: "forked" }))).toBe(
-      "ChromaServerError: Collection forking is unsupported for local chroma",
-    );
     expect(await thrown(collection.add({ ids: ["e"], embeddings: [[1, Number.NaN]] }))).toContain(
       "Non-finite float value",
     );
@@ -202,6 +199,15 @@ describe.skipIf(current === null)("the stock chromadb 3.5.0", () => {
   test("is told how much is indexed", async () => {
     await fill();
     expect((await collection.getIndexingStatus()).total_ops).toBe(3);
+  });
+
+  test("forks", async () => {
+    await fill();
+    const fork = await collection.fork({ name: "forked" });
+    expect([fork.name, await fork.count(), await fork.forkCount()]).toEqual(["forked", 3, 1]);
+    await fork.delete({ ids: ["a"] });
+    expect([await fork.count(), await collection.count()]).toEqual([2, 3]);
+    await expect(collection.fork({ name: "forked" })).rejects.toMatchObject({ name: "ChromaUniqueError" });
   });
 
   test("many at once", async () => {

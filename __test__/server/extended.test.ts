@@ -13,6 +13,38 @@ describe("beyond Chroma", () => {
     expect((await read(ask("/api/v2/pre-flight-checks"))).body).toMatchObject({ max_batch_size: 100_000 });
   });
 
+  test("forks, within the tenant and the database of the collection only", async () => {
+    const { ask } = await startServer();
+    const path = await createCollection(ask, "source");
+    await ask(`${path}/add`, post({ ids: ["a"], embeddings: [[1, 2]] }));
+    const forked = await read(ask(`${path}/fork`, post({ new_name: "copy" })));
+    expect(forked).toMatchObject({ status: 200, body: { name: "copy", dimension: 2, version: 0 } });
+    expect(await read(ask(`${path}/fork_count`))).toEqual({ status: 200, body: { count: 1 } });
+    expect((await read(ask(`${path}/fork`, post({ new_name: "copy" })))).status).toBe(409);
+    expect((await read(ask(`${path}/fork`, post({ new_name: "x" })))).status).toBe(400);
+    expect((await read(ask(`${path}/fork`, post({})))).status).toBe(422);
+    const elsewhere = path.replace("default_database", "elsewhere");
+    expect((await read(ask(`${elsewhere}/fork`, post({ new_name: "stolen" })))).status).toBe(404);
+    expect((await read(ask(`${elsewhere}/fork_count`))).status).toBe(404);
+  });
+
+  test("versions that are kept automatically", async () => {
+    const { ask } = await startServer();
+    const configuration = { versions: { keep: 3 } };
+    const created = await read(ask(COLLECTIONS, post({ name: "kept", configuration })));
+    expect(created.body).toMatchObject({ configuration_json: { versions: { keep: 3 } } });
+    const { id } = created.body as { id: string };
+    const modify = (body: object): Promise<Response> =>
+      ask(`${COLLECTIONS}/${id}`, { ...post({ new_configuration: body }), method: "PUT" });
+    expect((await modify({ versions: { keep: 1, max_age_seconds: 60 } })).status).toBe(200);
+    expect((await read(ask(`${COLLECTIONS}/kept`))).body).toMatchObject({
+      configuration_json: { versions: { keep: 1, max_age_seconds: 60 } },
+    });
+    expect((await modify({ versions: { keep: 1.5 } })).status).toBe(422);
+    const wrong = { versions: { keep: "many" } };
+    expect((await read(ask(COLLECTIONS, post({ name: "other", configuration: wrong })))).status).toBe(422);
+  });
+
   test("is refused with parity to Chroma", async () => {
     const { ask } = await startServer({ parity: "chroma-1.5" });
     const create = async (more: object): Promise<number> =>
@@ -25,6 +57,11 @@ describe("beyond Chroma", () => {
     expect(await create(vector({ space: "hamming" }))).toBe(422);
     expect(await create(vector({ hnsw: { quantization: "int8" } }))).toBe(422);
     expect(await create(vector({ space: "cosine" }))).toBe(200);
+    const ignored = await read(ask(COLLECTIONS, post({ name: "plain", configuration: { versions: { keep: 3 } } })));
+    expect((ignored.body as { configuration_json: object }).configuration_json).not.toHaveProperty("versions");
+    const { id } = ignored.body as { id: string };
+    expect((await read(ask(`${COLLECTIONS}/${id}/fork`, post({ new_name: "copy" })))).status).toBe(501);
+    expect((await read(ask(`${COLLECTIONS}/${id}/fork_count`))).status).toBe(501);
   });
 });
 

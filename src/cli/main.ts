@@ -17,7 +17,9 @@ import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
 import { inspectCommand } from "./inspect.js";
 import { queryCommand } from "./query.js";
+import { restoreCommand } from "./restore.js";
 import { serveCommand } from "./serve.js";
+import { snapshotCommand } from "./snapshot.js";
 import { Terminal } from "./terminal.js";
 import { versionCommand } from "./version.js";
 
@@ -29,6 +31,8 @@ const COMMANDS: Command[] = [
   queryCommand,
   compactCommand,
   checkCommand,
+  snapshotCommand,
+  restoreCommand,
   versionCommand,
 ];
 

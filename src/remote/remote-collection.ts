@@ -17,6 +17,7 @@ import { type SearchResponse, SearchResult } from "../search/search-result.js";
 import { embedTextQueries } from "../search/text-queries.js";
 import type { DeleteResult, IndexingStatus, Metadata, ReadLevel } from "../types.js";
 import { validateMetadata } from "../validate.js";
+import type { Version } from "../versions.js";
 import type { HttpTransport, RequestParts } from "./http-transport.js";
 import { sparseFunctionOf, withSparseVectors } from "./sparse-embedding.js";
 import { embeddingRows, readMetadata, wireEmbeddings, wireMetadata } from "./wire-records.js";
@@ -133,12 +134,14 @@ export class RemoteCollection extends BaseCollection implements Collection {
     if (change?.updateEmbeddingFunction) this.foundFunction = change.updateEmbeddingFunction;
     if (update) {
       const { hnsw, spann, embedding_function: current } = this.configuration;
+      const versions = update.versions ?? this.configuration.versions;
       const stored = update.embedding_function ?? current ?? null;
       this.configuration = {
         hnsw: hnsw ? { ...hnsw, ...update.hnsw } : null,
         spann: spann ? { ...spann, ...update.spann } : null,
         embedding_function: stored,
         embeddingFunction: stored,
+        ...(versions ? { versions } : {}),
       };
     }
   }
@@ -153,7 +156,8 @@ export class RemoteCollection extends BaseCollection implements Collection {
     return { deleted: answer?.deleted ?? 0 };
   }
 
-  async fork({ name }: { name: string }): Promise<Collection> {
+  async fork({ name, version }: { name: string; version?: number | string | undefined }): Promise<Collection> {
+    if (version !== undefined) throw localOnly("fork({ version })");
     const json = await this.request<CollectionJson>("POST", "fork", { body: { new_name: name } });
     return new RemoteCollection(this.transport, {
       client: this.client,
@@ -165,6 +169,22 @@ export class RemoteCollection extends BaseCollection implements Collection {
 
   async forkCount(): Promise<number> {
     return (await this.request<{ count: number }>("GET", "fork_count")).count;
+  }
+
+  async createVersion(_args?: { label?: string | undefined }): Promise<Version> {
+    throw localOnly("createVersion()");
+  }
+
+  async versions(): Promise<Version[]> {
+    throw localOnly("versions()");
+  }
+
+  async at(_version: number | string): Promise<Collection> {
+    throw localOnly("at()");
+  }
+
+  async deleteVersion(_version: number | string): Promise<void> {
+    throw localOnly("deleteVersion()");
   }
 
   async search(

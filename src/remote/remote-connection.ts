@@ -2,6 +2,7 @@
 import type { Collection } from "../collection.js";
 import type { CollectionArgs, CollectionJson, CollectionRequest, Connection, Scope } from "../connection.js";
 import { ChromaValueError } from "../errors.js";
+import type { SnapshotProgress } from "../snapshot.js";
 import type { Database, DatabaseStats, PreflightChecks, UserIdentity } from "../types.js";
 import type { Endpoint } from "./endpoint.js";
 import { HttpTransport } from "./http-transport.js";
@@ -41,6 +42,10 @@ export class RemoteConnection implements Connection {
 
   async reset(): Promise<void> {
     await this.transport.request("POST", ["reset"]);
+  }
+
+  async snapshot(): Promise<SnapshotProgress> {
+    throw new ChromaValueError("snapshot() is for local databases only: this client speaks to a server");
   }
 
   async createTenant(name: string): Promise<void> {

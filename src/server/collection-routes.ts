@@ -108,9 +108,9 @@ export function collectionRoutes(service: Service): Route[] {
         const id = pathParameter(c, "collection");
         const [tenant, name] = [pathParameter(c, "tenant"), pathParameter(c, "database")];
         return bodies.with(c, async (body) => {
-          const hnsw = judgeUpdate(JSON.parse(body.updateOutline()), settings);
+          const approved = judgeUpdate(JSON.parse(body.updateOutline()), settings);
           await collections.open(id, tenant, name);
-          await (await handle.open()).updateCollectionFrom(id, body, hnsw);
+          await (await handle.open()).updateCollectionFrom(id, body, approved);
           return DONE;
         });
       },
@@ -179,25 +179,36 @@ function judgeCreate(
       checkChromaOnly("schema", { space, ...hnsw });
     }
   }
-  const settled = settle(configuration ?? {}, metadata, schema ?? undefined, "collections");
+  // Chroma takes no notice of what it does not know here.
+  const { versions, ...chroma } = configuration ?? {};
+  const settled = settle(
+    settings.extended && versions ? { ...chroma, versions } : chroma,
+    metadata,
+    schema ?? undefined,
+    "collections",
+  );
   return { configuration: JSON.stringify(settled.configuration), schema: JSON.stringify(settled.schema) };
 }
 
-/** The parameters of the graph that change. */
+/** The changes of the configuration, but for the embedding function. */
 function judgeUpdate({ new_name, keys, new_configuration }: UpdateOutline, settings: AppSettings): string {
   throwAll([...metadataFaults("new_metadata", keys), ...(new_name === null ? [] : nameFaults("new_name", new_name))]);
   const update = new_configuration ?? {};
   checkEmbeddingFunction("new_configuration.embedding_function", update.embedding_function);
   if (!settings.extended) checkChromaOnly("new_configuration.hnsw", update.hnsw);
-  return JSON.stringify(checkUpdate(update).hnsw);
+  // Chroma takes no notice of what it does not know here.
+  const { versions, ...chroma } = update;
+  const { hnsw, versions: retention } = checkUpdate(settings.extended && versions ? { ...chroma, versions } : chroma);
+  return JSON.stringify({ hnsw, versions: retention });
 }
 
 /** Chroma tells all that its rules find in one body. */
-function throwAll(faults: string[]): void {
+export function throwAll(faults: string[]): void {
   if (faults.length > 0) throw new HttpError(400, `Validation error: ${faults.join("\n")}`);
 }
 
-function nameFaults(field: string, name: string): string[] {
+/** What is wrong with a name, in Chroma's words. */
+export function nameFaults(field: string, name: string): string[] {
   try {
     validateName(name, "collections", field);
     return [];

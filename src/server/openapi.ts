@@ -129,6 +129,8 @@ const SCHEMAS: Record<string, JsonSchema> = {
     distances: orNull(list(list({ type: "number" }))),
     include,
   }),
+  Fork: shape({ new_name: string }, ["new_name"]),
+  ForkCount: shape({ count }),
   IndexingStatus: shape({
     op_indexing_progress: { type: "number" },
     num_unindexed_ops: count,

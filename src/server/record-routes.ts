@@ -1,7 +1,9 @@
 import type { Context } from "hono";
+import { unprocessable } from "../errors.js";
 import { binding, type NativeBodyLimits, type NativeCancel, type NativeCollection, parseFailure } from "../native.js";
 import { onAbandoned } from "./abandoned.js";
 import type { AppEnv } from "./app-env.js";
+import { nameFaults, throwAll } from "./collection-routes.js";
 import { HttpError } from "./http-error.js";
 import { DONE, pathParameter, type Reply, type Route, type Service } from "./route.js";
 
@@ -102,16 +104,23 @@ export function recordRoutes(service: Service): Route[] {
       ),
     }),
     post("fork", {
-      summary: "Not offered.",
+      summary: "Copies the collection under a new name. Not offered with parity to Chroma.",
+      body: "Fork",
+      reply: "Collection",
       writes: true,
-      handle: refused(501, "Collection forking is unsupported for local chroma"),
+      handle: settings.extended
+        ? (c) => fork(service, c)
+        : refused(501, "Collection forking is unsupported for local chroma"),
     }),
     {
       tag,
       method: "GET",
       path: `${path}/fork_count`,
-      summary: "Not offered.",
-      handle: refused(501, "Count forks is unsupported for local chroma"),
+      summary: "Number of forks in the collection's family. Not offered with parity to Chroma.",
+      reply: "ForkCount",
+      handle: settings.extended
+        ? (c) => forkCount(service, c)
+        : refused(501, "Count forks is unsupported for local chroma"),
     },
     post("functions/attach", {
       summary: "Not offered.",
@@ -134,6 +143,32 @@ export function recordRoutes(service: Service): Route[] {
       handle: refused(501, `Tonic error: code: '${NOT_SUPPORTED}', message: "Not implemented"`),
     }),
   ];
+}
+
+/** Copies the collection of a request, which belongs to its tenant and database. */
+function fork(service: Service, c: Context<AppEnv>): Promise<Reply> {
+  const { id, tenant, database } = placeOf(c);
+  return service.bodies.with(c, async (body) => {
+    const { new_name: name }: { new_name: string | null } = JSON.parse(body.updateOutline());
+    if (name === null) throw unprocessable("missing field `new_name`");
+    throwAll(nameFaults("new_name", name));
+    await service.collections.open(id, tenant, database);
+    return { body: await (await service.handle.open()).forkCollection(id, null, name) };
+  });
+}
+
+async function forkCount(service: Service, c: Context<AppEnv>): Promise<Reply> {
+  const { id, tenant, database } = placeOf(c);
+  await service.collections.open(id, tenant, database);
+  return { body: `{"count":${await (await service.handle.open()).forkCount(id)}}` };
+}
+
+function placeOf(c: Context<AppEnv>): { id: string; tenant: string; database: string } {
+  return {
+    id: pathParameter(c, "collection"),
+    tenant: pathParameter(c, "tenant"),
+    database: pathParameter(c, "database"),
+  };
 }
 
 type Operation = "add" | "update" | "upsert" | "get" | "query" | "delete";

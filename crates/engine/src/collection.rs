@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ferrochrome_blockstore::{BlobStore, RowCacheBudget, SegmentReader};
 use ferrochrome_index::{Codebook, Provider};
-use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment};
+use ferrochrome_metadata::{Catalog, CollectionRow, Manifest, ManifestSegment, VersionRow};
 use ferrochrome_types::{CancelToken, Code, Error, Result, ValueKind, VectorRows};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use roaring::RoaringBitmap;
@@ -20,11 +20,13 @@ use crate::follow::Followed;
 use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
 use crate::maintenance::{Signal, Wanted, head_is_worth_a_segment};
+use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
 use crate::part::Part;
 use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
+use crate::versions::OpenVersions;
 
 /// Neighbouring chunks are merged while the result has no more rows, so that single-record writes do not leave a chunk each.
 /// The rows of larger batches are not copied again.
@@ -36,6 +38,8 @@ const BACK_PRESSURE_POLL: Duration = Duration::from_millis(100);
 pub(crate) struct Shared {
     pub catalog: Catalog,
     pub store: Arc<dyn BlobStore>,
+    pub segments: Arc<OpenSegments>,
+    pub versions: OpenVersions,
     pub provider: Arc<Provider>,
     pub loader: Arc<IndexLoader>,
     pub row_caches: Arc<RowCacheBudget>,
@@ -70,9 +74,36 @@ impl Shared {
         Ok(())
     }
 
-    pub fn open_segment(&self, id: Uuid) -> Result<Segment> {
-        let reader = SegmentReader::open(self.store.clone(), id)?;
-        Ok(self.segment(id, reader))
+    pub fn open_segment(&self, id: Uuid) -> Result<Arc<Segment>> {
+        self.segments.get_or_open(id, || {
+            let reader = SegmentReader::open(self.store.clone(), id)?;
+            Ok(self.segment(id, reader))
+        })
+    }
+
+    /// Gives up the files of those of `segments` that no manifest names any more: what a fork or a version still names stays.
+    ///
+    /// To be called after the manifest that named them was replaced or deleted. Whoever asks last finds a segment unnamed, and
+    /// [it stays so](Catalog::unnamed_segments). Only then is the catalog made durable: after a power loss no earlier state of it
+    /// may come back, of this collection or of another one, that would look for them.
+    ///
+    /// # Errors
+    /// `Io`; files that are still there are removed by a later call or at the next opening.
+    pub fn release(&self, segments: &[Uuid]) -> Result<()> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let unnamed = self.catalog.unnamed_segments(segments)?;
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        self.catalog.make_durable()?;
+        // A collection that was closed may have left its indices behind.
+        unnamed
+            .iter()
+            .filter(|id| self.segments.get(**id).is_none())
+            .for_each(|id| _ = self.provider.remove(*id));
+        self.segments.discard(&unnamed)
     }
 
     pub fn segment(&self, id: Uuid, reader: SegmentReader) -> Segment {
@@ -84,6 +115,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct Collection {
     pub(crate) id: Uuid,
+    /// Where this is a version of a collection, which can only be read.
+    pub(crate) version: Option<u64>,
     pub(crate) shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
     snapshot: ArcSwap<Snapshot>,
@@ -141,6 +174,7 @@ impl Collection {
         let (state, snapshot) = if follows { Default::default() } else { load(&shared, row)? };
         Ok(Collection {
             id: row.id,
+            version: None,
             settings: ArcSwap::from_pointee(Settings::parse(&row.configuration, row.schema.as_deref())?),
             shared,
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -163,7 +197,17 @@ impl Collection {
         })
     }
 
-    /// The collection's UUID.
+    /// Opens a version of a collection: its manifest and log, with the collection's present settings.
+    pub(crate) fn open_version(
+        shared: Arc<Shared>,
+        row: CollectionRow,
+        version: &VersionRow,
+    ) -> Result<Self> {
+        let row = CollectionRow { id: version.state, dimension: version.dimension, ..row };
+        Ok(Collection { version: Some(version.version), ..Self::open(shared, &row)? })
+    }
+
+    /// The collection's UUID; of a version the UUID of its state.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -184,7 +228,11 @@ impl Collection {
 
     pub(crate) fn check_usable(&self) -> Result<()> {
         if self.gone.load(Ordering::Acquire) {
-            return Err(Error::new(Code::NotFound, format!("Collection [{}] does not exist.", self.id)));
+            let gone = match self.version {
+                None => format!("Collection [{}] does not exist.", self.id),
+                Some(version) => format!("Version {version} of the collection does not exist any more."),
+            };
+            return Err(Error::new(Code::NotFound, gone));
         }
         if self.shared.shutdown.is_cancelled() {
             return Err(Error::new(Code::Closed, "The database was closed"));
@@ -214,17 +262,18 @@ impl Collection {
         Ok(())
     }
 
-    /// Marks the collection as deleted and its files as garbage.
-    pub(crate) fn retire(&self) {
+    /// Marks the collection as deleted. Returns the segments that it had, to be [released](Shared::release) while what is returned
+    /// keeps them open.
+    pub(crate) fn retire(&self) -> Vec<Arc<Segment>> {
         let _no_writer = self.write.lock();
         self.gone.store(true, Ordering::Release);
-        for view in &self.snapshot.load().parts {
-            if let Part::Segment(segment) = &view.part {
-                segment.retire();
-            }
-        }
-        self.snapshot.store(Arc::default());
+        let last = self.snapshot.swap(Arc::default());
         self.head_sealed.notify_all();
+        let present = last.parts.iter().filter_map(|view| match &view.part {
+            Part::Segment(segment) => Some(segment.clone()),
+            Part::Chunk(_) => None,
+        });
+        present.chain(self.replaced.lock().drain(..)).collect()
     }
 
     pub(crate) fn lock_write(&self) -> MutexGuard<'_, WriteState> {
@@ -399,8 +448,8 @@ impl Collection {
         self.abandoned.lock().push(segment);
     }
 
-    /// Gives up the files of replaced segments, once the manifest that no longer names them is safely on disk: after a power
-    /// loss the manifest before it would look for them. Also those of segments whose manifest was not published.
+    /// Gives up the files of replaced segments that nothing else names, once the manifest that no longer names them is safely on
+    /// disk: after a power loss the manifest before it would look for them. Also those of segments whose manifest was not published.
     ///
     /// # Errors
     /// `Io`; the files are kept until a later call succeeds.
@@ -412,12 +461,12 @@ impl Collection {
         if !abandoned.is_empty() {
             self.shared.catalog.supersede_failed_commits()?;
         }
-        self.shared.catalog.make_durable()?;
+        let ids: Vec<_> = replaced.iter().chain(abandoned.iter()).map(|segment| segment.id()).collect();
+        self.shared.release(&ids)?;
         let mut removing = self.removing.lock();
         removing.retain(|(_, files)| files.strong_count() > 0);
         for segment in replaced.drain(..).chain(abandoned.drain(..)) {
             removing.push((segment.id(), segment.files()));
-            segment.retire();
         }
         Ok(())
     }
@@ -488,7 +537,7 @@ pub(crate) fn open_parts(shared: &Shared, manifest: &Manifest, known: &Snapshot)
         if shared.options.read_only {
             segment.pin()?;
         }
-        parts.push(PartView::new(Part::Segment(Arc::new(segment)), Arc::new(named.tombstones.clone())));
+        parts.push(PartView::new(Part::Segment(segment), Arc::new(named.tombstones.clone())));
     }
     Ok(parts)
 }

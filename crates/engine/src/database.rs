@@ -1,6 +1,6 @@
 //! A database: a folder (or memory) with its catalog, its open collections and its background work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,19 +12,21 @@ use ferrochrome_blockstore::{BlobStore, LocalStore, MemoryStore, RowCacheBudget}
 use ferrochrome_index::Provider;
 use ferrochrome_metadata::{Catalog, CollectionRow, Location};
 use ferrochrome_types::{CancelToken, Code, Error, Metadata, Result};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
 use crate::index_loader::IndexLoader;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
+use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
+use crate::versions::OpenVersions;
 
-const CATALOG_FILE: &str = "catalog.sqlite";
-const SEGMENTS_FOLDER: &str = "segments";
+pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
+pub(crate) const SEGMENTS_FOLDER: &str = "segments";
 
 /// A path, whether it was opened read-only, and whether to follow another process then.
 type Key = (PathBuf, bool, bool);
@@ -167,6 +169,8 @@ impl Database {
         let shutdown = CancelToken::default();
         let shared = Arc::new(Shared {
             catalog,
+            segments: Arc::new(OpenSegments::new(store.clone())),
+            versions: OpenVersions::default(),
             store,
             loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
             provider,
@@ -246,16 +250,12 @@ impl Database {
     pub fn delete_database(&self, tenant: &str, name: &str) -> Result<()> {
         self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
-        let mut orphaned = Vec::new();
+        let mut named = HashSet::new();
         for row in self.shared.catalog.list_collections(tenant, name, None, 0)? {
-            if !self.collections.read().contains_key(&row.id) {
-                orphaned.extend(self.shared.catalog.segment_ids(row.id)?);
-            }
+            named.extend(self.shared.catalog.segment_ids_with_versions(row.id)?);
         }
         let deleted = self.shared.catalog.delete_database(tenant, name)?;
-        self.shared.catalog.make_durable()?;
-        deleted.iter().for_each(|id| self.forget(*id));
-        self.discard(orphaned)
+        self.forget(&deleted, named)
     }
 
     /// Creates a collection; with `get_or_create` returns the existing one of that name unchanged.
@@ -280,6 +280,11 @@ impl Database {
             Err(e) => Err(e),
             Ok(()) => Ok(row.clone()),
         }
+    }
+
+    /// Keeps collections from being created, opened and deleted meanwhile.
+    pub(crate) fn lock_opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock()
     }
 
     /// Changes a collection's name, metadata or configuration; what is `None` stays. `configuration` makes the new one of the old.
@@ -314,13 +319,9 @@ impl Database {
         self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
         let id = self.shared.catalog.collection_by_name(tenant, database, name)?.id;
-        // Opened, so that its segments are known and their files removed.
-        let opened = self.open_locked(id);
+        let named = self.shared.catalog.segment_ids_with_versions(id)?;
         self.shared.catalog.delete_collection(tenant, database, name)?;
-        self.shared.catalog.make_durable()?;
-        self.forget(id);
-        drop(opened);
-        Ok(())
+        self.forget(&[id], named)
     }
 
     /// Drops everything and creates the default tenant and database anew.
@@ -330,31 +331,32 @@ impl Database {
     pub fn reset(&self) -> Result<()> {
         self.shared.check_writable()?;
         let _no_opening = self.opening.lock();
-        let mut orphaned = self.shared.catalog.all_segment_ids()?;
+        let named = self.shared.catalog.all_segment_ids()?;
+        let deleted = self.shared.catalog.all_collection_ids()?;
         self.shared.catalog.reset()?;
-        self.shared.catalog.make_durable()?;
-        for collection in self.open_collections() {
-            // Readers may still hold these; the last of them removes the files.
-            collection.segment_ids().iter().for_each(|id| _ = orphaned.remove(id));
-            self.forget(collection.id());
-        }
-        self.discard(orphaned)
+        self.forget(&deleted, named)
     }
 
-    /// Removes the files of segments that nobody has open and no manifest names.
-    fn discard(&self, segments: impl IntoIterator<Item = Uuid>) -> Result<()> {
-        segments.into_iter().try_for_each(|id| {
-            // A collection that was closed may have left its indices behind.
-            self.shared.provider.remove(id);
-            self.shared.store.discard_folder(&id.to_string())
-        })
-    }
-
-    pub(crate) fn forget(&self, id: Uuid) {
+    /// Ends a collection that the process which writes has deleted.
+    pub(crate) fn end_followed(&self, id: Uuid) {
         let collection = self.collections.write().remove(&id);
-        if let Some(collection) = collection {
-            collection.retire();
+        // Their files are the writer's to remove; here their indices leave the cache with their last reader.
+        collection.iter().flat_map(|collection| collection.retire()).for_each(|segment| segment.retire());
+        self.shared.versions.end_all(id);
+    }
+
+    /// Ends collections that the catalog no longer has, and gives up the files that nothing else names. `named` are the segments that
+    /// the catalog named before; those that background work has made or replaced since are in the open collections.
+    fn forget(&self, deleted: &[Uuid], mut named: HashSet<Uuid>) -> Result<()> {
+        let mut held = Vec::new();
+        for id in deleted {
+            let collection = self.collections.write().remove(id);
+            held.extend(collection.into_iter().flat_map(|collection| collection.retire()));
+            self.shared.versions.end_all(*id);
         }
+        named.extend(held.iter().map(|segment| segment.id()));
+        // Readers may still hold some; the last of them removes the files.
+        self.shared.release(&named.into_iter().collect::<Vec<_>>())
     }
 
     /// Opens a collection; later calls return the same one, for as long as someone holds it. One that nobody holds may be closed

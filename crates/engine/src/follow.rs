@@ -46,7 +46,7 @@ impl Database {
     pub(crate) fn follow(&self, collection: &Collection, version: i64) -> Result<()> {
         let followed = collection.follow(version);
         if followed.as_ref().is_err_and(|error| error.code() == Code::NotFound) {
-            self.forget(collection.id());
+            self.end_followed(collection.id());
         }
         followed
     }

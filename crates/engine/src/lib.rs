@@ -28,13 +28,14 @@
 //!
 //! # Locks
 //! In this order, never the other way: the registry of open databases, `Database::opening`, `Collection::sealing`,
-//! `Collection::compacting`, `Collection::write`, the catalog's connection. Readers take none of them.
+//! `Collection::compacting`, the open versions, `Collection::write`, the catalog's connection. Readers take none of them.
 #![forbid(unsafe_code)]
 
 mod chunk;
 mod collection;
 mod compaction;
 mod database;
+mod database_copy;
 mod disk_space;
 mod erasure;
 mod explain;
@@ -47,6 +48,7 @@ mod log_entry;
 mod maintenance;
 mod merge;
 mod merge_policy;
+mod open_segments;
 mod options;
 mod part;
 mod planner;
@@ -58,15 +60,17 @@ mod segment_builder;
 mod settings;
 mod snapshot;
 mod status;
+mod versions;
 mod write;
 
 pub use collection::Collection;
 pub use compaction::CompactOptions;
 pub use database::{ChangeConfiguration, Database, Handle};
+pub use database_copy::{CopyProgress, DatabaseCopy, restore};
 pub use explain::{Explanation, PartExplanation};
 pub use ferrochrome_blockstore::Compression;
 pub use ferrochrome_index::{Parameters as IndexParameters, SearchCounts};
-pub use ferrochrome_metadata::{CollectionRow, Durability};
+pub use ferrochrome_metadata::{CollectionRow, Durability, VersionRow};
 pub use get::{GetRequest, GetResult};
 pub use options::DatabaseOptions;
 pub use query::{PreparedQuery, QueryRequest, QueryResult};

@@ -45,6 +45,8 @@ impl Replacement {
             }
         }
         if let Some(segment) = &self.segment {
+            // Before it is named: a fork that names it too must find this very segment.
+            collection.shared.segments.register(segment);
             let view = PartView::new(Part::Segment(segment.clone()), Arc::new(self.tombstones(&died)));
             let place = after.parts.iter().position(|view| matches!(view.part, Part::Chunk(_)));
             after.parts.insert(place.unwrap_or(after.parts.len()), view);

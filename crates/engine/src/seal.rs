@@ -28,7 +28,9 @@ impl Collection {
     /// As [`seal`](Self::seal).
     pub(crate) fn seal_counting(&self, cancel: &CancelToken, progress: &Progress) -> Result<()> {
         let _one_seal = lock(&self.sealing, cancel)?;
-        let outcome = self.seal_head(cancel, progress);
+        let outcome = self
+            .seal_head(cancel, progress)
+            .and_then(|sealed| if sealed { self.keep_versions_as_set() } else { Ok(()) });
         let mut state = self.lock_write();
         state.being_sealed.clear();
         // That somebody changed his mind is no reason to refuse writes.
@@ -42,12 +44,13 @@ impl Collection {
         outcome
     }
 
-    fn seal_head(&self, cancel: &CancelToken, progress: &Progress) -> Result<()> {
+    /// Returns whether there was something to seal.
+    fn seal_head(&self, cancel: &CancelToken, progress: &Progress) -> Result<bool> {
         let mut state = self.lock_write();
         let snapshot = self.snapshot()?;
         let log_cut = state.last_seq;
         if log_cut == state.log_cut {
-            return Ok(());
+            return Ok(false);
         }
         let chunks = snapshot.parts.iter().filter(|view| matches!(view.part, Part::Chunk(_)));
         let sources = Snapshot { parts: chunks.cloned().collect(), dimension: snapshot.dimension };
@@ -70,7 +73,7 @@ impl Collection {
         // There may be something to merge now.
         self.shared.log_was_cut.store(true, Ordering::Release);
         self.merge_wanted.ask_now(&self.shared.signal);
-        Ok(())
+        Ok(true)
     }
 
     fn write_head(

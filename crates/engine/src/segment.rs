@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use ferrochrome_blockstore::{BlobStore, IndexFile, Lookup as LookupFile, SegmentReader};
+use ferrochrome_blockstore::{IndexFile, Lookup as LookupFile, SegmentReader};
 use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate};
 use ferrochrome_types::{CancelToken, Error, Filter, Result};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::collection::Shared;
 use crate::index_loader::{IndexLoader, load};
+use crate::open_segments::OpenSegments;
 
 /// Name of the file with posting lists and full text.
 pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
@@ -30,7 +31,7 @@ const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 pub(crate) struct Segment {
     id: Uuid,
     reader: SegmentReader,
-    store: Arc<dyn BlobStore>,
+    segments: Arc<OpenSegments>,
     provider: Arc<Provider>,
     loader: Arc<IndexLoader>,
     /// An index file of at least so many bytes is first searched where it lies.
@@ -58,7 +59,7 @@ impl Segment {
         Segment {
             id,
             reader,
-            store: shared.store.clone(),
+            segments: shared.segments.clone(),
             provider: shared.provider.clone(),
             loader: shared.loader.clone(),
             index_map_bytes: shared.options.index_map_bytes,
@@ -262,12 +263,12 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if self.retired.load(Ordering::Acquire) {
+        let retired = self.retired.load(Ordering::Acquire);
+        if retired {
             self.provider.remove(self.id);
-            // What cannot be removed now is removed as garbage at the next opening.
-            let _ = self.store.discard_folder(&self.id.to_string());
         } else {
             self.provider.close_file(self.id);
         }
+        self.segments.closed(self.id, retired);
     }
 }

@@ -1,10 +1,13 @@
 //! What a collection's stored JSON means to the engine.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ferrochrome_index::Quantization;
 use ferrochrome_types::{Error, Filter, Metric, Result, Scalar, Test, ValueKind};
 use serde::Deserialize;
+
+use crate::versions::Retention;
 
 /// The part of a collection's configuration and schema that steers index, search and filters.
 #[derive(Clone, Debug)]
@@ -15,12 +18,20 @@ pub(crate) struct Settings {
     pub ef_search: usize,
     pub quantization: Quantization,
     pub indexed: IndexedTypes,
+    pub versions: Option<Retention>,
 }
 
 #[derive(Deserialize)]
 struct StoredConfiguration {
     #[serde(default)]
     hnsw: StoredHnsw,
+    versions: Option<StoredRetention>,
+}
+
+#[derive(Deserialize)]
+struct StoredRetention {
+    keep: usize,
+    max_age_seconds: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +80,10 @@ impl Settings {
             ef_search: stored.hnsw.ef_search.max(1),
             quantization,
             indexed: IndexedTypes::parse(schema)?,
+            versions: stored.versions.map(|stored| Retention {
+                keep: stored.keep,
+                max_age: stored.max_age_seconds.map(Duration::from_secs),
+            }),
         })
     }
 }

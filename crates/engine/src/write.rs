@@ -10,6 +10,7 @@ use ferrochrome_types::{
 use crate::collection::Collection;
 use crate::log_entry::LogEntry;
 use crate::snapshot::{RowAddress, Snapshot};
+use crate::versions::version_is_read_only;
 
 /// Which of Chroma's three writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,7 +307,8 @@ impl Collection {
 
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_usable()?;
-        self.shared.check_writable()
+        self.shared.check_writable()?;
+        self.version.map_or(Ok(()), |version| Err(version_is_read_only(version)))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The catalog: one SQLite file that names everything else in a database.
 
 mod collections;
+mod copy;
 mod durable;
 mod follow;
+mod forks;
 mod log;
 mod manifest;
 mod metadata_json;
@@ -11,6 +13,7 @@ mod space;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -26,6 +29,7 @@ pub use follow::{Changes, LogPosition};
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
+pub use versions::{NewVersion, VersionRow};
 
 use crate::checksum::RowChecksum;
 use crate::sqlite::{harden, open_immutable, sqlite_error};

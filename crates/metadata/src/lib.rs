@@ -21,7 +21,7 @@ mod sqlite;
 
 pub use catalog::{
     Catalog, Changes, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location,
-    LogPosition, LogSize, Manifest, ManifestSegment,
+    LogPosition, LogSize, Manifest, ManifestSegment, NewVersion, VersionRow,
 };
 pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,

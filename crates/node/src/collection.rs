@@ -24,6 +24,8 @@ pub struct NativeCollection {
     pub(crate) handle: Arc<Handle>,
     /// Not the collection itself, so that one that is not used may be closed.
     id: Uuid,
+    /// A version is kept open: it cannot change, and nothing but this would find it.
+    version: Option<Arc<Collection>>,
     pub(crate) writer: Arc<rayon::ThreadPool>,
 }
 
@@ -147,18 +149,31 @@ fn to_js(reply: Reply) -> TextOrPacked {
 
 impl NativeCollection {
     pub(crate) fn new(handle: Arc<Handle>, id: Uuid, writer: Arc<rayon::ThreadPool>) -> Self {
-        NativeCollection { handle, id, writer }
+        NativeCollection { handle, id, version: None, writer }
+    }
+
+    pub(crate) fn of_version(
+        handle: Arc<Handle>,
+        version: Arc<Collection>,
+        writer: Arc<rayon::ThreadPool>,
+    ) -> Self {
+        NativeCollection { handle, id: version.id(), version: Some(version), writer }
     }
 
     /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
     pub(crate) fn usable(&self) -> Result<Arc<Collection>> {
-        self.handle.database()?.collection(self.id)
+        let database = self.handle.database()?;
+        self.version.clone().map_or_else(|| database.collection(self.id), Ok)
     }
 
     /// Checks a query and predicts what it costs. `None` where the collection must catch up with another process first, which takes
     /// too long for the calling thread.
     fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Option<Question>> {
-        let collection = self.handle.database()?.collection_at_once(self.id)?;
+        let database = self.handle.database()?;
+        let collection = self
+            .version
+            .clone()
+            .map_or_else(|| database.collection_at_once(self.id), |view| Ok(Some(view)))?;
         collection.map(|collection| question(collection, queries, dim, request)).transpose()
     }
 

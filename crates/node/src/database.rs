@@ -13,15 +13,15 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::background::{drain, long_promise, pool, promise};
+use crate::background::{drain, long_promise, pool, promise, promise_on};
 use crate::collection::NativeCollection;
 
 /// An open database.
 #[napi]
 pub struct NativeDatabase {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     /// One thread, so that writes of a program are applied in the order of their calls.
-    writer: Arc<rayon::ThreadPool>,
+    pub(crate) writer: Arc<rayon::ThreadPool>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +87,16 @@ impl NativeDatabase {
     {
         let handle = self.handle.clone();
         promise(env, move || work(handle.database()?))
+    }
+
+    /// Runs `work` after the writes that were asked for before.
+    pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
+    where
+        T: napi::bindgen_prelude::ToNapiValue + Send + 'static,
+        F: FnOnce(&Arc<Database>) -> Result<T> + Send + 'static,
+    {
+        let handle = self.handle.clone();
+        promise_on(env, |work| self.writer.spawn_fifo(work), move || work(handle.database()?))
     }
 }
 

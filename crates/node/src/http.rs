@@ -232,18 +232,18 @@ impl NativeDatabase {
         })
     }
 
-    /// Updates a collection by a body, of whose configuration TypeScript approved `hnsw`, a JSON object.
+    /// Updates a collection by a body, of whose configuration TypeScript approved `approved`, a JSON object.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn update_collection_from<'env>(
         &self,
         env: &'env Env,
         id: String,
         body: &NativeBody,
-        hnsw: String,
+        approved: String,
     ) -> napi::Result<Object<'env>> {
         let body = body.take();
         self.with(env, move |database| {
-            change_collection(database, parse_id(&id)?, &UpdateBody::parse(&body)?.into_change(&hnsw)?)
+            change_collection(database, parse_id(&id)?, &UpdateBody::parse(&body)?.into_change(&approved)?)
         })
     }
 }

@@ -9,15 +9,18 @@ mod chroma;
 mod collection;
 mod compaction;
 mod database;
+mod database_copy;
 mod failure;
 mod http;
 mod inspection;
 mod together;
 mod transfer;
+mod versions;
 
 pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
+pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
 pub use transfer::NativeExport;
 

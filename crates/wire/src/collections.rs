@@ -118,6 +118,8 @@ pub struct ConfigurationChange {
     pub(crate) hnsw: Option<Map<String, Json>>,
     /// The new embedding function.
     pub(crate) embedding_function: Option<Json>,
+    /// Which versions are kept automatically from now on.
+    pub(crate) versions: Option<Json>,
 }
 
 impl ConfigurationChange {
@@ -141,6 +143,9 @@ impl ConfigurationChange {
             configuration.insert("embedding_function".into(), function.clone());
         }
         configuration.entry("embedding_function").or_insert(Json::Null);
+        if let Some(versions) = &self.versions {
+            configuration.insert("versions".into(), versions.clone());
+        }
         Ok(Json::Object(configuration).to_string())
     }
 }

@@ -190,16 +190,16 @@ impl UpdateBody {
         json!({ "new_name": name, "keys": self.keys, "new_configuration": self.configuration }).to_string()
     }
 
-    /// What it changes. Of the configuration's `hnsw`, TypeScript approved this object.
+    /// What it changes. Of the configuration, TypeScript approved the object `approved`; its embedding function is nobody's to judge.
     ///
     /// # Errors
     /// `InvalidArgument`, `Unprocessable` if that is none.
-    pub fn into_change(self, hnsw: &str) -> Result<CollectionChange> {
+    pub fn into_change(self, approved: &str) -> Result<CollectionChange> {
         let mut change = self.change;
         if let Some(mut configuration) = self.configuration {
             let function = configuration.remove(EMBEDDING_FUNCTION).filter(|function| !function.is_null());
-            let hnsw = Some(parse(hnsw.as_bytes())?);
-            change.configuration = Some(ConfigurationChange { hnsw, embedding_function: function });
+            let approved: ConfigurationChange = parse(approved.as_bytes())?;
+            change.configuration = Some(ConfigurationChange { embedding_function: function, ..approved });
         }
         Ok(change)
     }
@@ -250,10 +250,11 @@ mod tests {
         let body = br#"{"new_metadata":{"a":null,"f":2.0},"new_configuration":{"embedding_function":{"config":{"t":1.0}}}}"#;
         let update = UpdateBody::parse(body).unwrap();
         assert!(update.outline().contains(r#""keys":["a","f"]"#));
-        let change = update.into_change(r#"{"ef_search":7}"#).unwrap();
+        let change = update.into_change(r#"{"hnsw":{"ef_search":7},"versions":{"keep":1}}"#).unwrap();
         assert_eq!(change.metadata.unwrap().unwrap().len(), 1);
         let configuration = change.configuration.unwrap().apply("{}").unwrap();
         assert!(configuration.contains(r#"{"config":{"t":1.0}},"hnsw":{"ef_search":7}"#));
+        assert!(configuration.contains(r#""versions":{"keep":1}"#));
         let nothing = UpdateBody::parse(br#"{"new_metadata":{"a":null}}"#).unwrap();
         assert_eq!(nothing.into_change("{}").unwrap().metadata, Some(None));
     }

@@ -15,6 +15,7 @@ mod schema;
 mod transfer;
 mod values;
 mod vectors;
+mod versions;
 
 pub use collections::{
     CollectionChange, CollectionPatch, ConfigurationChange, CreateCollection, collection_json, database_json,
@@ -32,3 +33,4 @@ pub use transfer::{
     ServerPage, batch_report, metadata_text, parse_metadata, parse_record_lines, parse_server_page,
     record_lines, server_collections, source_json, write_batch,
 };
+pub use versions::version_json;

@@ -83,21 +83,7 @@ impl Catalog {
     /// `AlreadyExists` if its database has a collection of this name (or there is one with this UUID),
     /// `InvalidArgument` if there is no such database.
     pub fn create_collection(&self, row: &CollectionRow) -> Result<()> {
-        self.write(|tx| {
-            if find_database(tx, &row.tenant, &row.database)?.is_none() {
-                return Err(Error::invalid(format!("Database [{}] does not exist", row.database)));
-            }
-            if find_by_name(tx, &row.tenant, &row.database, &row.name)?.is_some()
-                || find(tx, row.id)?.is_some()
-            {
-                return Err(already_exists(&row.name));
-            }
-            let crc = put(tx, row)?;
-            for table in COLLECTION_TABLES {
-                put_digest(tx, table, row.id.as_bytes(), Digest::default())?;
-            }
-            change_digest(tx, "collections", Digest::default(), Digest::row(crc))
-        })
+        self.write(|tx| insert(tx, row))
     }
 
     /// The collection of this name.
@@ -201,6 +187,23 @@ impl Catalog {
     }
 }
 
+/// Creates a collection without records.
+pub(super) fn insert(connection: &Connection, row: &CollectionRow) -> Result<()> {
+    if find_database(connection, &row.tenant, &row.database)?.is_none() {
+        return Err(Error::invalid(format!("Database [{}] does not exist", row.database)));
+    }
+    if find_by_name(connection, &row.tenant, &row.database, &row.name)?.is_some()
+        || find(connection, row.id)?.is_some()
+    {
+        return Err(already_exists(&row.name));
+    }
+    let crc = put(connection, row)?;
+    for table in COLLECTION_TABLES {
+        put_digest(connection, table, row.id.as_bytes(), Digest::default())?;
+    }
+    change_digest(connection, "collections", Digest::default(), Digest::row(crc))
+}
+
 /// The collection with this UUID and its checksum, or `NotFound`.
 pub(super) fn existing(connection: &Connection, id: Uuid) -> Result<(CollectionRow, i64)> {
     find(connection, id)?
@@ -225,6 +228,8 @@ pub(super) fn collections_of(
 
 /// Deletes a collection that is there with checksum `crc`, and everything that belongs to it.
 pub(super) fn delete(connection: &Connection, id: Uuid, crc: i64) -> Result<()> {
+    super::versions::delete_all(connection, id)?;
+    super::forks::delete(connection, id)?;
     super::manifest::delete(connection, id)?;
     for statement in [
         "DELETE FROM log WHERE collection = ?1",

@@ -72,7 +72,7 @@ impl Catalog {
     }
 
     /// The manifest and every batch that its segments do not contain, as of one moment: what a reader needs while another
-    /// process writes. `f` must not call this catalog.
+    /// process writes. `collection` may be the state of a version. `f` must not call this catalog.
     ///
     /// # Errors
     /// As [`read_log`](Self::read_log); `NotFound` if there is no such collection.
@@ -82,7 +82,7 @@ impl Catalog {
         f: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<Option<Manifest>> {
         self.read(|c| {
-            existing(c, collection)?;
+            existing_state(c, collection)?;
             let manifest = manifest::read(c, collection)?.map(|(manifest, _)| manifest);
             read_log(c, collection, manifest.as_ref().map_or(0, |m| m.log_cut), f)?;
             Ok(manifest)
@@ -101,13 +101,14 @@ impl Catalog {
         })
     }
 
-    /// The metadata keys that the collection's records introduced, with the types seen, in key order.
+    /// The metadata keys that the collection's records introduced, with the types seen, in key order. None for the state of a
+    /// version.
     ///
     /// # Errors
     /// `NotFound` if there is no such collection.
     pub fn schema_keys(&self, collection: Uuid) -> Result<Vec<(String, ValueKind)>> {
         self.read(|c| {
-            existing(c, collection)?;
+            existing_state(c, collection)?;
             let mut keys = Vec::new();
             each_key(c, collection, &mut |key, kind, _| keys.push((key, kind)))?;
             Ok(keys)
@@ -189,19 +190,66 @@ fn log_checksum(collection: Uuid, seq: u64, payload: &[u8]) -> i64 {
 }
 
 fn check_next(connection: &Connection, collection: Uuid, seq: u64) -> Result<()> {
+    let last = last_seq(connection, collection)?;
+    if seq.checked_sub(1) == Some(last) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("batch {seq} does not follow batch {last} of the log")))
+}
+
+/// The number of the last batch, in the log or in the segments; 0 before the first.
+pub(super) fn last_seq(connection: &Connection, collection: Uuid) -> Result<u64> {
     let last: Option<i64> = connection
         .prepare_cached("SELECT max(seq) FROM log WHERE collection = ?1")
         .map_err(sql)?
         .query_row([collection.as_bytes()], |r| r.get(0))
         .map_err(sql)?;
-    let last = match last {
-        Some(last) => last.unsigned_abs(),
-        None => manifest::read(connection, collection)?.map_or(0, |(manifest, _)| manifest.log_cut),
-    };
-    if seq.checked_sub(1) == Some(last) {
+    match last {
+        Some(last) => Ok(last.unsigned_abs()),
+        None => Ok(manifest::read(connection, collection)?.map_or(0, |(manifest, _)| manifest.log_cut)),
+    }
+}
+
+/// `NotFound` unless this is the UUID of a collection or of the state of a version.
+fn existing_state(connection: &Connection, id: Uuid) -> Result<()> {
+    if super::versions::is_state(connection, id)? {
         return Ok(());
     }
-    Err(Error::invalid(format!("batch {seq} does not follow batch {last} of the log")))
+    existing(connection, id).map(|_| ())
+}
+
+/// Copies the batches of `from` to `to`, which has none.
+pub(super) fn copy(connection: &Connection, from: Uuid, to: Uuid) -> Result<()> {
+    let mut insert = connection
+        .prepare_cached("INSERT INTO log (collection, seq, crc, payload) VALUES (?1, ?2, ?3, ?4)")
+        .map_err(sql)?;
+    let mut sum = Digest::default();
+    let cut = manifest::read(connection, from)?.map_or(0, |(manifest, _)| manifest.log_cut);
+    read_log(connection, from, cut, &mut |seq, payload| {
+        let crc = log_checksum(to, seq, payload);
+        insert.execute(params![to.as_bytes(), signed(seq)?, crc, payload]).map_err(sql)?;
+        sum = sum.plus(Digest { rows: 1, sum: crc, bytes: payload.len() as i64 });
+        Ok(())
+    })?;
+    put_digest(connection, "log", to.as_bytes(), sum)
+}
+
+/// Deletes all batches and their digest.
+pub(super) fn delete(connection: &Connection, id: Uuid) -> Result<()> {
+    for statement in [
+        "DELETE FROM log WHERE collection = ?1",
+        "DELETE FROM digests WHERE name = 'log' AND collection = ?1",
+    ] {
+        connection.prepare_cached(statement).map_err(sql)?.execute([id.as_bytes()]).map_err(sql)?;
+    }
+    Ok(())
+}
+
+/// Copies the metadata keys of `from` to `to`, which has none.
+pub(super) fn copy_keys(connection: &Connection, from: Uuid, to: Uuid) -> Result<()> {
+    let mut keys = Vec::new();
+    each_key(connection, from, &mut |key, kind, _| keys.push((key, kind)))?;
+    insert_keys(connection, to, &keys)
 }
 
 pub(super) fn read_log(

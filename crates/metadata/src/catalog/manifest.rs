@@ -83,7 +83,38 @@ impl Catalog {
         Ok(manifest.segments.into_iter().map(|segment| segment.id).collect())
     }
 
-    /// The segments that any manifest names. Folders of others are garbage.
+    /// Those of `segments` that no manifest names, neither that of a collection nor that of a version.
+    ///
+    /// They will not be named again: a manifest names segments that another one named in the same transaction, or that are new.
+    pub fn unnamed_segments(&self, segments: &[Uuid]) -> Result<Vec<Uuid>> {
+        self.read(|c| {
+            let mut unnamed: HashSet<Uuid> = segments.iter().copied().collect();
+            let mut query = c.prepare_cached("SELECT id FROM manifest_segments").map_err(sql)?;
+            let mut rows = query.query([]).map_err(sql)?;
+            while let Some(row) = rows.next().map_err(sql)? {
+                unnamed.remove(&read_uuid(row, 0)?);
+            }
+            Ok(unnamed.into_iter().collect())
+        })
+    }
+
+    /// The segments that a collection and its versions name.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such collection.
+    pub fn segment_ids_with_versions(&self, collection: Uuid) -> Result<HashSet<Uuid>> {
+        self.read(|c| {
+            existing(c, collection)?;
+            let mut ids = HashSet::new();
+            for state in super::versions::states_of(c, collection)?.into_iter().chain([collection]) {
+                let manifest = read(c, state)?.map(|(manifest, _)| manifest).unwrap_or_default();
+                ids.extend(manifest.segments.iter().map(|segment| segment.id));
+            }
+            Ok(ids)
+        })
+    }
+
+    /// The segments that any manifest names, be it of a collection or of a version. Folders of others are garbage.
     pub fn all_segment_ids(&self) -> Result<HashSet<Uuid>> {
         self.read(|c| {
             let mut ids = HashSet::new();
@@ -97,7 +128,7 @@ impl Catalog {
     }
 }
 
-/// The collections that have a manifest.
+/// The collections, and states of versions, that have a manifest.
 pub(super) fn collections_with_manifest(connection: &Connection) -> Result<Vec<Uuid>> {
     let mut query = connection.prepare_cached("SELECT collection FROM manifests").map_err(sql)?;
     let mut rows = query.query([]).map_err(sql)?;
@@ -126,6 +157,13 @@ pub(super) fn read(connection: &Connection, collection: Uuid) -> Result<Option<(
     }
     let [version, log_cut, next_ordinal] = head.map(i64::unsigned_abs);
     Ok(Some((Manifest { version, segments, log_cut, next_ordinal }, crc)))
+}
+
+/// Copies the manifest of `from`, if it has one, to `to`, which has none.
+pub(super) fn copy(connection: &Connection, from: Uuid, to: Uuid) -> Result<()> {
+    let Some((manifest, _)) = read(connection, from)? else { return Ok(()) };
+    let crc = put(connection, to, &manifest)?;
+    change_digest(connection, "manifests", Digest::default(), Digest::row(crc))
 }
 
 /// Deletes the manifest of a collection, if it has one.

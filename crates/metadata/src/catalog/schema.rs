@@ -19,7 +19,7 @@ const FULL_CHECK_BYTES: i64 = 32 << 20;
 /// Every row ends its key columns with `crc`, over all its columns. `digests` holds per table (and per collection where there is
 /// one) how many rows there are and the sum of their checksums, so that a row which vanishes is noticed. Only `log` has rowids:
 /// where a row is its own key, SQLite reads it whole, and with it megabytes of payload, whenever it compares two keys.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 10] = [
     "CREATE TABLE digests (name TEXT NOT NULL, collection BLOB NOT NULL, rows INTEGER NOT NULL, sum INTEGER NOT NULL, \
      bytes INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (name, collection)) WITHOUT ROWID, STRICT",
     "CREATE TABLE tenants (name TEXT PRIMARY KEY, crc INTEGER NOT NULL) WITHOUT ROWID, STRICT",
@@ -36,10 +36,16 @@ const TABLES: [&str; 8] = [
      rows INTEGER NOT NULL, tombstones BLOB NOT NULL, PRIMARY KEY (collection, position)) WITHOUT ROWID, STRICT",
     "CREATE TABLE log (collection BLOB NOT NULL, seq INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL, \
      PRIMARY KEY (collection, seq)) STRICT",
+    "CREATE TABLE versions (collection BLOB NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL UNIQUE, label TEXT, \
+     created INTEGER NOT NULL, records INTEGER NOT NULL, dimension INTEGER, automatic INTEGER NOT NULL, crc INTEGER NOT NULL, \
+     PRIMARY KEY (collection, version)) WITHOUT ROWID, STRICT",
+    "CREATE TABLE forks (collection BLOB PRIMARY KEY, root BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID, STRICT",
 ];
 
 /// Table names, dependants first, for emptying them.
-pub(super) const TABLE_NAMES: [&str; 8] = [
+pub(super) const TABLE_NAMES: [&str; 10] = [
+    "forks",
+    "versions",
     "log",
     "manifest_segments",
     "manifests",
@@ -50,8 +56,9 @@ pub(super) const TABLE_NAMES: [&str; 8] = [
     "digests",
 ];
 
-/// Tables with one digest for all of their rows; `log` and `schema_keys` have one per collection.
-pub(super) const WHOLE_TABLES: [&str; 4] = ["tenants", "databases", "collections", "manifests"];
+/// Tables with one digest for all of their rows; `log` and `schema_keys` have one per collection, `log` also one per version.
+pub(super) const WHOLE_TABLES: [&str; 6] =
+    ["tenants", "databases", "collections", "manifests", "versions", "forks"];
 /// Tables with one digest per collection.
 pub(super) const COLLECTION_TABLES: [&str; 2] = ["log", "schema_keys"];
 
@@ -234,6 +241,12 @@ pub(super) fn verify(connection: &mut Connection) -> Result<()> {
         expected.compare(&tx, "schema_keys", id.as_bytes(), super::log::sum_schema_keys(&tx, *id)?)?;
         expected.compare(&tx, "log", id.as_bytes(), super::log::sum_log(&tx, *id, i64::MAX)?)?;
     }
+    let (states, sum) = super::versions::sum(&tx)?;
+    expected.compare(&tx, "versions", &[], sum)?;
+    for id in &states {
+        expected.compare(&tx, "log", id.as_bytes(), super::log::sum_log(&tx, *id, i64::MAX)?)?;
+    }
+    expected.compare(&tx, "forks", &[], super::forks::sum(&tx)?)?;
     let digests: i64 = tx.query_row("SELECT count(*) FROM digests", [], |r| r.get(0)).map_err(sql)?;
     // The format row is a digest too.
     if digests != expected.compared + 1 {

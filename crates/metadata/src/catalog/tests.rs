@@ -233,6 +233,68 @@ fn log_keeps_what_the_manifest_does_not_contain() {
 }
 
 #[test]
+fn forks_and_versions_have_the_state_and_keep_it() {
+    let catalog = memory();
+    let row = CollectionRow { metadata: Some(rich_metadata()), ..collection(1, "source") };
+    catalog.create_collection(&row).unwrap();
+    let keys = [("n".to_owned(), ValueKind::Int)];
+    catalog.append(row.id, 1, b"one", Some(4), &keys).unwrap();
+    catalog.append(row.id, 2, b"two", None, &[]).unwrap();
+    catalog.publish(row.id, &manifest(1, 1)).unwrap();
+    let state = |id: Uuid| {
+        let mut batches = Vec::new();
+        let manifest = catalog.manifest_and_log(id, &mut |seq, payload| {
+            batches.push((seq, payload.to_vec()));
+            Ok(())
+        });
+        (manifest.unwrap().unwrap_or_default(), batches)
+    };
+    let before = state(row.id);
+    let version =
+        catalog.create_version(row.id, &NewVersion { records: 8, ..NewVersion::default() }).unwrap();
+    assert_eq!((version.version, version.records, version.dimension), (2, 8, Some(4)));
+    let (fork, of_version) = (Uuid::from_u128(2), Uuid::from_u128(3));
+    let forked = catalog.fork(row.id, None, fork, "fork").unwrap();
+    assert_eq!(forked, CollectionRow { id: fork, name: "fork".into(), dimension: Some(4), ..row.clone() });
+
+    // Each goes its own way.
+    catalog.append(row.id, 3, b"three", None, &[]).unwrap();
+    let next = Manifest { version: 2, segments: Vec::new(), log_cut: 3, next_ordinal: 9 };
+    catalog.publish(row.id, &next).unwrap();
+    catalog.append(fork, 3, b"other", None, &[]).unwrap();
+    catalog.fork(row.id, Some(2), of_version, "of-version").unwrap();
+    assert_eq!(state(version.state), before);
+    assert_eq!(state(of_version), before);
+    assert_eq!(state(fork).1, [(2, b"two".to_vec()), (3, b"other".to_vec())]);
+    assert_eq!(catalog.schema_keys(of_version).unwrap(), keys);
+
+    // Segments stay named until the last who names them is gone.
+    let segments: Vec<Uuid> = before.0.segments.iter().map(|segment| segment.id).collect();
+    for gone in ["source", "fork"] {
+        assert!(catalog.unnamed_segments(&segments).unwrap().is_empty());
+        catalog.delete_collection(DEFAULT_TENANT, DEFAULT_DATABASE, gone).unwrap();
+    }
+    assert_eq!(catalog.fork_count(of_version).unwrap(), 1);
+    assert_eq!(code(catalog.manifest_and_log(version.state, &mut |_, _| Ok(()))), Code::NotFound);
+    catalog.delete_collection(DEFAULT_TENANT, DEFAULT_DATABASE, "of-version").unwrap();
+    assert_eq!(catalog.unnamed_segments(&segments).unwrap().len(), segments.len());
+    // Nothing is left that belongs to nothing.
+    catalog.read(schema_is_whole).unwrap();
+}
+
+fn schema_is_whole(connection: &Connection) -> Result<()> {
+    for table in ["log", "manifests", "manifest_segments", "versions", "forks", "schema_keys"] {
+        let count: i64 =
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).map_err(sql)?;
+        assert_eq!(count, 0, "{table}");
+    }
+    let digests: i64 = connection.query_row("SELECT count(*) FROM digests", [], |r| r.get(0)).map_err(sql)?;
+    // One for each whole table, and the format.
+    assert_eq!(digests, schema::WHOLE_TABLES.len() as i64 + 1);
+    Ok(())
+}
+
+#[test]
 fn reset_leaves_the_defaults() {
     let catalog = memory();
     catalog.create_tenant("t").unwrap();
@@ -410,6 +472,8 @@ fn a_row_that_vanished_is_missed() {
         "manifests",
         "manifest_segments",
         "log",
+        "versions",
+        "forks",
         "digests",
     ] {
         let path = dir.path().join(format!("{table}.sqlite"));
@@ -458,6 +522,13 @@ fn fill(catalog: &Catalog) {
         }
     }
     catalog.publish(first.id, &manifest(1, 1)).unwrap();
+    // Small, since each byte is flipped.
+    let third = collection(3, "third");
+    catalog.create_collection(&third).unwrap();
+    catalog.append(third.id, 1, b"batch", Some(4), &[]).unwrap();
+    let kept = NewVersion { label: Some("kept".into()), created: 5, records: 8, automatic: false };
+    catalog.create_version(third.id, &kept).unwrap();
+    catalog.fork(third.id, Some(1), Uuid::from_u128(4), "fourth").unwrap();
 }
 
 fn filled() -> Catalog {
@@ -478,12 +549,20 @@ fn dump(catalog: &Catalog) -> Result<String> {
                 note(&catalog.collection_by_name(tenant, &database.name, &row.name)?);
                 note(&catalog.schema_keys(row.id)?);
                 note(&catalog.log_size(row.id)?);
-                let mut batches = Vec::new();
-                note(&catalog.manifest_and_log(row.id, &mut |seq, payload| {
-                    batches.push((seq, payload.to_vec()));
-                    Ok(())
-                })?);
-                note(&batches);
+                note(&catalog.fork_count(row.id)?);
+                let versions = catalog.versions(row.id)?;
+                for version in &versions {
+                    // States are random.
+                    note(&VersionRow { state: Uuid::nil(), ..version.clone() });
+                }
+                for state in versions.iter().map(|version| version.state).chain([row.id]) {
+                    let mut batches = Vec::new();
+                    note(&catalog.manifest_and_log(state, &mut |seq, payload| {
+                        batches.push((seq, payload.to_vec()));
+                        Ok(())
+                    })?);
+                    note(&batches);
+                }
             }
             note(&catalog.count_collections(tenant, &database.name)?);
         }
