@@ -44,6 +44,8 @@ export class LocalCollection extends BaseCollection implements Collection {
   private readonly handle: DatabaseHandle;
   private schemaJson: SchemaJson | null;
   private native: NativeCollection | undefined;
+  /** The opening of the database that `native` belongs to. */
+  private opening = 0;
   /** Settles when the last change was handed to native code. */
   private lastChange: Promise<unknown> = Promise.resolve();
 
@@ -232,12 +234,24 @@ export class LocalCollection extends BaseCollection implements Collection {
   /** The native collection if it is open, without waiting a turn for it. */
   private openNative(): NativeCollection | undefined {
     if (this.handle.closed) throw this.handle.closedError();
-    return this.native;
+    return this.present();
+  }
+
+  /** The native collection, if it is of the present opening of the database. */
+  private present(): NativeCollection | undefined {
+    return this.opening === this.handle.opened ? this.native : undefined;
   }
 
   private async connect(): Promise<NativeCollection> {
-    this.native = await this.handle.call(this.route("open"), (native) => native.openCollection(this.id));
-    return this.native;
+    return this.handle.call(this.route("open"), (native) => this.openIn(native));
+  }
+
+  private async openIn(database: NativeDatabase): Promise<NativeCollection> {
+    const opening = this.handle.opened;
+    const native = await database.openCollection(this.id);
+    this.native = native;
+    this.opening = opening;
+    return native;
   }
 
   /**
@@ -257,8 +271,8 @@ export class LocalCollection extends BaseCollection implements Collection {
       const { backlog } = this.handle;
       await backlog.room();
       const { bytes, submit } = await prepare();
-      this.native ??= await (await open()).openCollection(this.id);
-      return { done: backlog.during(bytes, submit(this.native)) };
+      const native = this.present() ?? (await this.openIn(await open()));
+      return { done: backlog.during(bytes, submit(native)) };
     })();
     // What failed in its preparation hands nothing over; later changes still wait for earlier ones.
     this.lastChange = submitted.then(ignore, () => previous);

@@ -72,6 +72,13 @@ export interface NativeDatabase {
   ): Promise<string>;
   updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>;
   stats(): string;
+  check(progress: NativeProgress): Promise<string>;
+}
+
+/** How far a check or a repair has come. */
+export interface NativeProgress {
+  rows(): number[];
+  cancel(): void;
 }
 
 /** One open collection. */
@@ -94,7 +101,6 @@ export interface NativeCollection {
   addLines(text: string, first: number): Promise<string>;
   addServerPage(body: string): Promise<string>;
   stats(): Promise<string>;
-  verify(): Promise<string>;
   answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Uint8Array | Promise<Uint8Array>;
   answerGet(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Promise<Uint8Array>;
   writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>;
@@ -125,7 +131,12 @@ export interface NativeChromaReader {
 interface Binding {
   NativeChromaSource: { open(path: string): Promise<NativeChromaSource> };
   readServerCollections(body: string): string;
-  NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
+  NativeDatabase: {
+    open(path: string | null, options: string): Promise<NativeDatabase>;
+    checkFolder(path: string, progress: NativeProgress): Promise<string>;
+    repairFolder(path: string, options: string, progress: NativeProgress): Promise<string>;
+  };
+  NativeProgress: new () => NativeProgress;
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
   NativeCancel: new () => NativeCancel;
@@ -193,7 +204,7 @@ export function toError(failure: unknown, route: string): unknown {
     case "ALREADY_EXISTS":
       return new ChromaUniqueError("The resource already exists", cause);
     case "CORRUPTED":
-      return new DatabaseCorruptedError(message, { cause });
+      return new DatabaseCorruptedError(withRemedy(message), { cause });
     case "LOCKED":
       return new DatabaseLockedError(message, { cause });
     case "UNTRUSTED":
@@ -207,6 +218,14 @@ export function toError(failure: unknown, route: string): unknown {
     default:
       return new ChromaServerError(message, cause);
   }
+}
+
+/** What damage of the database's own files is told with: how to go on. */
+function withRemedy(message: string): string {
+  const isOurs = /\.arrow|segment\.json|lookup\.sqlite|catalog\.sqlite/.test(message);
+  return isOurs
+    ? `${message}. See what is damaged with checkDatabase() or \`ferrochrome check\`, then save what can be saved with repairDatabase() or \`ferrochrome repair\``
+    : message;
 }
 
 /**

@@ -17,6 +17,7 @@ import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
 import { inspectCommand } from "./inspect.js";
 import { queryCommand } from "./query.js";
+import { repairCommand } from "./repair.js";
 import { serveCommand } from "./serve.js";
 import { Terminal } from "./terminal.js";
 import { versionCommand } from "./version.js";
@@ -29,6 +30,7 @@ const COMMANDS: Command[] = [
   queryCommand,
   compactCommand,
   checkCommand,
+  repairCommand,
   versionCommand,
 ];
 

@@ -8,7 +8,7 @@ use ferrochrome_types::{DocumentRows, Result, VectorRows};
 use uuid::Uuid;
 
 use crate::index_file::IndexFile;
-use crate::segment_json::SegmentDescription;
+use crate::segment_json::{SegmentDescription, SegmentOrigin};
 use crate::segment_rows::{SegmentRows, open_once};
 use crate::store::{INDEX, LOOKUP, SEGMENT_JSON};
 use crate::{Blob, BlobStore};
@@ -47,6 +47,11 @@ impl SegmentReader {
     pub fn bytes_on_disk(&self) -> u64 {
         let description = self.rows.description();
         description.map_or(0, |description| description.files.values().map(|file| file.length).sum())
+    }
+
+    /// Which collection the segment was written for, if its writer said so.
+    pub fn origin(&self) -> Option<&SegmentOrigin> {
+        self.rows.description().and_then(|description| description.origin.as_ref())
     }
 
     /// Whether the segment has a vector index.
@@ -99,7 +104,7 @@ impl SegmentReader {
         Ok(())
     }
 
-    fn has_file(&self, file: &str) -> bool {
+    pub(crate) fn has_file(&self, file: &str) -> bool {
         self.rows.description().is_some_and(|description| description.files.contains_key(file))
     }
 }

@@ -243,15 +243,15 @@ impl SegmentRows {
     }
 
     #[inline]
-    fn vectors_file(&self) -> Result<&VectorsFile> {
+    pub(crate) fn vectors_file(&self) -> Result<&VectorsFile> {
         open_once(&self.vectors, || VectorsFile::open(self.open_file(VECTORS)?, self.dim, self.rows))
     }
 
-    fn records_file(&self) -> Result<&RecordsFile> {
+    pub(crate) fn records_file(&self) -> Result<&RecordsFile> {
         open_once(&self.records, || RecordsFile::open(self.open_file(RECORDS)?, self.rows))
     }
 
-    fn ids_file(&self) -> Result<&IdsFile> {
+    pub(crate) fn ids_file(&self) -> Result<&IdsFile> {
         open_once(&self.ids, || IdsFile::open(self.open_file(IDS)?, self.rows))
     }
 }

@@ -122,6 +122,20 @@ impl Collection {
     /// Opens a collection: its manifest's segments, then the log on top.
     pub(crate) fn open(shared: Arc<Shared>, row: &CollectionRow) -> Result<Self> {
         let (state, snapshot) = load(&shared, row)?;
+        Self::new(shared, row, state, snapshot)
+    }
+
+    /// A collection whose state is not read: for building segments only.
+    pub(crate) fn unread(shared: Arc<Shared>, row: &CollectionRow) -> Result<Self> {
+        Self::new(shared, row, WriteState::default(), Snapshot::default())
+    }
+
+    fn new(
+        shared: Arc<Shared>,
+        row: &CollectionRow,
+        state: WriteState,
+        snapshot: Snapshot,
+    ) -> Result<Self> {
         Ok(Collection {
             id: row.id,
             settings: ArcSwap::from_pointee(Settings::parse(&row.configuration, row.schema.as_deref())?),

@@ -110,7 +110,7 @@ impl Collection {
         cancel: &CancelToken,
     ) -> Result<Segment> {
         let dim = sources.dimension.unwrap_or(0) as usize;
-        let mut builder = SegmentBuilder::new(self, dim)?;
+        let mut builder = SegmentBuilder::new(self, dim, sources.sequence())?;
         let base = base.map(|base| &sources.parts[base as usize]);
         if let Some(view) = base {
             copy_base(&mut builder, view, dim, cancel)?;

@@ -31,11 +31,14 @@
 //! `Collection::compacting`, `Collection::write`, the catalog's connection. Readers take none of them.
 #![forbid(unsafe_code)]
 
+mod check;
 mod chunk;
 mod collection;
 mod compaction;
 mod database;
 mod explain;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod get;
 mod index_loader;
 mod lock;
@@ -46,6 +49,7 @@ mod options;
 mod part;
 mod planner;
 mod query;
+mod repair;
 mod replacement;
 mod seal;
 mod segment;
@@ -55,6 +59,7 @@ mod snapshot;
 mod status;
 mod write;
 
+pub use check::{CheckReport, CheckedCollection, CheckedSegment, Finding, Garbage, Progress, check_folder};
 pub use collection::Collection;
 pub use database::{ChangeConfiguration, Database, Handle};
 pub use explain::{Explanation, PartExplanation};
@@ -64,6 +69,9 @@ pub use ferrochrome_metadata::{CollectionRow, Durability};
 pub use get::{GetRequest, GetResult};
 pub use options::DatabaseOptions;
 pub use query::{PreparedQuery, QueryRequest, QueryResult};
+pub use repair::{
+    LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
+};
 pub use snapshot::{RowAddress, Snapshot};
-pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, VerifiedSegment, isa};
+pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, isa};
 pub use write::{DeleteRequest, MetadataPatch, WriteBatch, WriteKind};

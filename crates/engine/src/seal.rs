@@ -45,7 +45,7 @@ impl Collection {
 
         let rows = sources.select(None, None, 0, usize::MAX, cancel)?;
         let segment =
-            if rows.is_empty() { None } else { Some(Arc::new(self.write_head(&sources, &rows, cancel)?)) };
+            if rows.is_empty() { None } else { Some(Arc::new(self.write_head(&sources, &rows, log_cut, cancel)?)) };
         let mut state = self.lock_write();
         if let Err(gone) = self.check_usable() {
             segment.iter().for_each(|segment| segment.retire());
@@ -58,8 +58,14 @@ impl Collection {
         Ok(())
     }
 
-    fn write_head(&self, sources: &Snapshot, rows: &[RowAddress], cancel: &CancelToken) -> Result<Segment> {
-        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize)?;
+    fn write_head(
+        &self,
+        sources: &Snapshot,
+        rows: &[RowAddress],
+        log_cut: u64,
+        cancel: &CancelToken,
+    ) -> Result<Segment> {
+        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize, log_cut)?;
         for row in rows {
             let part = &sources.parts[row.part as usize].part;
             builder.push(&*part.record(row.label)?, part.vector(row.label)?)?;

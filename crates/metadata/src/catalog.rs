@@ -4,6 +4,8 @@ mod collections;
 mod log;
 mod manifest;
 mod metadata_json;
+mod restore;
+mod salvage;
 mod schema;
 mod tenants;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use uuid::Uuid;
 pub use collections::CollectionRow;
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
+pub use salvage::{BatchState, SalvagedCatalog};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
 
 use crate::checksum::RowChecksum;

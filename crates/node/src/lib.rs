@@ -11,6 +11,7 @@ mod database;
 mod failure;
 mod http;
 mod inspection;
+mod repair;
 mod together;
 mod transfer;
 
@@ -18,6 +19,7 @@ pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 pub use http::{NativeBody, NativeBodyLimits};
+pub use repair::NativeProgress;
 pub use transfer::NativeExport;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.
