@@ -35,6 +35,8 @@ export interface Finding {
   message: string;
   /** Whether the file can be made anew from others that are whole, so that nothing is lost. */
   derived: boolean;
+  /** Whether the system refused to read the file: that may be no damage, and nothing is repaired while it is so. */
+  unreadable: boolean;
 }
 
 /** A segment, checked. */
@@ -212,7 +214,8 @@ async function watched<T>(
   try {
     const text = await work(progress);
     if (onProgress !== undefined) report();
-    return JSON.parse(text);
+    if (failure === undefined) return JSON.parse(text);
+    throw failure.reason;
   } catch (error) {
     throw failure === undefined ? toError(error, route) : failure.reason;
   } finally {

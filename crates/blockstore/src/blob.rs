@@ -90,14 +90,7 @@ impl Blob {
         let bits = || (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (verified, touched) = (bits(), bits());
         let name = name.to_owned();
-        Blob(Arc::new(Inner {
-            name,
-            content,
-            table,
-            verified,
-            touched,
-            touched_groups: AtomicU64::new(0),
-        }))
+        Blob(Arc::new(Inner { name, content, table, verified, touched, touched_groups: AtomicU64::new(0) }))
     }
 
     /// `<folder>/<file>`.

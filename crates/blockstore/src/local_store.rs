@@ -177,7 +177,10 @@ impl LocalStore {
             None => {
                 let table = checksum_file(&path).map_err(|e| Error::io(path.display(), e))?;
                 if expected.is_none() || !is_expected(&table) {
-                    return Err(Error::corrupted(name, "neither its checksums nor its bytes are those that were written"));
+                    return Err(Error::corrupted(
+                        name,
+                        "neither its checksums nor its bytes are those that were written",
+                    ));
                 }
                 table
             }

@@ -146,3 +146,26 @@ fn check(bytes: &[u8]) -> Result<(), &'static str> {
         Err("its checksum does not match")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_asks_for_a_newer_release() {
+        let mut bytes = SegmentDescription::new(Uuid::nil(), 3, 2, "none").to_bytes().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        bytes = text.replace("\"format\": 1,", "\"format\": 2, \"new\": true,").into_bytes();
+        let at = bytes.len() - TAIL.len() - DIGITS;
+        bytes[at..at + DIGITS].copy_from_slice(NO_DIGITS.as_bytes());
+        let digits = format!("{:08x}", crc32fast::hash(&bytes));
+        bytes[at..at + DIGITS].copy_from_slice(digits.as_bytes());
+        let blob = Blob::in_memory("x/segment.json", bytes.into(), None).unwrap();
+        let error = SegmentDescription::read(&blob, Uuid::nil()).unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert!(
+            error.message().contains("format version 2") && error.message().contains("newer release"),
+            "{error}"
+        );
+    }
+}

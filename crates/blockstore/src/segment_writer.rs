@@ -58,7 +58,16 @@ impl SegmentWriter {
             id_hashes: Vec::new(),
         };
         let (row_files, files) = (Some(row_files), Vec::new());
-        Ok(SegmentWriter { store, folder, options, row_files, rows: 0, files, origin: None, published: false })
+        Ok(SegmentWriter {
+            store,
+            folder,
+            options,
+            row_files,
+            rows: 0,
+            files,
+            origin: None,
+            published: false,
+        })
     }
 
     /// Says whose rows these are, for [`SegmentReader::origin`].

@@ -153,7 +153,8 @@ impl VectorsFile {
             });
             // The validity of the lists and of their items stands before the values, each filled up to the alignment.
             let derived = file.body(index).map(|body| {
-                let start = [rows, rows * dim].map(|bits| bits.div_ceil(8).next_multiple_of(BUFFER_ALIGNMENT));
+                let start =
+                    [rows, rows * dim].map(|bits| bits.div_ceil(8).next_multiple_of(BUFFER_ALIGNMENT));
                 (body.start + start[0] + start[1], body.end)
             });
             let derived = derived

@@ -103,7 +103,11 @@ fn garbage(catalog: &Catalog, store: Option<&Arc<dyn BlobStore>>) -> Result<Vec<
     // Folders first: what is published meanwhile is then named by the time that names are asked for.
     let folders = store.map_or(Ok(Vec::new()), |store| store.folders())?;
     let named: HashSet<String> = catalog.all_segment_ids()?.iter().map(Uuid::to_string).collect();
-    Ok(folders.into_iter().filter(|folder| !named.contains(folder)).map(|folder| Garbage { folder }).collect())
+    Ok(folders
+        .into_iter()
+        .filter(|folder| !named.contains(folder))
+        .map(|folder| Garbage { folder })
+        .collect())
 }
 
 /// `None` if the collection is gone.
@@ -164,6 +168,7 @@ fn check_parts(
                 file: SEGMENTS_FOLDER.to_owned(),
                 message: format!("the folder with segment {} is missing", segment.id),
                 derived: false,
+                unreadable: false,
             }),
         }
     }

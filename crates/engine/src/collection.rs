@@ -130,12 +130,7 @@ impl Collection {
         Self::new(shared, row, WriteState::default(), Snapshot::default())
     }
 
-    fn new(
-        shared: Arc<Shared>,
-        row: &CollectionRow,
-        state: WriteState,
-        snapshot: Snapshot,
-    ) -> Result<Self> {
+    fn new(shared: Arc<Shared>, row: &CollectionRow, state: WriteState, snapshot: Snapshot) -> Result<Self> {
         Ok(Collection {
             id: row.id,
             settings: ArcSwap::from_pointee(Settings::parse(&row.configuration, row.schema.as_deref())?),

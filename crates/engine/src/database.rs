@@ -450,7 +450,11 @@ impl Handle {
 }
 
 /// What the collections of a database will share.
-pub(crate) fn shared(catalog: Catalog, store: Arc<dyn BlobStore>, options: DatabaseOptions) -> Result<Shared> {
+pub(crate) fn shared(
+    catalog: Catalog,
+    store: Arc<dyn BlobStore>,
+    options: DatabaseOptions,
+) -> Result<Shared> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads.max(1))
         .thread_name(|i| format!("ferrochrome-query-{i}"))
@@ -494,7 +498,8 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
             )));
         }
         // A first opening that was killed leaves a lock, an empty folder or a journal.
-        let ours = [LOCK_FILE, SEGMENTS_FOLDER, QUARANTINE_FOLDER].contains(&&*name) || name.starts_with(CATALOG_FILE);
+        let ours = [LOCK_FILE, SEGMENTS_FOLDER, QUARANTINE_FOLDER].contains(&&*name)
+            || name.starts_with(CATALOG_FILE);
         if !ours && !name.starts_with('.') {
             return Err(Error::invalid(format!(
                 "{shown} holds other files ({name}) and no Ferrochrome database; choose an empty or a new folder"

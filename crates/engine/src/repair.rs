@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore};
 use ferrochrome_metadata::{BatchState, Catalog, Durability, Location, Manifest, SalvagedCatalog};
-use ferrochrome_types::{Error, Result};
+use ferrochrome_types::{Code, Error, Result};
 use uuid::Uuid;
 
 pub(crate) use catalog::expect_finished;
@@ -57,7 +57,8 @@ pub fn repair_folder(folder: &Path, options: &RepairOptions, progress: &Progress
     for planned in &mut plan.collections {
         mend_segments(&workshop, folder, planned)?;
     }
-    let mut report = RepairReport { dry_run: options.dry_run, catalog: plan.findings.clone(), ..RepairReport::default() };
+    let mut report =
+        RepairReport { dry_run: options.dry_run, catalog: plan.findings.clone(), ..RepairReport::default() };
     if options.dry_run {
         count_batches(&mut plan)?;
     } else {
@@ -104,6 +105,9 @@ fn mend_segments(workshop: &Workshop<'_>, folder: &Path, planned: &mut Planned) 
         if checked.findings.is_empty() {
             planned.manifest.segments.push(segment);
             continue;
+        }
+        if let Some(refused) = checked.findings.iter().find(|finding| finding.unreadable) {
+            return Err(Error::new(Code::Io, format!("{}: {}", refused.file, refused.message)));
         }
         segment.tombstones.remove_range(segment.rows..);
         let (report, replacement) = workshop.rebuild(&planned.row, &segment, checked)?;
@@ -179,7 +183,7 @@ fn write_catalog(
             let dim = LogEntry::decode(bytes).ok().map(|entry| entry.dim as u32).filter(|dim| *dim > 0);
             catalog.append(row.id, seq, bytes, dim, &[])
         };
-        each_batch(salvaged, before, planned, &mut put, &mut Some(quarantine))?;
+        each_batch(salvaged, before, planned, &mut put, &mut Some(&mut *quarantine))?;
         planned.row = row;
     }
     catalog.close()
@@ -203,9 +207,8 @@ fn each_batch(
 ) -> Result<()> {
     let dim = planned.row.dimension;
     let fits = |bytes: &[u8]| {
-        LogEntry::decode(bytes).is_ok_and(|entry| {
-            entry.puts.is_empty() || dim.is_none_or(|dim| dim as usize == entry.dim)
-        })
+        LogEntry::decode(bytes)
+            .is_ok_and(|entry| entry.puts.is_empty() || dim.is_none_or(|dim| dim as usize == entry.dim))
     };
     let lost = &mut planned.report.lost_batches;
     salvaged.each_batch(id, planned.log_from, &mut |seq, state| match state {

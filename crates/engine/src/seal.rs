@@ -44,8 +44,11 @@ impl Collection {
         drop(state);
 
         let rows = sources.select(None, None, 0, usize::MAX, cancel)?;
-        let segment =
-            if rows.is_empty() { None } else { Some(Arc::new(self.write_head(&sources, &rows, log_cut, cancel)?)) };
+        let segment = if rows.is_empty() {
+            None
+        } else {
+            Some(Arc::new(self.write_head(&sources, &rows, log_cut, cancel)?))
+        };
         let mut state = self.lock_write();
         if let Err(gone) = self.check_usable() {
             segment.iter().for_each(|segment| segment.retire());

@@ -123,8 +123,7 @@ fn segments() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
     ] {
         let folder = temporary()?;
         let store: Arc<dyn BlobStore> = Arc::new(LocalStore::open(folder.path(), false)?);
-        let mut writer =
-            SegmentWriter::create(store, Uuid::nil(), SegmentOptions { dim: DIM, compression })?;
+        let mut writer = SegmentWriter::create(store, Uuid::nil(), SegmentOptions { dim: DIM, compression })?;
         writer.set_origin(SegmentOrigin {
             collection: Uuid::nil(),
             sequence: 3,
@@ -191,7 +190,9 @@ fn sqlite() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
     let texts = Texts((0..20).map(|i| Some(format!("document {i}"))).collect());
     let lookup = write_lookup(None, &postings, &texts, true, &CancelToken::default())?;
     seeds.push(("lookup", "full-text".to_owned(), lookup.unwrap_or_default()));
-    for (name, labels) in [("runs", (0..3_000).collect()), ("array", RoaringBitmap::from_iter([1, 7, 70_000]))] {
+    for (name, labels) in
+        [("runs", (0..3_000).collect()), ("array", RoaringBitmap::from_iter([1, 7, 70_000]))]
+    {
         let mut labels: RoaringBitmap = labels;
         labels.optimize();
         let mut bytes = Vec::new();

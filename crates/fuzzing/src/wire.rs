@@ -5,8 +5,8 @@ use std::hint::black_box;
 use ferrochrome_engine::WriteKind;
 use ferrochrome_wire::{
     BodyLimits, CollectionPatch, CreateBody, CreateCollection, Operation, Records, UpdateBody, check_body,
-    parse_delete, parse_delete_body, parse_get, parse_get_body, parse_name_body, parse_query, parse_query_body,
-    parse_record_lines, parse_server_page, parse_write_body, server_collections,
+    parse_delete, parse_delete_body, parse_get, parse_get_body, parse_name_body, parse_query,
+    parse_query_body, parse_record_lines, parse_server_page, parse_write_body, server_collections,
 };
 
 const LIMITS: BodyLimits = BodyLimits { rows: 1_000, results: 10_000, reply_bytes: 1 << 20 };

@@ -52,6 +52,7 @@ mod scorer;
 mod seeded_hash;
 mod shortlist;
 mod storage;
+mod sync;
 mod true_neighbours;
 mod vector_index;
 
@@ -61,6 +62,8 @@ mod conformance;
 mod hostile_tests;
 #[cfg(test)]
 mod recall_tests;
+#[cfg(test)]
+mod small_tests;
 #[cfg(test)]
 mod wordnet;
 

@@ -303,3 +303,37 @@ impl Source<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file without buffers.
+    #[derive(Debug)]
+    struct Empty;
+
+    impl IndexBuffers for Empty {
+        fn name(&self) -> &str {
+            "segment/index.arrow"
+        }
+
+        fn place(&self, _buffer: &str) -> Option<Range<usize>> {
+            None
+        }
+
+        fn bytes(&self, _range: Range<usize>) -> Result<&[u8]> {
+            Ok(&[])
+        }
+    }
+
+    #[test]
+    fn a_newer_layout_asks_for_a_newer_release() {
+        let newer = r#"{"version": 2, "what": "nobody knows yet"}"#;
+        let cancel = CancelToken::default();
+        for error in [load(newer, &Empty, &cancel), open(newer, Arc::new(Empty))].map(Result::unwrap_err) {
+            assert_eq!(error.code(), Code::Unsupported);
+            assert!(error.message().contains("index.arrow has layout version 2"), "{error}");
+            assert!(error.message().contains("newer release"), "{error}");
+        }
+    }
+}

@@ -22,8 +22,8 @@ mod ranges;
 mod sqlite;
 
 pub use catalog::{
-    BatchState, Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location, LogSize,
-    Manifest, ManifestSegment, SalvagedCatalog,
+    BatchState, Catalog, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location,
+    LogSize, Manifest, ManifestSegment, SalvagedCatalog,
 };
 pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,

@@ -88,5 +88,6 @@ impl NativeDatabase {
 }
 
 fn json(report: &impl Serialize) -> Result<String> {
-    serde_json::to_string(report).map_err(|e| Error::internal("the report could not be written").with_source(e))
+    serde_json::to_string(report)
+        .map_err(|e| Error::internal("the report could not be written").with_source(e))
 }

@@ -1,5 +1,6 @@
 //! What a check found.
 
+use ferrochrome_types::{Code, Error};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,11 +14,14 @@ pub struct Finding {
     pub message: String,
     /// Whether the file can be made anew from others that are whole, so that nothing is lost.
     pub derived: bool,
+    /// Whether the system refused to read the file: that may be no damage, and nothing is repaired while it is so.
+    pub unreadable: bool,
 }
 
 impl Finding {
-    pub(crate) fn new(file: impl Into<String>, error: &ferrochrome_types::Error, derived: bool) -> Self {
-        Finding { file: file.into(), message: error.message().to_owned(), derived }
+    pub(crate) fn new(file: impl Into<String>, error: &Error, derived: bool) -> Self {
+        let unreadable = error.code() == Code::Io;
+        Finding { file: file.into(), message: error.message().to_owned(), derived, unreadable }
     }
 }
 

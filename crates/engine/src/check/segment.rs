@@ -87,8 +87,7 @@ pub(crate) fn check_segment(
         }
     }
     let outcome = if is_whole(LOOKUP_FILE) {
-        open_lookup(&reader)
-            .and_then(|lookup| check_lookup(&lookup, &postings, &reader, progress.token()))
+        open_lookup(&reader).and_then(|lookup| check_lookup(&lookup, &postings, &reader, progress.token()))
     } else if checked.findings.iter().any(|finding| finding.file.ends_with(LOOKUP_FILE)) {
         Ok(())
     } else {
@@ -103,7 +102,7 @@ impl CheckedSegment {
     fn note<T>(&mut self, file: &str, derived: bool, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(error) if is_damage(&error) => {
+            Err(error) if is_damage(&error) || error.code() == Code::Io => {
                 self.findings.push(Finding::new(format!("{}/{file}", self.id), &error, derived));
                 Ok(None)
             }
@@ -114,7 +113,7 @@ impl CheckedSegment {
 
 /// Whether a failure tells of the files, rather than of who asks.
 pub(crate) fn is_damage(error: &Error) -> bool {
-    matches!(error.code(), Code::Corrupted | Code::Io | Code::InvalidArgument | Code::Internal)
+    matches!(error.code(), Code::Corrupted | Code::InvalidArgument)
 }
 
 fn agrees(reader: &SegmentReader, named: Named<'_>) -> Result<()> {
@@ -127,10 +126,9 @@ fn agrees(reader: &SegmentReader, named: Named<'_>) -> Result<()> {
         return damaged(format!("the manifest has row {label} as deleted, of {rows} rows"));
     }
     match named.dim {
-        Some(dim) if dim as usize != reader.dim() => damaged(format!(
-            "its vectors have {} components where the collection's have {dim}",
-            reader.dim()
-        )),
+        Some(dim) if dim as usize != reader.dim() => {
+            damaged(format!("its vectors have {} components where the collection's have {dim}", reader.dim()))
+        }
         _ => Ok(()),
     }
 }

@@ -41,13 +41,19 @@ pub(super) fn describe(store: &LocalStore, collection: Uuid, segments: &[Uuid]) 
         dimension: None,
     });
     row.id = collection;
-    row.dimension = newest.and_then(|segment| segment.dim()).and_then(|dim| u32::try_from(dim).ok()).or(row.dimension);
+    row.dimension =
+        newest.and_then(|segment| segment.dim()).and_then(|dim| u32::try_from(dim).ok()).or(row.dimension);
     row
 }
 
 /// A manifest of these segments. Of rows with one id the one in the newest segment is live. Which records were deleted since is
 /// not known.
-pub(super) fn adopt(store: &LocalStore, segments: &[Uuid], log_cut: u64, progress: &Progress) -> Result<Manifest> {
+pub(super) fn adopt(
+    store: &LocalStore,
+    segments: &[Uuid],
+    log_cut: u64,
+    progress: &Progress,
+) -> Result<Manifest> {
     let mut opened: Vec<(Uuid, SalvagedSegment)> =
         segments.iter().map(|id| (*id, SalvagedSegment::open(store, *id, None, None))).collect();
     opened.sort_by_key(|(id, segment)| (sequence(segment), *id));

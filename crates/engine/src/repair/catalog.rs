@@ -24,7 +24,10 @@ pub(crate) fn expect_finished(folder: &Path) -> Result<()> {
     if !folder.join(REPAIRED).exists() {
         return Ok(());
     }
-    Err(Error::corrupted(folder.join(CATALOG_FILE).display(), "a repair was interrupted and must be run again"))
+    Err(Error::corrupted(
+        folder.join(CATALOG_FILE).display(),
+        "a repair was interrupted and must be run again",
+    ))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore, SegmentReader};
-use ferrochrome_metadata::{Catalog, CollectionRow, DatabaseRow, Durability, Location, Manifest, SalvagedCatalog};
+use ferrochrome_metadata::{
+    Catalog, CollectionRow, DatabaseRow, Durability, Location, Manifest, SalvagedCatalog,
+};
 use ferrochrome_types::{Code, Error, Result, ValueKind};
 use uuid::Uuid;
 
 use super::adoption::{adopt, by_collection, describe};
 use super::report::RepairedCollection;
-use crate::check::{Finding, Progress, is_damage};
+use crate::check::{Finding, Progress};
 use crate::database::CATALOG_FILE;
 use crate::log_entry::LogEntry;
 
@@ -51,7 +53,7 @@ impl Plan {
         let path = folder.join(CATALOG_FILE);
         let mut plan = match sound_catalog(&path) {
             Ok(catalog) => Self::of_catalog(&catalog)?,
-            Err(error) if is_damage(&error) || error.code() == Code::NotFound => {
+            Err(error) if matches!(error.code(), Code::Corrupted | Code::NotFound) => {
                 Self::of_salvage(SalvagedCatalog::open(&path)?, &error)
             }
             Err(error) => return Err(error),
@@ -95,6 +97,7 @@ impl Plan {
             file: CATALOG_FILE.to_owned(),
             message: problem.to_owned(),
             derived: false,
+            unreadable: false,
         }));
         Plan { findings, salvaged: Some(salvaged), databases, collections, unnamed: Vec::new() }
     }
@@ -102,8 +105,11 @@ impl Plan {
     /// Gives segments that no manifest names to the collections that they say they belong to: where the catalog, or the manifest,
     /// is lost; and where a manifest names segments that are not there, as one does that is older than they are.
     fn adopt(&mut self, store: &LocalStore, folders: &[Uuid], progress: &Progress) -> Result<()> {
-        let named: BTreeSet<Uuid> =
-            self.collections.iter().flat_map(|c| c.manifest.segments.iter().map(|segment| segment.id)).collect();
+        let named: BTreeSet<Uuid> = self
+            .collections
+            .iter()
+            .flat_map(|c| c.manifest.segments.iter().map(|segment| segment.id))
+            .collect();
         let unnamed: Vec<Uuid> = folders.iter().copied().filter(|folder| !named.contains(folder)).collect();
         let mut orphans: BTreeMap<Uuid, Vec<Uuid>> = by_collection(store, &unnamed);
         for planned in &mut self.collections {
@@ -113,7 +119,9 @@ impl Plan {
                 continue;
             }
             let Some(mut segments) = orphans.remove(&planned.row.id) else { continue };
-            segments.extend(planned.manifest.segments.iter().map(|segment| segment.id).filter(|id| folders.contains(id)));
+            segments.extend(
+                planned.manifest.segments.iter().map(|segment| segment.id).filter(|id| folders.contains(id)),
+            );
             let before = std::mem::take(&mut planned.manifest);
             planned.manifest = adopt(store, &segments, before.log_cut, progress)?;
             planned.manifest.version = before.version.max(1);
@@ -135,7 +143,7 @@ impl Plan {
             let row = describe(store, collection, &segments);
             let manifest = adopt(store, &segments, 0, progress)?;
             let named: BTreeSet<Uuid> = manifest.segments.iter().map(|segment| segment.id).collect();
-            self.unnamed.extend(segments.iter().filter(|id| !named.contains(id)));
+            self.unnamed.extend(segments.iter().filter(|id| !named.contains(*id)));
             let mut planned = Planned::new(row, Vec::new(), manifest);
             planned.log_from = planned.manifest.log_cut;
             planned.report.adopted = true;
@@ -205,7 +213,8 @@ pub(super) fn settle_duplicates(
             let mut is_newer = false;
             for (other, reader) in readers.iter().enumerate().skip(at + 1) {
                 let Ok(found) = reader.find(id) else { return Ok(()) };
-                is_newer |= found.is_some_and(|found| !planned.manifest.segments[other].tombstones.contains(found));
+                is_newer |=
+                    found.is_some_and(|found| !planned.manifest.segments[other].tombstones.contains(found));
             }
             if is_newer {
                 planned.manifest.segments[at].tombstones.insert(label);

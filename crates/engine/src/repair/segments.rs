@@ -35,7 +35,8 @@ impl Workshop<'_> {
             RepairedSegment { id: damaged.id, findings: checked.findings, ..RepairedSegment::default() };
         let dim = row.dimension.map(|dim| dim as usize);
         let salvaged = SalvagedSegment::open(self.store, damaged.id, Some(damaged.rows), dim);
-        let labels = (0..damaged.rows.max(salvaged.rows())).filter(|label| !damaged.tombstones.contains(*label));
+        let labels =
+            (0..damaged.rows.max(salvaged.rows())).filter(|label| !damaged.tombstones.contains(*label));
         let collection =
             self.shared.as_ref().map(|shared| Collection::unread(shared.clone(), row)).transpose()?;
         let dim = dim.or(salvaged.dim());
@@ -72,8 +73,7 @@ impl Workshop<'_> {
         let Some(builder) = builder else {
             return Ok((report, Some(damaged.clone())));
         };
-        let source =
-            if report.kept >= MIN_ROWS_FOR_GRAPH { IndexSource::Graph } else { IndexSource::Codes };
+        let source = if report.kept >= MIN_ROWS_FOR_GRAPH { IndexSource::Graph } else { IndexSource::Codes };
         let threads = collection.as_ref().map_or(1, |collection| collection.shared.options.threads);
         let segment = builder.finish(&source, threads, self.progress.token())?;
         report.replacement = Some(segment.id());

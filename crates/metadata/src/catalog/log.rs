@@ -213,7 +213,11 @@ pub(super) fn kind_from_name(name: &str) -> Result<ValueKind> {
         .ok_or_else(|| bad_row("schema_keys"))
 }
 
-pub(super) fn insert_keys(connection: &Connection, collection: Uuid, keys: &[(String, ValueKind)]) -> Result<()> {
+pub(super) fn insert_keys(
+    connection: &Connection,
+    collection: Uuid,
+    keys: &[(String, ValueKind)],
+) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }

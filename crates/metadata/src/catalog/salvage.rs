@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::collections::SELECT_ALL;
-use super::schema::read_digest;
 use super::log::{key_checksum, kind_from_name, log_checksum};
+use super::schema::read_digest;
 use super::{CATALOG, CollectionRow, DatabaseRow, Manifest, manifest, read_uuid, sql, tenant_checksum};
 use crate::sqlite::harden;
 
@@ -244,7 +244,8 @@ impl SalvagedCatalog {
         if !whole {
             let (to, _) = scan("NOT INDEXED ORDER BY rowid DESC", &mut take);
             let from = from.unwrap_or(0);
-            let to = to.unwrap_or(from.saturating_add(MAX_PROBED_ROWS)).min(from.saturating_add(MAX_PROBED_ROWS));
+            let to =
+                to.unwrap_or(from.saturating_add(MAX_PROBED_ROWS)).min(from.saturating_add(MAX_PROBED_ROWS));
             if let Ok(mut one) =
                 connection.prepare("SELECT rowid, collection, seq FROM log NOT INDEXED WHERE rowid = ?1")
             {

@@ -72,9 +72,8 @@ fn check_full_text(
 ) -> Result<()> {
     let rows = documents.len();
     let step = rows.div_ceil(SAMPLED_DOCUMENTS).max(1);
-    let mut query = connection
-        .prepare("SELECT 1 FROM full_text WHERE full_text MATCH ?1 AND rowid = ?2")
-        .map_err(sql)?;
+    let mut query =
+        connection.prepare("SELECT 1 FROM full_text WHERE full_text MATCH ?1 AND rowid = ?2").map_err(sql)?;
     for label in (0..rows).step_by(step) {
         cancel.check()?;
         let Some(document) = documents.document(label as u32)? else { continue };

@@ -70,7 +70,10 @@ pub(super) fn check(connection: &Connection) -> Result<bool> {
         ));
     }
     if version != VERSION {
-        return Err(Error::corrupted(LOOKUP, format!("it has format version {version}, which there never was")));
+        return Err(Error::corrupted(
+            LOOKUP,
+            format!("it has format version {version}, which there never was"),
+        ));
     }
     let full_text = connection
         .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'full_text'", [], |_| Ok(()))
