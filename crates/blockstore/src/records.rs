@@ -1,6 +1,6 @@
 //! `records.arrow`: everything of a row but its vector.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder, UInt64Builder};
@@ -379,11 +379,19 @@ fn listed_starts(file: &ArrowFile) -> Option<Vec<u32>> {
     Some(starts)
 }
 
-/// Where the buffers of an uncompressed batch lie that has `rows` rows, derived from how they are written: a column's validity,
-/// offsets and data, each filled up to [`BUFFER_ALIGNMENT`]. `None` where that does not fill the batch, or where what it takes
-/// to know is damaged too.
+/// Where the buffers of an uncompressed batch lie that has `rows` rows, derived from how they are written: a column's validity if it
+/// has nulls, offsets and data, each filled up to [`BUFFER_ALIGNMENT`]. `None` where not exactly one choice of columns with nulls
+/// fills the batch, or where what it takes to know is damaged too.
 fn expected_layout(file: &ArrowFile, index: usize, rows: usize) -> Option<BatchLayout> {
-    let (blob, body) = (file.blob(), file.body(index)?);
+    let body = file.body(index)?;
+    let nullable = schema().fields().iter().filter(|field| field.is_nullable()).count();
+    let mut fitting = (0..1_u32 << nullable).filter_map(|nulls| layout_with(file.blob(), &body, rows, nulls));
+    let found = fitting.next()?;
+    fitting.next().is_none().then_some(found)
+}
+
+/// The layout in which the nullable columns with a bit in `nulls` have nulls, if it fills the batch.
+fn layout_with(blob: &Blob, body: &Range<usize>, rows: usize, mut nulls: u32) -> Option<BatchLayout> {
     let mut layout = BatchLayout { rows, nodes: Vec::new(), buffers: Vec::new(), codec: None };
     let mut at = body.start;
     let mut place = |len: usize| {
@@ -392,18 +400,30 @@ fn expected_layout(file: &ArrowFile, index: usize, rows: usize) -> Option<BatchL
         Some(range)
     };
     for field in schema().fields() {
-        let validity = place(rows.div_ceil(8))?;
+        let has_nulls = field.is_nullable() && nulls & 1 == 1;
+        nulls >>= u32::from(field.is_nullable());
+        let validity = place(if has_nulls { rows.div_ceil(8) } else { 0 })?;
         let bits = blob.bytes(validity.clone()).ok()?;
-        let valid = (0..rows).filter(|row| bits[row / 8] & (1 << (row % 8)) != 0).count();
+        let valid = if has_nulls {
+            (0..rows).filter(|row| bits[row / 8] & (1 << (row % 8)) != 0).count()
+        } else {
+            rows
+        };
+        if has_nulls && valid == rows {
+            return None;
+        }
         layout.nodes.push((rows, rows - valid));
         layout.buffers.push(validity);
         if field.data_type() == &DataType::UInt64 {
             layout.buffers.push(place(rows.checked_mul(8)?)?);
         } else {
             let offsets = place(rows.checked_add(1)?.checked_mul(4)?)?;
-            let len = u32::from_le_bytes(blob.array(offsets.end - 4).ok()?) as usize;
+            let [first, last] = [offsets.start, offsets.end - 4].map(|at| blob.array::<4>(at).ok());
+            if first? != [0; 4] {
+                return None;
+            }
             layout.buffers.push(offsets);
-            layout.buffers.push(place(len)?);
+            layout.buffers.push(place(u32::from_le_bytes(last?) as usize)?);
         }
     }
     (at == body.end).then_some(layout)

@@ -94,14 +94,7 @@ impl SegmentReader {
     /// # Errors
     /// `Corrupted` naming the first damaged file, `Io`.
     pub fn verify_all(&self) -> Result<()> {
-        self.rows.verify_row_files()?;
-        if let Some(index) = self.index_file()? {
-            index.blob().verify_all()?;
-        }
-        if self.has_file(LOOKUP) {
-            self.rows.open_file(LOOKUP)?.verify_all()?;
-        }
-        Ok(())
+        self.file_names().into_iter().try_for_each(|file| self.verify_file(file).map(|_| ()))
     }
 
     pub(crate) fn has_file(&self, file: &str) -> bool {

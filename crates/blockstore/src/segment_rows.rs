@@ -206,13 +206,6 @@ impl SegmentRows {
         }
     }
 
-    /// Verifies every block of the three files.
-    pub(crate) fn verify_row_files(&self) -> Result<()> {
-        self.records_file()?.blob().verify_all()?;
-        self.vectors_file()?.blob().verify_all()?;
-        self.ids_file()?.blob().verify_all()
-    }
-
     pub(crate) fn description(&self) -> Option<&SegmentDescription> {
         match &self.origin {
             Origin::Staged => None,
@@ -243,11 +236,11 @@ impl SegmentRows {
     }
 
     #[inline]
-    pub(crate) fn vectors_file(&self) -> Result<&VectorsFile> {
+    fn vectors_file(&self) -> Result<&VectorsFile> {
         open_once(&self.vectors, || VectorsFile::open(self.open_file(VECTORS)?, self.dim, self.rows))
     }
 
-    pub(crate) fn records_file(&self) -> Result<&RecordsFile> {
+    fn records_file(&self) -> Result<&RecordsFile> {
         open_once(&self.records, || RecordsFile::open(self.open_file(RECORDS)?, self.rows))
     }
 

@@ -151,15 +151,9 @@ impl VectorsFile {
                 [_, _, place] if place.len() == values && layout.codec.is_none() => Some(place.start),
                 _ => None,
             });
-            // The validity of the lists and of their items stands before the values, each filled up to the alignment.
-            let derived = file.body(index).map(|body| {
-                let start =
-                    [rows, rows * dim].map(|bits| bits.div_ceil(8).next_multiple_of(BUFFER_ALIGNMENT));
-                (body.start + start[0] + start[1], body.end)
-            });
-            let derived = derived
-                .filter(|(start, end)| start + values.next_multiple_of(BUFFER_ALIGNMENT) == *end)
-                .map(|(start, _)| start);
+            // Without nulls there is nothing before the values.
+            let padded = values.next_multiple_of(BUFFER_ALIGNMENT);
+            let derived = file.body(index).filter(|body| body.len() == padded).map(|body| body.start);
             match written.or(derived) {
                 Some(start) => batch_offsets.push(start),
                 None => break,

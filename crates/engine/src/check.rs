@@ -34,9 +34,8 @@ const NAMED_DUPLICATES: usize = 10;
 /// folder cannot be read. Damage is part of the answer.
 pub fn check_folder(folder: &Path, progress: &Progress) -> Result<CheckReport> {
     expect_database(folder)?;
-    let location = Location::File(folder.join(CATALOG_FILE));
-    let catalog = match Catalog::open(location, Durability::Normal, true) {
-        Err(error) if matches!(error.code(), Code::Corrupted | Code::NotFound) => Err(error),
+    let catalog = match open_catalog(&folder.join(CATALOG_FILE)) {
+        Err(error) if error.code() == Code::Corrupted => Err(error),
         catalog => Ok(catalog?),
     };
     let store: Option<Arc<dyn BlobStore>> = match LocalStore::open(&folder.join(SEGMENTS_FOLDER), true) {
@@ -45,6 +44,16 @@ pub fn check_folder(folder: &Path, progress: &Progress) -> Result<CheckReport> {
         Err(error) => return Err(error),
     };
     check(catalog.as_ref(), store.as_ref(), progress)
+}
+
+/// Opens the catalog of a database that is expected to be there.
+pub(crate) fn open_catalog(path: &Path) -> Result<Catalog> {
+    match Catalog::open(Location::File(path.to_owned()), Durability::Normal, true) {
+        Err(error) if error.code() == Code::NotFound => {
+            Err(Error::corrupted(CATALOG_FILE, "it is missing or empty"))
+        }
+        catalog => catalog,
+    }
 }
 
 /// Errors unless a folder looks like a database, be it a damaged one.

@@ -102,8 +102,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Every file with its bytes, but for what SQLite keeps beside a catalog that was read.
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    files(folder).into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+    let is_ours = |file: &PathBuf| {
+        !file.to_string_lossy().ends_with("-shm") && !file.to_string_lossy().ends_with("-wal")
+    };
+    files(folder).into_iter().filter(is_ours).map(|file| (file.clone(), fs::read(file).unwrap())).collect()
 }
 
 fn check(folder: &Path) -> Result<CheckReport> {
@@ -152,7 +156,7 @@ fn judge(folder: &Path, model: &Model, what: &str) -> RepairReport {
     assert_eq!(lost(&dry), lost(&report), "{what}: the dry run said something else");
     let after = check(folder).unwrap();
     assert!(after.ok, "{what}: {after:?}");
-    if report.damaged {
+    if report.damaged && before.contains_key(&folder.join("catalog.sqlite")) {
         assert!(report.quarantine.is_some(), "{what}: {report:?}");
     }
     let again = repair(folder, false);
@@ -160,8 +164,7 @@ fn judge(folder: &Path, model: &Model, what: &str) -> RepairReport {
     let kept: BTreeSet<Vec<u8>> = content(folder).into_values().collect();
     for (file, bytes) in before {
         let name = file.file_name().unwrap().to_string_lossy();
-        let is_evidence =
-            !(name == "LOCK" || name.ends_with("-wal") || name.ends_with("-shm") || name == "catalog.sqlite");
+        let is_evidence = name != "LOCK" && name != "catalog.sqlite";
         assert!(!is_evidence || kept.contains(&bytes), "{what}: {} is gone", file.display());
     }
     let handle = open(folder, options(40));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use ferrochrome_blockstore::{LocalStore, SalvagedSegment, hash_id};
 use ferrochrome_metadata::{CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, Manifest, ManifestSegment};
-use ferrochrome_types::Result;
+use ferrochrome_types::{Result, ValueKind};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -46,6 +46,13 @@ pub(super) fn describe(store: &LocalStore, collection: Uuid, segments: &[Uuid]) 
     row
 }
 
+/// What was made of segments.
+pub(super) struct Adopted {
+    pub manifest: Manifest,
+    /// The metadata keys of the records.
+    pub keys: Vec<(String, ValueKind)>,
+}
+
 /// A manifest of these segments. Of rows with one id the one in the newest segment is live. Which records were deleted since is
 /// not known.
 pub(super) fn adopt(
@@ -53,11 +60,12 @@ pub(super) fn adopt(
     segments: &[Uuid],
     log_cut: u64,
     progress: &Progress,
-) -> Result<Manifest> {
+) -> Result<Adopted> {
     let mut opened: Vec<(Uuid, SalvagedSegment)> =
         segments.iter().map(|id| (*id, SalvagedSegment::open(store, *id, None, None))).collect();
     opened.sort_by_key(|(id, segment)| (sequence(segment), *id));
     let mut manifest = Manifest { version: 1, log_cut, ..Manifest::default() };
+    let mut keys = HashSet::new();
     let mut seen = HashSet::new();
     for (id, segment) in opened.iter().rev() {
         let mut tombstones = RoaringBitmap::new();
@@ -67,12 +75,13 @@ pub(super) fn adopt(
             }
             // A row without an id was deleted before a merge kept its place. Two ids with one hash are as good as impossible, and
             // then a record would be missing rather than wrong.
-            match segment.id(label) {
-                Some(id) if id.is_empty() || !seen.insert(hash_id(id)) => _ = tombstones.insert(label),
-                Some(_) | None => {}
+            if segment.id(label).is_some_and(|id| id.is_empty() || !seen.insert(hash_id(id))) {
+                tombstones.insert(label);
             }
             if let Ok((record, _)) = segment.row(label) {
                 manifest.next_ordinal = manifest.next_ordinal.max(record.ordinal + 1);
+                let pairs = record.metadata.into_iter().flatten();
+                keys.extend(pairs.map(|(key, value)| (key, value.kind())));
             }
         }
         manifest.log_cut = manifest.log_cut.max(sequence(segment));
@@ -81,7 +90,7 @@ pub(super) fn adopt(
         }
     }
     manifest.segments.reverse();
-    Ok(manifest)
+    Ok(Adopted { manifest, keys: keys.into_iter().collect() })
 }
 
 fn sequence(segment: &SalvagedSegment) -> u64 {

@@ -11,9 +11,9 @@ use ferrochrome_metadata::{
 use ferrochrome_types::{Code, Error, Result, ValueKind};
 use uuid::Uuid;
 
-use super::adoption::{adopt, by_collection, describe};
+use super::adoption::{Adopted, adopt, by_collection, describe};
 use super::report::RepairedCollection;
-use crate::check::{Finding, Progress};
+use crate::check::{Finding, Progress, open_catalog};
 use crate::database::CATALOG_FILE;
 use crate::log_entry::LogEntry;
 
@@ -53,7 +53,7 @@ impl Plan {
         let path = folder.join(CATALOG_FILE);
         let mut plan = match sound_catalog(&path) {
             Ok(catalog) => Self::of_catalog(&catalog)?,
-            Err(error) if matches!(error.code(), Code::Corrupted | Code::NotFound) => {
+            Err(error) if error.code() == Code::Corrupted => {
                 Self::of_salvage(SalvagedCatalog::open(&path)?, &error)
             }
             Err(error) => return Err(error),
@@ -123,7 +123,9 @@ impl Plan {
                 planned.manifest.segments.iter().map(|segment| segment.id).filter(|id| folders.contains(id)),
             );
             let before = std::mem::take(&mut planned.manifest);
-            planned.manifest = adopt(store, &segments, before.log_cut, progress)?;
+            let Adopted { manifest, keys } = adopt(store, &segments, before.log_cut, progress)?;
+            planned.manifest = manifest;
+            planned.keys.extend(keys);
             planned.manifest.version = before.version.max(1);
             planned.manifest.next_ordinal = planned.manifest.next_ordinal.max(before.next_ordinal);
             keep_known_tombstones(&mut planned.manifest, &before);
@@ -141,10 +143,10 @@ impl Plan {
                 continue;
             }
             let row = describe(store, collection, &segments);
-            let manifest = adopt(store, &segments, 0, progress)?;
+            let Adopted { manifest, keys } = adopt(store, &segments, 0, progress)?;
             let named: BTreeSet<Uuid> = manifest.segments.iter().map(|segment| segment.id).collect();
             self.unnamed.extend(segments.iter().filter(|id| !named.contains(*id)));
-            let mut planned = Planned::new(row, Vec::new(), manifest);
+            let mut planned = Planned::new(row, keys, manifest);
             planned.log_from = planned.manifest.log_cut;
             planned.report.adopted = true;
             self.collections.push(planned);
@@ -179,7 +181,7 @@ fn keep_known_tombstones(manifest: &mut Manifest, before: &Manifest) {
 
 /// The catalog, if everything in it is whole, the payloads of its log included.
 fn sound_catalog(path: &Path) -> Result<Catalog> {
-    let catalog = Catalog::open(Location::File(path.to_owned()), Durability::Normal, true)?;
+    let catalog = open_catalog(path)?;
     for id in catalog.all_collection_ids()? {
         catalog.manifest_and_log(id, &mut |_, payload| LogEntry::decode(payload).map(|_| ()))?;
     }

@@ -68,12 +68,15 @@ impl SalvagedCatalog {
         let (copy, folder) = copied(path).map_err(|e| Error::io(path.display(), e))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut problems = BTreeSet::new();
+        if !copy.exists() {
+            return Ok(SalvagedCatalog { connection: None, problems, _folder: folder });
+        }
         let opened = Connection::open_with_flags(&copy, flags).and_then(|connection| {
             harden(&connection)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         });
-        let connection = opened.map_err(|e| problems.insert(format!("{CATALOG}: {e}"))).ok();
+        let connection = opened.map_err(|e| problems.insert(sql(e).message().to_owned())).ok();
         Ok(SalvagedCatalog { connection, problems, _folder: folder })
     }
 
