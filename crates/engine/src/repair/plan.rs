@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore, SegmentReader};
-use ferrochrome_metadata::{
-    Catalog, CollectionRow, DatabaseRow, Durability, Location, Manifest, SalvagedCatalog,
-};
+use ferrochrome_metadata::{Catalog, CollectionRow, DatabaseRow, Manifest, SalvagedCatalog};
 use ferrochrome_types::{Code, Error, Result, ValueKind};
 use uuid::Uuid;
 
