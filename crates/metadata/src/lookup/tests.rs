@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ferrochrome_types::{Code, DocumentFilter, Filter, Test, Value};
+use ferrochrome_types::{Code, DocumentFilter, DocumentRows, Filter, Test, Value};
 use tempfile::TempDir;
 
 use super::*;
