@@ -1,4 +1,5 @@
-//! A short run of every fuzz target: the committed corpus, and seeded mutations of it.
+//! A short run of every fuzz target: the committed corpus, and seeded mutations of it. `FUZZ_ROUNDS=1000` makes it that many times as
+//! long, with other mutations each time; `FUZZ_ONLY=regex` runs one target.
 #![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 use std::fs;
@@ -50,17 +51,24 @@ fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut StdRng) {
 
 #[test]
 fn the_corpus_and_mutations_of_it_are_read_or_refused() {
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let only = std::env::var("FUZZ_ONLY").ok();
     for (seed, (target, _)) in (1..).zip(TARGETS) {
+        if only.as_ref().is_some_and(|only| only != target) {
+            continue;
+        }
         let corpus = corpus(target);
         assert!(!corpus.is_empty(), "{target} has no corpus");
-        let mut random = StdRng::seed_from_u64(seed);
         let mutations = if SLOW.contains(target) { SLOW_MUTATIONS } else { MUTATIONS };
-        for bytes in &corpus {
-            run(target, bytes);
-            for _ in 0..mutations {
-                let mut mutated = bytes.clone();
-                mutate(&mut mutated, &corpus, &mut random);
-                run(target, &mutated);
+        for round in 0..rounds {
+            let mut random = StdRng::seed_from_u64(seed + round * 1_000);
+            for bytes in &corpus {
+                run(target, bytes);
+                for _ in 0..mutations {
+                    let mut mutated = bytes.clone();
+                    mutate(&mut mutated, &corpus, &mut random);
+                    run(target, &mutated);
+                }
             }
         }
     }
