@@ -16,12 +16,12 @@ const ITERATIONS: usize = 1_000;
 
 /// An index of which only the size matters.
 #[derive(Debug)]
-struct Sized {
+struct OfSize {
     bytes: usize,
     resident: bool,
 }
 
-impl VectorIndex for Sized {
+impl VectorIndex for OfSize {
     fn metric(&self) -> Metric {
         Metric::L2
     }
@@ -84,11 +84,11 @@ impl VectorIndex for Sized {
 }
 
 fn index(bytes: usize) -> Arc<dyn VectorIndex> {
-    Arc::new(Sized { bytes, resident: true })
+    Arc::new(OfSize { bytes, resident: true })
 }
 
 fn in_file() -> Arc<dyn VectorIndex> {
-    Arc::new(Sized { bytes: 1, resident: false })
+    Arc::new(OfSize { bytes: 1, resident: false })
 }
 
 /// Runs the threads to their end in one interleaving.
