@@ -102,8 +102,6 @@ export declare class NativeCollection {
   deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>
   /** Sizes and parameters of the parts, as JSON. */
   stats(): Promise<string>
-  /** Compares every block of every segment with its checksum; the promise is for JSON, `[{"id", "bytes", "damage"}]`. */
-  verify(): Promise<string>
   /** The records as they are now. */
   export(): Promise<NativeExport>
   /** Adds records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
@@ -156,6 +154,12 @@ export declare class NativeDatabase {
   updateCollectionFrom(id: string, body: NativeBody, hnsw: string): Promise<void>
   /** Array of the collections of all tenants and databases, by UUID. */
   allCollections(): Promise<string>
+  /** Checks this database; the promise is for a report as JSON. */
+  check(progress: NativeProgress): Promise<string>
+  /** Checks the database in a folder, without opening it; the promise is for a report as JSON. */
+  static checkFolder(path: string, progress: NativeProgress): Promise<string>
+  /** Repairs the database in a folder, which nobody may have open; `options` is JSON, the promise is for a report as JSON. */
+  static repairFolder(path: string, options: string, progress: NativeProgress): Promise<string>
 }
 
 /** The records of a collection as they were at one moment, to be read page by page. */
@@ -166,6 +170,16 @@ export declare class NativeExport {
   get done(): number
   /** The next records, `limit` at most and fewer where they are large, each as a line of JSON; empty after the last. */
   next(limit: number): Promise<string>
+}
+
+/** How far a check or a repair has come, and the way to stop it. */
+export declare class NativeProgress {
+  /** Of work that is about to begin. */
+  constructor()
+  /** Rows that were dealt with, and rows in all as far as is known yet. */
+  rows(): Array<number>
+  /** Ends the work with `CANCELLED`. */
+  cancel(): void
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */

@@ -12,19 +12,33 @@ const folder = fileURLToPath(new URL(`../test_data/format-${FORMAT}/`, import.me
 const path = join(folder, "db");
 const rows = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
-/** Records with every type of value, some without document, metadata or URI. */
-function records(numbers) {
+/** A record with every type of value; some are without document, metadata or URI. */
+function record(i) {
+  const tags = ["a", `t${i % 4}`];
   return {
-    ids: numbers.map((i) => (i === 7 ? "sieben \u{1f600}" : `id-${i}`)),
-    embeddings: numbers.map((i) => [Math.fround(Math.sin(i)), Math.fround(i / 8), -i, 0.5]),
-    documents: numbers.map((i) => (i % 9 === 4 ? null : `document ${i}: iron oxide, page ${i % 5}`)),
-    metadatas: numbers.map((i) =>
-      i % 7 === 3
-        ? null
-        : { page: i % 5, weight: i + 0.5, kind: `k${i % 3}`, even: i % 2 === 0, tags: ["a", `t${i % 4}`] },
-    ),
-    uris: numbers.map((i) => (i % 10 === 0 ? `file:${i}` : null)),
+    id: i === 7 ? "sieben \u{1f600}" : `id-${i}`,
+    embedding: [Math.fround(Math.sin(i)), Math.fround(i / 8), -i, 0.5],
+    document: i % 9 === 4 ? undefined : `document ${i}: iron oxide, page ${i % 5}`,
+    metadata: i % 7 === 3 ? undefined : { page: i % 5, weight: i + 0.5, kind: `k${i % 3}`, even: i % 2 === 0, tags },
+    uri: i % 10 === 0 ? `file:${i}` : undefined,
   };
+}
+
+/** Upserts records, those without a document, metadata or URI by themselves. */
+async function upsert(collection, numbers) {
+  const kindOf = ({ document, metadata, uri }) => JSON.stringify([document, metadata, uri].map((v) => v !== undefined));
+  const records = numbers.map(record);
+  for (const kind of new Set(records.map(kindOf))) {
+    const group = records.filter((each) => kindOf(each) === kind);
+    const column = (name) => (group[0][name] === undefined ? undefined : group.map((each) => each[name]));
+    await collection.upsert({
+      ids: group.map(({ id }) => id),
+      embeddings: group.map(({ embedding }) => embedding),
+      documents: column("document"),
+      metadatas: column("metadata"),
+      uris: column("uri"),
+    });
+  }
 }
 
 /** The collection's records by id. */
@@ -48,13 +62,13 @@ const plain = await client.createCollection({
   metadata: { purpose: "test data", ratio: 0.25, tags: ["x", "y"] },
   embeddingFunction: null,
 });
-await plain.add(records(rows(0, 60)));
+await upsert(plain, rows(0, 60));
 await plain.compact();
 await plain.delete({ ids: ["id-1", "id-2"] });
-await plain.upsert(records(rows(55, 70)));
+await upsert(plain, rows(55, 70));
 const cosine = await client.createCollection({
   name: "cosine",
-  configuration: { hnsw: { space: "cosine" } },
+  configuration: { hnsw: { space: "cosine", quantization: "int4" } },
   embeddingFunction: null,
 });
 // Enough for an index over codes.
