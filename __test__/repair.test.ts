@@ -149,8 +149,8 @@ test("what cannot be checked or repaired is refused with a reason", async () => 
   await expect(checkDatabase(temporaryFolder())).rejects.toThrow(ChromaNotFoundError);
   await expect(repairDatabase(temporaryFolder())).rejects.toThrow(ChromaNotFoundError);
   const memory = EphemeralClient();
-  await memory.createCollection({ name: "c", embeddingFunction: null });
-  expect(await memory.check()).toMatchObject({ ok: true, collections: [{ name: "c" }] });
+  await memory.createCollection({ name: "notes", embeddingFunction: null });
+  expect(await memory.check()).toMatchObject({ ok: true, collections: [{ name: "notes" }] });
   await expect(memory.repair()).rejects.toThrow(ChromaValueError);
   await memory.close();
   await expect(HttpClient({ port: 1 }).check()).rejects.toThrow(/local database/);

@@ -17,7 +17,7 @@ function record(i) {
   const tags = ["a", `t${i % 4}`];
   return {
     id: i === 7 ? "sieben \u{1f600}" : `id-${i}`,
-    embedding: [Math.fround(Math.sin(i)), Math.fround(i / 8), -i, 0.5],
+    embedding: [Math.fround(Math.sin(i)), Math.fround(i / 8), 1 - i, 0.5],
     document: i % 9 === 4 ? undefined : `document ${i}: iron oxide, page ${i % 5}`,
     metadata: i % 7 === 3 ? undefined : { page: i % 5, weight: i + 0.5, kind: `k${i % 3}`, even: i % 2 === 0, tags },
     uri: i % 10 === 0 ? `file:${i}` : undefined,
