@@ -99,6 +99,20 @@ export * from "./src/index-config.js";
 export type { LenientOptions } from "./src/lenient.js";
 export * from "./src/next.js";
 export type { ServerArgs } from "./src/remote/endpoint.js";
+export {
+  type CheckedCollection,
+  type CheckedSegment,
+  type CheckOptions,
+  type CheckProgress,
+  type CheckReport,
+  checkDatabase,
+  type Finding,
+  type RepairedCollection,
+  type RepairedSegment,
+  type RepairOptions,
+  type RepairReport,
+  repairDatabase,
+} from "./src/repair.js";
 export * from "./src/results.js";
 export { DOCUMENT_KEY, EMBEDDING_KEY, Schema } from "./src/schema.js";
 export type {

@@ -844,6 +844,7 @@ module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeDatabase = nativeBinding.NativeDatabase
 module.exports.NativeDatabaseCopy = nativeBinding.NativeDatabaseCopy
 module.exports.NativeExport = nativeBinding.NativeExport
+module.exports.NativeCheckProgress = nativeBinding.NativeCheckProgress
 module.exports.NativeExportFile = nativeBinding.NativeExportFile
 module.exports.NativeRecordFile = nativeBinding.NativeRecordFile
 module.exports.buildInfo = nativeBinding.buildInfo

@@ -108,6 +108,10 @@ export declare class NativeCollection {
   export(request: string): Promise<NativeExport>
   /** Writes records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
   writeLines(text: string, first: number, upsert: boolean): Promise<string>
+  /** The records as they are now. */
+  export(): Promise<NativeExport>
+  /** Adds records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
+  addLines(text: string, first: number): Promise<string>
   /** Adds the records in a Chroma server's answer to a get; the promise is for `{"read", "imported", "withoutVector"}`. */
   addServerPage(body: string): Promise<string>
 }
@@ -185,6 +189,12 @@ export declare class NativeDatabaseCopy {
   finish(): Promise<string>
   /** Gives the copy up; nothing of it is left. */
   discard(): Promise<void>
+  /** Checks this database; the promise is for a report as JSON. */
+  check(progress: NativeProgress): Promise<string>
+  /** Checks the database in a folder, without opening it; the promise is for a report as JSON. */
+  static checkFolder(path: string, progress: NativeProgress): Promise<string>
+  /** Repairs the database in a folder, which nobody may have open; `options` is JSON, the promise is for a report as JSON. */
+  static repairFolder(path: string, options: string, progress: NativeProgress): Promise<string>
 }
 
 /** The records of a collection as they were at one moment, to be read page by page. */
@@ -222,6 +232,16 @@ export declare class NativeRecordFile {
    * read behind the last record.
    */
   next(target: NativeCollection, upsert: boolean, limit: number): Promise<string>
+}
+
+/** How far a check or a repair has come, and the way to stop it. */
+export declare class NativeProgress {
+  /** Of work that is about to begin. */
+  constructor()
+  /** Rows that were dealt with, and rows in all as far as is known yet. */
+  rows(): Array<number>
+  /** Ends the work with `CANCELLED`. */
+  cancel(): void
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */

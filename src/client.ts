@@ -15,6 +15,15 @@ import { ChromaNotFoundError, ChromaUnauthorizedError, ChromaValueError } from "
 import { type LenientOptions, type LenientRules, lenientCollectionMetadata, lenientRules } from "./lenient.js";
 import type { ServerArgs } from "./remote/endpoint.js";
 import { RemoteConnection } from "./remote/remote-connection.js";
+import {
+  type CheckOptions,
+  type CheckReport,
+  checkDatabase,
+  checkOpen,
+  type RepairOptions,
+  type RepairReport,
+  repairDatabase,
+} from "./repair.js";
 import { validateCollectionMetadata } from "./requests.js";
 import type { Schema } from "./schema.js";
 import type { SnapshotOptions, SnapshotProgress } from "./snapshot.js";
@@ -281,6 +290,34 @@ export class ChromaClient {
    */
   async snapshot(path: string | URL, options: SnapshotOptions = {}): Promise<SnapshotProgress> {
     return this.connection.snapshot(path, options);
+  }
+
+  /**
+   * Checks every block of every file of a local database against its checksum, and the files against one another. Also where damage
+   * keeps the database from being opened. Not in Chroma.
+   *
+   * @param options - Who is told of progress, and what ends it.
+   * @returns What was found, of all tenants. Damage is no error.
+   * @throws ChromaValueError when the client speaks to a server.
+   */
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    const { handle } = this;
+    if (handle.path !== null) return checkDatabase(handle.path, options);
+    return checkOpen(await handle.open(), options);
+  }
+
+  /**
+   * Repairs a local database, as {@link repairDatabase} does. It is closed meanwhile: calls of this client wait. Not in Chroma.
+   *
+   * @param options - Whether to change anything, who is told of progress, and what ends it.
+   * @returns What was done.
+   * @throws DatabaseLockedError when another client has the database open; ChromaValueError when there are no files.
+   */
+  async repair(options: RepairOptions = {}): Promise<RepairReport> {
+    const { handle } = this;
+    const { path } = handle;
+    if (path === null) throw new ChromaValueError("A database in memory has no files that could be repaired");
+    return handle.whileClosed(() => repairDatabase(path, options));
   }
 
   /** Deletes everything: all tenants, databases and collections. Servers mostly refuse it. */

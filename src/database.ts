@@ -145,6 +145,10 @@ export class DatabaseHandle {
   private readonly options: string;
   private opening: Promise<NativeDatabase> | undefined;
   private closing: Promise<void> | undefined;
+  /** Settles when who needs the files for itself is done; undefined where nobody does. */
+  private exclusive: Promise<void> | undefined;
+  /** Counts openings, so that who holds part of one knows whether it is still the present one. */
+  private openings = 0;
   /** Queries of all collections, until they are handed over. */
   readonly queries = new QueryQueue();
   /** What closing waits for. */
@@ -176,13 +180,52 @@ export class DatabaseHandle {
   }
 
   private native(): Promise<NativeDatabase> {
+    if (this.exclusive !== undefined) return this.exclusive.then(() => this.native());
     if (this.opening === undefined) {
-      this.opening = this.openNative();
-      this.opening.catch(() => {
-        this.opening = undefined;
+      const opening = this.openNative();
+      this.opening = opening;
+      opening.catch(() => {
+        if (this.opening === opening) this.opening = undefined;
       });
     }
     return this.opening;
+  }
+
+  /** The number of the present opening. */
+  get opened(): number {
+    return this.openings;
+  }
+
+  /**
+   * Does what needs the files for itself: closes the database when what is under way is done, lets further calls wait, and opens
+   * it again for them.
+   */
+  async whileClosed<T>(work: () => Promise<T>): Promise<T> {
+    while (this.closing === undefined && (this.exclusive !== undefined || this.underWay.size > 0)) {
+      await Promise.allSettled([...this.underWay, this.exclusive]);
+    }
+    if (this.closing !== undefined) throw this.closedError();
+    this.queries.flush();
+    const before = this.opening;
+    this.opening = undefined;
+    this.openings++;
+    const done = (async () => {
+      const native = await before?.catch(() => undefined);
+      await native?.close();
+      return work();
+    })();
+    const over = (): void => {
+      this.exclusive = undefined;
+    };
+    this.exclusive = done.then(over, over);
+    this.underWay.add(done);
+    try {
+      return await done;
+    } catch (failure) {
+      throw toError(failure, "close");
+    } finally {
+      this.underWay.delete(done);
+    }
   }
 
   private async openNative(): Promise<NativeDatabase> {

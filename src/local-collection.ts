@@ -50,6 +50,8 @@ export class LocalCollection extends BaseCollection implements Collection {
   private readonly atVersion: number | undefined;
   private schemaJson: SchemaJson | null;
   private native: NativeCollection | undefined;
+  /** The opening of the database that `native` belongs to. */
+  private opening = 0;
   /** Settles when the last change was handed to native code. */
   private lastChange: Promise<unknown> = Promise.resolve();
 
@@ -314,18 +316,27 @@ export class LocalCollection extends BaseCollection implements Collection {
   /** The native collection if it is open, without waiting a turn for it. */
   private openNative(): NativeCollection | undefined {
     if (this.handle.closed) throw this.handle.closedError();
-    return this.native;
+    return this.present();
+  }
+
+  /** The native collection, if it is of the present opening of the database. */
+  private present(): NativeCollection | undefined {
+    return this.opening === this.handle.opened ? this.native : undefined;
   }
 
   private async connect(): Promise<NativeCollection> {
-    this.native = await this.handle.call(this.route("open"), (native) => this.openIn(native));
-    return this.native;
+    return this.handle.call(this.route("open"), (native) => this.openIn(native));
   }
 
-  private openIn(native: NativeDatabase): Promise<NativeCollection> {
-    return this.atVersion === undefined ? native.openCollection(this.id) : native.openVersion(this.id, this.atVersion);
+  private async openIn(database: NativeDatabase): Promise<NativeCollection> {
+    const opening = this.handle.opened;
+    const native = await (this.atVersion === undefined
+      ? database.openCollection(this.id)
+      : database.openVersion(this.id, this.atVersion));
+    this.native = native;
+    this.opening = opening;
+    return native;
   }
-
   /**
    * Prepares a change and hands it to native code, which applies changes in the order in which it gets them: that of the
    * calls of this method, although one takes longer to check than another.
@@ -343,8 +354,8 @@ export class LocalCollection extends BaseCollection implements Collection {
       const { backlog } = this.handle;
       await backlog.room();
       const { bytes, submit } = await prepare();
-      this.native ??= await this.openIn(await open());
-      return { done: backlog.during(bytes, submit(this.native)) };
+      const native = this.present() ?? (await this.openIn(await open()));
+      return { done: backlog.during(bytes, submit(native)) };
     })();
     // What failed in its preparation hands nothing over; later changes still wait for earlier ones.
     this.lastChange = submitted.then(ignore, () => previous);

@@ -86,6 +86,7 @@ export interface NativeDatabase {
   openVersion(id: string, version: number): Promise<NativeCollection>;
   deleteVersion(id: string, version: number): Promise<void>;
   snapshot(path: string): Promise<NativeDatabaseCopy>;
+  check(progress: NativeCheckProgress): Promise<string>;
 }
 
 /** A copy of a database that is being made. */
@@ -93,6 +94,12 @@ export interface NativeDatabaseCopy {
   step(): Promise<string>;
   finish(): Promise<string>;
   discard(): Promise<void>;
+}
+
+/** How far a check or a repair has come. */
+export interface NativeCheckProgress {
+  rows(): number[];
+  cancel(): void;
 }
 
 /** One open collection. */
@@ -115,7 +122,6 @@ export interface NativeCollection {
   writeLines(text: string, first: number, upsert: boolean): Promise<string>;
   addServerPage(body: string): Promise<string>;
   stats(): Promise<string>;
-  verify(): Promise<string>;
   answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Uint8Array | Promise<Uint8Array>;
   answerGet(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel): Promise<Uint8Array>;
   writeBody(operation: string, body: NativeBody, limits: NativeBodyLimits): Promise<void>;
@@ -162,8 +168,13 @@ interface Binding {
   NativeChromaSource: { open(path: string): Promise<NativeChromaSource> };
   NativeRecordFile: { open(path: string, options: string): Promise<NativeRecordFile> };
   readServerCollections(body: string): string;
-  NativeDatabase: { open(path: string | null, options: string): Promise<NativeDatabase> };
+  NativeDatabase: {
+    open(path: string | null, options: string): Promise<NativeDatabase>;
+    checkFolder(path: string, progress: NativeCheckProgress): Promise<string>;
+    repairFolder(path: string, options: string, progress: NativeCheckProgress): Promise<string>;
+  };
   NativeDatabaseCopy: { restore(from: string, to: string, replace: boolean): Promise<NativeDatabaseCopy> };
+  NativeCheckProgress: new () => NativeCheckProgress;
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
   NativeCancel: new () => NativeCancel;
@@ -232,7 +243,7 @@ export function toError(failure: unknown, route: string): unknown {
     case "ALREADY_EXISTS":
       return new ChromaUniqueError("The resource already exists", cause);
     case "CORRUPTED":
-      return new DatabaseCorruptedError(message, { cause });
+      return new DatabaseCorruptedError(withRemedy(message), { cause });
     case "LOCKED":
       return new DatabaseLockedError(message, { cause });
     case "UNTRUSTED":
@@ -250,6 +261,14 @@ export function toError(failure: unknown, route: string): unknown {
     default:
       return new ChromaServerError(message, cause);
   }
+}
+
+/** What damage of the database's own files is told with: how to go on. */
+function withRemedy(message: string): string {
+  const isOurs = /\.arrow|segment\.json|lookup\.sqlite|catalog\.sqlite/.test(message);
+  return isOurs
+    ? `${message}. See what is damaged with checkDatabase() or \`ferrochrome check\`, then save what can be saved with repairDatabase() or \`ferrochrome repair\``
+    : message;
 }
 
 /**

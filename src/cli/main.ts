@@ -17,6 +17,7 @@ import { exportCommand } from "./export.js";
 import { importCommand } from "./import.js";
 import { inspectCommand } from "./inspect.js";
 import { queryCommand } from "./query.js";
+import { repairCommand } from "./repair.js";
 import { restoreCommand } from "./restore.js";
 import { serveCommand } from "./serve.js";
 import { snapshotCommand } from "./snapshot.js";
@@ -31,6 +32,7 @@ const COMMANDS: Command[] = [
   queryCommand,
   compactCommand,
   checkCommand,
+  repairCommand,
   snapshotCommand,
   restoreCommand,
   versionCommand,

@@ -74,6 +74,26 @@ impl ArrowFile {
         Ok(ArrowFile { blob, schema, footer_metadata, blocks })
     }
 
+    /// As [`open`](Self::open), of a file whose footer may be damaged: then the batches are found one behind the other.
+    /// `schema` stands for the one that was lost.
+    pub(crate) fn open_damaged(blob: Blob, schema: &Schema) -> Result<Self> {
+        match Self::open(blob.clone()) {
+            Ok(file) => Ok(file),
+            Err(error) => {
+                let blocks = walk_messages(&blob);
+                if blocks.is_empty() {
+                    return Err(error);
+                }
+                Ok(ArrowFile { blob, schema: schema.clone(), footer_metadata: Vec::new(), blocks })
+            }
+        }
+    }
+
+    /// Where the body of a batch lies.
+    pub(crate) fn body(&self, index: usize) -> Option<Range<usize>> {
+        self.blocks.get(index).map(|block| block.body.clone())
+    }
+
     /// Errors unless the file has exactly the fields of `expected`.
     pub(crate) fn expect_fields(&self, expected: &Schema) -> Result<()> {
         if self.schema.fields() == expected.fields() {
@@ -131,6 +151,31 @@ impl ArrowFile {
         let rows = usize::try_from(batch.length()).map_err(|_| malformed("its length is negative"))?;
         Ok(BatchLayout { rows, nodes, buffers, codec })
     }
+}
+
+/// The batches, from the start of the file to where a message cannot be read.
+fn walk_messages(blob: &Blob) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    // The magic, filled up to the alignment of messages.
+    let mut at = 8;
+    while let Some((is_batch, block)) = message_at(blob, at) {
+        at = block.body.end;
+        if is_batch {
+            blocks.push(block);
+        }
+    }
+    blocks
+}
+
+/// The message at `at`, and whether it is a batch.
+fn message_at(blob: &Blob, at: usize) -> Option<(bool, Block)> {
+    let prefix: [u8; MESSAGE_PREFIX_LEN] = blob.array(at).ok()?;
+    let len = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize;
+    let end = at.checked_add(MESSAGE_PREFIX_LEN)?.checked_add(len)?;
+    let message = arrow_ipc::root_as_message(message_body(blob.bytes(at..end).ok()?)?).ok()?;
+    let body_end = end.checked_add(usize::try_from(message.bodyLength()).ok()?)?;
+    let is_batch = message.header_type() == MessageHeader::RecordBatch;
+    Some((is_batch, Block { message: at..end, body: end..body_end }))
 }
 
 fn footer_range(blob: &Blob) -> Result<Range<usize>> {

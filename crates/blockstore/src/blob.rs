@@ -59,6 +59,16 @@ impl Blob {
         Self::new(name, Content::Mapped(map, keep_open.then_some(file)), table)
     }
 
+    /// As [`map`](Self::map), for a file that may be longer or shorter than its table says: what is there and fits can be read.
+    pub(crate) fn map_damaged(name: &str, file: &File, table: ChecksumTable) -> Result<Self> {
+        let io = |e| Error::io(name, e);
+        let len = file.metadata().map_err(io)?.len().min(table.file_len());
+        let len = usize::try_from(len).map_err(|_| Error::corrupted(name, "it is too long to be mapped"))?;
+        // SAFETY: as in `map`; a damaged file is moved away, not written to.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(file) }.map_err(io)?;
+        Ok(Self::with_content(name, Content::Mapped(map, None), Some(table)))
+    }
+
     /// Wraps bytes in memory.
     pub(crate) fn in_memory(name: &str, bytes: Buffer, table: Option<ChecksumTable>) -> Result<Self> {
         Self::new(name, Content::Memory(bytes), table)
@@ -72,18 +82,15 @@ impl Blob {
             let what = format!("it has {len} bytes, but was written with {}", table.file_len());
             return Err(Error::corrupted(name, what));
         }
+        Ok(Self::with_content(name, content, table))
+    }
+
+    fn with_content(name: &str, content: Content, table: Option<ChecksumTable>) -> Self {
         let blocks = table.as_ref().map_or(0, ChecksumTable::block_count);
         let bits = || (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (verified, touched) = (bits(), bits());
         let name = name.to_owned();
-        Ok(Blob(Arc::new(Inner {
-            name,
-            content,
-            table,
-            verified,
-            touched,
-            touched_groups: AtomicU64::new(0),
-        })))
+        Blob(Arc::new(Inner { name, content, table, verified, touched, touched_groups: AtomicU64::new(0) }))
     }
 
     /// `<folder>/<file>`.

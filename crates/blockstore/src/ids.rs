@@ -86,6 +86,11 @@ impl IdsFile {
         Ok(None)
     }
 
+    /// The entry at `at`: a hash and a label.
+    pub(crate) fn entry(&self, at: usize) -> Result<(u64, u32)> {
+        Ok((self.hash(at)?, u32::from_le_bytes(self.labels.array(&self.blob, at * 4)?)))
+    }
+
     fn filter(&self) -> Result<&HashFilter> {
         open_once(&self.filter, || {
             let mut filter = HashFilter::new(self.rows);

@@ -16,6 +16,8 @@ mod arrow_file;
 mod blob;
 mod checksum;
 mod column;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile_files;
 mod ids;
@@ -26,7 +28,9 @@ pub mod metadata_codec;
 mod prefetch;
 mod records;
 mod row_cache;
+mod salvage;
 mod segment_copy;
+mod segment_check;
 mod segment_json;
 mod segment_reader;
 mod segment_rows;
@@ -41,7 +45,9 @@ pub use local_store::LocalStore;
 pub use memory_store::MemoryStore;
 pub use records::{Compression, RecordRef};
 pub use row_cache::RowCacheBudget;
+pub use salvage::SalvagedSegment;
 pub use segment_copy::{CopyMode, copy_segment};
+pub use segment_json::SegmentOrigin;
 pub use segment_reader::{Lookup, SegmentReader};
 pub use segment_rows::SegmentRows;
 pub use segment_writer::{SegmentOptions, SegmentWriter};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ferrochrome_types::{Code, Error, Result};
 
 use crate::checksum::{ChecksumBuilder, ChecksumTable, ChecksumWriter, SIDECAR_SUFFIX};
+use crate::segment_json::FileDescription;
 use crate::store::{SEGMENT_JSON, VECTORS, check_folder, is_folder, split_name};
 use crate::{Blob, BlobStore, BlobWriter};
 
@@ -161,6 +162,63 @@ impl BlobStore for LocalStore {
 }
 
 impl LocalStore {
+    /// Opens a published file that may be damaged: longer or shorter than it was, or without its table of checksums, if
+    /// `expected` proves that the bytes are still those that were written. Each block is verified when it is read all the same.
+    ///
+    /// # Errors
+    /// `Corrupted` where nothing of it can be trusted, `Io`.
+    pub(crate) fn open_damaged(&self, name: &str, expected: Option<&FileDescription>) -> Result<Blob> {
+        let (folder, file) = split_name(name)?;
+        let path = self.published_dir(folder).join(file);
+        let handle = File::open(&path).map_err(|e| gone_or_io(name, &path, e))?;
+        let sidecar = sidecar_path(&path);
+        let is_expected = |table: &ChecksumTable| {
+            expected.is_none_or(|expected| expected.table_checksum == table.checksum())
+        };
+        let stored = fs::read(&sidecar).ok().and_then(|bytes| ChecksumTable::from_bytes(name, &bytes).ok());
+        let table = match stored.filter(is_expected) {
+            Some(table) => table,
+            None => {
+                let table = checksum_file(&path).map_err(|e| Error::io(path.display(), e))?;
+                if expected.is_none() || !is_expected(&table) {
+                    return Err(Error::corrupted(
+                        name,
+                        "neither its checksums nor its bytes are those that were written",
+                    ));
+                }
+                table
+            }
+        };
+        Blob::map_damaged(name, &handle, table)
+    }
+
+    /// Moves a folder of the store, published or staged, to `target`, a path on the same file system that does not exist.
+    ///
+    /// # Errors
+    /// `NotFound`, `ReadOnly`, `Io`.
+    pub fn move_away(&self, folder: &str, target: &Path) -> Result<()> {
+        self.check_writable()?;
+        let from = self.dir.join(folder);
+        if folder.contains(['/', '\\']) || !from.is_dir() {
+            return Err(Error::new(Code::NotFound, format!("{folder:?} is no folder of the store")));
+        }
+        fs::rename(&from, target).map_err(|e| Error::io(target.display(), e))?;
+        for dir in [Some(self.dir.as_path()), target.parent()].into_iter().flatten() {
+            sync_dir(dir).map_err(|e| Error::io(dir.display(), e))?;
+        }
+        Ok(())
+    }
+
+    /// Names of all folders in the store's folder, published, staged or strange, in order.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn all_folders(&self) -> Result<Vec<String>> {
+        let mut names = self.subfolders()?;
+        names.sort();
+        Ok(names)
+    }
+
     /// Names of the folders in the store's folder; those that are not UTF-8 are not ours.
     fn subfolders(&self) -> Result<Vec<String>> {
         let failed = |e| Error::io(self.dir.display(), e);

@@ -1,6 +1,6 @@
 //! `records.arrow`: everything of a row but its vector.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder, UInt64Builder};
@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use ferrochrome_types::{Code, Error, Metadata, Record, Result};
 
-use crate::arrow_file::{ArrowFile, ArrowWriter, Codec, write_error};
+use crate::arrow_file::{ArrowFile, ArrowWriter, BatchLayout, Codec, write_error};
 use crate::column::{BytesColumn, ColumnBuffer, ColumnCursor};
 use crate::{Blob, BlobStore, metadata_codec};
 
@@ -18,6 +18,8 @@ const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 16 << 20;
 /// Most bytes of one record: a column of a batch must stay below 2 GiB.
 const MAX_RECORD_BYTES: usize = 1 << 30;
+/// Arrow's writer starts each buffer at a multiple of this.
+const BUFFER_ALIGNMENT: usize = 64;
 /// Key in the footer: the rows of each batch, so that a label is found without reading every batch's message.
 const BATCH_ROWS_KEY: &str = "batch_rows";
 /// Key in the footer, with the value `true` where ordinals ascend with labels: it spares reading them all.
@@ -179,6 +181,8 @@ pub(crate) struct RecordsFile {
     /// First label of each batch, and the number of rows at the end.
     starts: Vec<u32>,
     batches: Vec<OnceLock<RecordColumns>>,
+    /// Whether a batch whose message is damaged is read as it must have been written.
+    is_damaged: bool,
 }
 
 #[derive(Debug)]
@@ -197,7 +201,29 @@ impl RecordsFile {
         file.expect_fields(&schema())?;
         let starts = batch_starts(&file, rows)?;
         let batches = (0..file.batch_count()).map(|_| OnceLock::new()).collect();
-        Ok(RecordsFile { file, starts, batches })
+        Ok(RecordsFile { file, starts, batches, is_damaged: false })
+    }
+
+    /// Opens what is left of a damaged file. Rows that lie in damaged blocks fail when they are read.
+    pub(crate) fn open_damaged(blob: Blob) -> Result<Self> {
+        let file = ArrowFile::open_damaged(blob, &schema())?;
+        file.expect_fields(&schema())?;
+        let mut starts = listed_starts(&file).unwrap_or_default();
+        if starts.len() != file.batch_count() + 1 {
+            starts = vec![0];
+            for index in 0..file.batch_count() {
+                let rows = u32::try_from(file.batch(index)?.rows).ok();
+                let end = rows.and_then(|rows| starts[index].checked_add(rows));
+                starts.push(end.ok_or_else(|| file.blob().damaged("it has too many rows"))?);
+            }
+        }
+        let batches = (0..file.batch_count()).map(|_| OnceLock::new()).collect();
+        Ok(RecordsFile { file, starts, batches, is_damaged: true })
+    }
+
+    /// Rows of all batches.
+    pub(crate) fn rows(&self) -> u32 {
+        self.starts.last().copied().unwrap_or(0)
     }
 
     pub(crate) fn blob(&self) -> &Blob {
@@ -312,7 +338,11 @@ impl RecordsFile {
         if let Some(columns) = cell.get() {
             return Ok(columns);
         }
-        let layout = self.file.batch(index)?;
+        let rows = (self.starts[index + 1] - self.starts[index]) as usize;
+        let layout = match self.file.batch(index) {
+            Err(error) if self.is_damaged => expected_layout(&self.file, index, rows).ok_or(error)?,
+            layout => layout?,
+        };
         if layout.rows != (self.starts[index + 1] - self.starts[index]) as usize {
             return Err(self
                 .blob()
@@ -331,14 +361,70 @@ impl RecordsFile {
 }
 
 fn batch_starts(file: &ArrowFile, rows: u32) -> Result<Vec<u32>> {
-    let malformed = || file.blob().damaged("its batches do not add up to the rows of the segment");
-    let listed = file.footer_metadata(BATCH_ROWS_KEY).ok_or_else(malformed)?;
+    let starts = listed_starts(file).filter(|starts| starts.last() == Some(&rows));
+    starts
+        .filter(|starts| starts.len() == file.batch_count() + 1)
+        .ok_or_else(|| file.blob().damaged("its batches do not add up to the rows of the segment"))
+}
+
+/// First label of each batch, and the number of rows at the end, as the footer has them.
+fn listed_starts(file: &ArrowFile) -> Option<Vec<u32>> {
     let mut starts = vec![0_u32];
     let mut end = 0_u32;
-    for text in listed.split(',').filter(|text| !text.is_empty()) {
-        let len: u32 = text.parse().ok().filter(|len| *len > 0).ok_or_else(malformed)?;
-        end = end.checked_add(len).ok_or_else(malformed)?;
+    for text in file.footer_metadata(BATCH_ROWS_KEY)?.split(',').filter(|text| !text.is_empty()) {
+        let len: u32 = text.parse().ok().filter(|len| *len > 0)?;
+        end = end.checked_add(len)?;
         starts.push(end);
     }
-    if end == rows && starts.len() == file.batch_count() + 1 { Ok(starts) } else { Err(malformed()) }
+    Some(starts)
+}
+
+/// Where the buffers of an uncompressed batch lie that has `rows` rows, derived from how they are written: a column's validity if it
+/// has nulls, offsets and data, each filled up to [`BUFFER_ALIGNMENT`]. `None` where not exactly one choice of columns with nulls
+/// fills the batch, or where what it takes to know is damaged too.
+fn expected_layout(file: &ArrowFile, index: usize, rows: usize) -> Option<BatchLayout> {
+    let body = file.body(index)?;
+    let nullable = schema().fields().iter().filter(|field| field.is_nullable()).count();
+    let mut fitting = (0..1_u32 << nullable).filter_map(|nulls| layout_with(file.blob(), &body, rows, nulls));
+    let found = fitting.next()?;
+    fitting.next().is_none().then_some(found)
+}
+
+/// The layout in which the nullable columns with a bit in `nulls` have nulls, if it fills the batch.
+fn layout_with(blob: &Blob, body: &Range<usize>, rows: usize, mut nulls: u32) -> Option<BatchLayout> {
+    let mut layout = BatchLayout { rows, nodes: Vec::new(), buffers: Vec::new(), codec: None };
+    let mut at = body.start;
+    let mut place = |len: usize| {
+        let range = at..at.checked_add(len)?;
+        at = range.end.checked_next_multiple_of(BUFFER_ALIGNMENT)?;
+        Some(range)
+    };
+    for field in schema().fields() {
+        let has_nulls = field.is_nullable() && nulls & 1 == 1;
+        nulls >>= u32::from(field.is_nullable());
+        let validity = place(if has_nulls { rows.div_ceil(8) } else { 0 })?;
+        let bits = blob.bytes(validity.clone()).ok()?;
+        let valid = if has_nulls {
+            (0..rows).filter(|row| bits[row / 8] & (1 << (row % 8)) != 0).count()
+        } else {
+            rows
+        };
+        if has_nulls && valid == rows {
+            return None;
+        }
+        layout.nodes.push((rows, rows - valid));
+        layout.buffers.push(validity);
+        if field.data_type() == &DataType::UInt64 {
+            layout.buffers.push(place(rows.checked_mul(8)?)?);
+        } else {
+            let offsets = place(rows.checked_add(1)?.checked_mul(4)?)?;
+            let [first, last] = [offsets.start, offsets.end - 4].map(|at| blob.array::<4>(at).ok());
+            if first? != [0; 4] {
+                return None;
+            }
+            layout.buffers.push(offsets);
+            layout.buffers.push(place(u32::from_le_bytes(last?) as usize)?);
+        }
+    }
+    (at == body.end).then_some(layout)
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ferrochrome_types::{Error, Result};
+use ferrochrome_types::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Blob;
 
-/// The only version that there is.
+/// The newest version, which is the only one.
 const FORMAT: u32 = 1;
 /// Largest `segment.json` that is read.
 const MAX_LEN: usize = 1 << 20;
@@ -26,9 +26,32 @@ pub(crate) struct SegmentDescription {
     pub(crate) dim: usize,
     /// Of `records.arrow`; for people, since Arrow says it in each batch.
     pub(crate) compression: String,
+    /// Whose rows they are, for a repair that has no catalog to ask.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) origin: Option<SegmentOrigin>,
     pub(crate) files: BTreeMap<String, FileDescription>,
     /// CRC-32 of the file, with these eight digits read as zeros.
     checksum: String,
+}
+
+/// Which collection a segment was written for, as the collection was then. A catalog knows better; a repair without one starts
+/// from here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentOrigin {
+    /// The collection's UUID.
+    pub collection: Uuid,
+    /// The last batch of the collection's log that the rows may contain. Where two segments have a row with the same id, that of
+    /// the higher sequence is the newer one.
+    pub sequence: u64,
+    /// The collection's name, configuration and so on, in the words of whoever wrote it; at most 256 KiB.
+    pub description: String,
+}
+
+/// What is read of every version, before anything else.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +70,7 @@ impl SegmentDescription {
             rows,
             dim,
             compression: compression.to_owned(),
+            origin: None,
             files: BTreeMap::new(),
             checksum: NO_DIGITS.to_owned(),
         }
@@ -63,6 +87,17 @@ impl SegmentDescription {
         Ok(bytes)
     }
 
+    /// Makes the checksum at the end of any bytes match.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn sign(bytes: &mut Vec<u8>) {
+        bytes.truncate(bytes.len().saturating_sub(TAIL.len() + DIGITS));
+        bytes.extend_from_slice(NO_DIGITS.as_bytes());
+        bytes.extend_from_slice(TAIL);
+        let digits = format!("{:08x}", crc32fast::hash(bytes));
+        let at = bytes.len() - TAIL.len() - DIGITS;
+        bytes[at..at + DIGITS].copy_from_slice(digits.as_bytes());
+    }
+
     /// Reads and checks the file of the segment in `folder`.
     pub(crate) fn read(blob: &Blob, folder: Uuid) -> Result<Self> {
         if blob.len() > MAX_LEN {
@@ -70,10 +105,21 @@ impl SegmentDescription {
         }
         let bytes = blob.all()?;
         check(bytes).map_err(|what| blob.damaged(what))?;
-        let read: SegmentDescription =
-            serde_json::from_slice(bytes).map_err(|e| blob.damaged(format!("it is malformed: {e}")))?;
+        let malformed = |e: serde_json::Error| blob.damaged(format!("it is malformed: {e}"));
+        let Versioned { format } = serde_json::from_slice(bytes).map_err(&malformed)?;
+        if format > FORMAT {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!(
+                    "{} has format version {format}, this release of Ferrochrome reads up to {FORMAT}: open it with a \
+                     newer release",
+                    blob.name()
+                ),
+            ));
+        }
+        let read: SegmentDescription = serde_json::from_slice(bytes).map_err(&malformed)?;
         if read.format != FORMAT {
-            return Err(blob.damaged(format!("it has format {}, this version reads {FORMAT}", read.format)));
+            return Err(blob.damaged(format!("it has format {}, which there never was", read.format)));
         }
         if read.folder != folder {
             return Err(blob.damaged(format!("it belongs to segment {}", read.folder)));
@@ -98,5 +144,28 @@ fn check(bytes: &[u8]) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("its checksum does not match")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_asks_for_a_newer_release() {
+        let mut bytes = SegmentDescription::new(Uuid::nil(), 3, 2, "none").to_bytes().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        bytes = text.replace("\"format\": 1,", "\"format\": 2, \"new\": true,").into_bytes();
+        let at = bytes.len() - TAIL.len() - DIGITS;
+        bytes[at..at + DIGITS].copy_from_slice(NO_DIGITS.as_bytes());
+        let digits = format!("{:08x}", crc32fast::hash(&bytes));
+        bytes[at..at + DIGITS].copy_from_slice(digits.as_bytes());
+        let blob = Blob::in_memory("x/segment.json", bytes.into(), None).unwrap();
+        let error = SegmentDescription::read(&blob, Uuid::nil()).unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert!(
+            error.message().contains("format version 2") && error.message().contains("newer release"),
+            "{error}"
+        );
     }
 }

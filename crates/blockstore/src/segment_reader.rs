@@ -8,7 +8,7 @@ use ferrochrome_types::{DocumentRows, Result, VectorRows};
 use uuid::Uuid;
 
 use crate::index_file::IndexFile;
-use crate::segment_json::SegmentDescription;
+use crate::segment_json::{SegmentDescription, SegmentOrigin};
 use crate::segment_rows::{SegmentRows, open_once};
 use crate::store::{INDEX, LOOKUP, RECORDS, SEGMENT_JSON};
 use crate::{Blob, BlobStore};
@@ -55,6 +55,11 @@ impl SegmentReader {
         records.map_or(0, |file| file.length)
     }
 
+    /// Which collection the segment was written for, if its writer said so.
+    pub fn origin(&self) -> Option<&SegmentOrigin> {
+        self.rows.description().and_then(|description| description.origin.as_ref())
+    }
+
     /// Whether the segment has a vector index.
     pub fn has_index(&self) -> bool {
         self.has_file(INDEX)
@@ -95,17 +100,10 @@ impl SegmentReader {
     /// # Errors
     /// `Corrupted` naming the first damaged file, `Io`.
     pub fn verify_all(&self) -> Result<()> {
-        self.rows.verify_row_files()?;
-        if let Some(index) = self.index_file()? {
-            index.blob().verify_all()?;
-        }
-        if self.has_file(LOOKUP) {
-            self.rows.open_file(LOOKUP)?.verify_all()?;
-        }
-        Ok(())
+        self.file_names().into_iter().try_for_each(|file| self.verify_file(file).map(|_| ()))
     }
 
-    fn has_file(&self, file: &str) -> bool {
+    pub(crate) fn has_file(&self, file: &str) -> bool {
         self.rows.description().is_some_and(|description| description.files.contains_key(file))
     }
 }

@@ -215,13 +215,6 @@ impl SegmentRows {
         }
     }
 
-    /// Verifies every block of the three files.
-    pub(crate) fn verify_row_files(&self) -> Result<()> {
-        self.records_file()?.blob().verify_all()?;
-        self.vectors_file()?.blob().verify_all()?;
-        self.ids_file()?.blob().verify_all()
-    }
-
     pub(crate) fn description(&self) -> Option<&SegmentDescription> {
         match &self.origin {
             Origin::Staged => None,
@@ -260,7 +253,7 @@ impl SegmentRows {
         open_once(&self.records, || RecordsFile::open(self.open_file(RECORDS)?, self.rows))
     }
 
-    fn ids_file(&self) -> Result<&IdsFile> {
+    pub(crate) fn ids_file(&self) -> Result<&IdsFile> {
         open_once(&self.ids, || IdsFile::open(self.open_file(IDS)?, self.rows))
     }
 }

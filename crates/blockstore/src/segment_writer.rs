@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::ids::{hash_id, write_ids};
 use crate::index_file::write_index;
 use crate::records::RecordsWriter;
-use crate::segment_json::{FileDescription, SegmentDescription};
+use crate::segment_json::{FileDescription, SegmentDescription, SegmentOrigin};
 use crate::store::{IDS, INDEX, LOOKUP, RECORDS, SEGMENT_JSON, VECTORS};
 use crate::vectors::{VectorsWriter, check_dim};
 use crate::{BlobStore, Compression, RecordRef, SegmentReader, SegmentRows, metadata_codec};
@@ -35,6 +35,7 @@ pub struct SegmentWriter {
     row_files: Option<RowFiles>,
     rows: u32,
     files: Vec<&'static str>,
+    origin: Option<SegmentOrigin>,
     published: bool,
 }
 
@@ -57,7 +58,21 @@ impl SegmentWriter {
             id_hashes: Vec::new(),
         };
         let (row_files, files) = (Some(row_files), Vec::new());
-        Ok(SegmentWriter { store, folder, options, row_files, rows: 0, files, published: false })
+        Ok(SegmentWriter {
+            store,
+            folder,
+            options,
+            row_files,
+            rows: 0,
+            files,
+            origin: None,
+            published: false,
+        })
+    }
+
+    /// Says whose rows these are, for [`SegmentReader::origin`].
+    pub fn set_origin(&mut self, origin: SegmentOrigin) {
+        self.origin = Some(origin);
     }
 
     /// Appends a row and returns its label. Ids must be unique in a segment; that is not checked here.
@@ -163,6 +178,7 @@ impl SegmentWriter {
                 FileDescription { length: blob.len() as u64, table_checksum: blob.table_checksum() };
             description.files.insert((*file).to_owned(), as_written);
         }
+        description.origin = self.origin.take();
         let name = self.name(SEGMENT_JSON);
         let mut writer = self.store.create(&name)?;
         writer.write_all(&description.to_bytes()?).map_err(|e| Error::io(&name, e))?;

@@ -14,6 +14,8 @@ use crate::{Blob, BlobStore};
 
 /// Most bytes of a batch.
 const BATCH_BYTES: usize = 32 << 20;
+/// Arrow's writer starts each buffer at a multiple of this.
+const BUFFER_ALIGNMENT: usize = 64;
 /// Cache lines that a prefetch asks for; the hardware follows from there.
 const PREFETCH_LINES: usize = 4;
 
@@ -133,6 +135,41 @@ impl VectorsFile {
             return Err(blob.damaged(format!("it has {found} vectors, the segment {rows} rows")));
         }
         Ok(VectorsFile { blob, dim, rows, shift: rows_per_batch.max(1).ilog2(), batch_offsets })
+    }
+
+    /// Opens what is left of a damaged file. Vectors that lie in damaged blocks fail when they are read.
+    pub(crate) fn open_damaged(blob: Blob, dim: usize, rows: u32) -> Result<Self> {
+        check_dim(dim)?;
+        let file = ArrowFile::open_damaged(blob, &schema(dim))?;
+        file.expect_fields(&schema(dim))?;
+        let per_batch = rows_per_batch(dim);
+        let mut batch_offsets = Vec::with_capacity(file.batch_count());
+        for index in 0..file.batch_count() {
+            let rows = (rows as usize).saturating_sub(index * per_batch).min(per_batch);
+            let values = rows * dim * 4;
+            let written = file.batch(index).ok().and_then(|layout| match layout.buffers.as_slice() {
+                [_, _, place] if place.len() == values && layout.codec.is_none() => Some(place.start),
+                _ => None,
+            });
+            // Without nulls there is nothing before the values.
+            let padded = values.next_multiple_of(BUFFER_ALIGNMENT);
+            let derived = file.body(index).filter(|body| body.len() == padded).map(|body| body.start);
+            match written.or(derived) {
+                Some(start) => batch_offsets.push(start),
+                None => break,
+            }
+        }
+        let blob = file.blob().clone();
+        Ok(VectorsFile { blob, dim, rows, shift: per_batch.ilog2(), batch_offsets })
+    }
+
+    /// The number of components that the file's own schema has, for who does not know it.
+    pub(crate) fn dim_of(blob: &Blob) -> Option<usize> {
+        let file = ArrowFile::open(blob.clone()).ok()?;
+        match file.schema().fields().first()?.data_type() {
+            DataType::FixedSizeList(_, dim) => usize::try_from(*dim).ok(),
+            _ => None,
+        }
     }
 
     pub(crate) fn blob(&self) -> &Blob {

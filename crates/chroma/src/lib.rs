@@ -8,6 +8,8 @@
 //! nothing is guessed.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hnsw_folder;
 mod pickle;
 mod reader;

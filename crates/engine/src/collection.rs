@@ -172,6 +172,15 @@ impl Collection {
         // One that follows another process begins with nothing, and catches up before it is read.
         let follows = shared.options.read_only && shared.options.follow;
         let (state, snapshot) = if follows { Default::default() } else { load(&shared, row)? };
+        Self::new(shared, row, state, snapshot)
+    }
+
+    /// A collection whose state is not read: for building segments only.
+    pub(crate) fn unread(shared: Arc<Shared>, row: &CollectionRow) -> Result<Self> {
+        Self::new(shared, row, WriteState::default(), Snapshot::default())
+    }
+
+    fn new(shared: Arc<Shared>, row: &CollectionRow, state: WriteState, snapshot: Snapshot) -> Result<Self> {
         Ok(Collection {
             id: row.id,
             version: None,

@@ -21,11 +21,14 @@ use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
+use crate::repair::QUARANTINE_FOLDER;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::versions::OpenVersions;
 
+/// Name of the catalog.
 pub(crate) const CATALOG_FILE: &str = "catalog.sqlite";
+/// Name of the folder with the segments.
 pub(crate) const SEGMENTS_FOLDER: &str = "segments";
 
 /// A path, whether it was opened read-only, and whether to follow another process then.
@@ -140,6 +143,7 @@ impl Database {
             crate::file_system::check(folder)?;
         }
         let mut lock = if options.read_only { None } else { Some(DatabaseLock::acquire(folder)?) };
+        crate::repair::expect_finished(folder)?;
         let location = Location::File(folder.join(CATALOG_FILE));
         let catalog = Catalog::open(location, options.durability, options.read_only)?;
         lock.as_mut().map_or(Ok(()), DatabaseLock::sign)?;
@@ -159,28 +163,8 @@ impl Database {
         lock: Option<DatabaseLock>,
         key: Option<Key>,
     ) -> Result<Arc<Self>> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.max(1))
-            .thread_name(|i| format!("ferrochrome-query-{i}"))
-            .build()
-            .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
         let read_only = options.read_only;
-        let provider = Arc::new(Provider::new(options.index_cache_bytes));
-        let shutdown = CancelToken::default();
-        let shared = Arc::new(Shared {
-            catalog,
-            segments: Arc::new(OpenSegments::new(store.clone())),
-            versions: OpenVersions::default(),
-            store,
-            loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
-            provider,
-            row_caches: RowCacheBudget::new(options.vector_cache_bytes),
-            options,
-            signal: Signal::default(),
-            log_was_cut: AtomicBool::new(!read_only),
-            shutdown,
-            pool,
-        });
+        let shared = Arc::new(shared(catalog, store, options)?);
         let database = Arc::new(Database {
             shared,
             collections: RwLock::default(),
@@ -484,6 +468,35 @@ impl Handle {
     }
 }
 
+/// What the collections of a database will share.
+pub(crate) fn shared(
+    catalog: Catalog,
+    store: Arc<dyn BlobStore>,
+    options: DatabaseOptions,
+) -> Result<Shared> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads.max(1))
+        .thread_name(|i| format!("ferrochrome-query-{i}"))
+        .build()
+        .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
+    let provider = Arc::new(Provider::new(options.index_cache_bytes));
+    let shutdown = CancelToken::default();
+    Ok(Shared {
+        log_was_cut: AtomicBool::new(!options.read_only),
+        catalog,
+        segments: Arc::new(OpenSegments::new(store.clone())),
+        versions: OpenVersions::default(),
+        store,
+        loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
+        provider,
+        row_caches: RowCacheBudget::new(options.vector_cache_bytes),
+        options,
+        signal: Signal::default(),
+        shutdown,
+        pool,
+    })
+}
+
 /// Makes sure that `path` is a folder that holds a database or nothing.
 fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     let shown = path.display();
@@ -511,7 +524,8 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
             )));
         }
         // A first opening that was killed leaves a lock, an empty folder or a journal.
-        let ours = name == LOCK_FILE || name == SEGMENTS_FOLDER || name.starts_with(CATALOG_FILE);
+        let ours = [LOCK_FILE, SEGMENTS_FOLDER, QUARANTINE_FOLDER].contains(&&*name)
+            || name.starts_with(CATALOG_FILE);
         if !ours && !name.starts_with('.') {
             return Err(Error::invalid(format!(
                 "{shown} holds other files ({name}) and no Ferrochrome database; choose an empty or a new folder"
@@ -535,7 +549,13 @@ fn is_published(folder: &str) -> bool {
 fn remove_garbage(catalog: &Catalog, store: &dyn BlobStore) -> Result<()> {
     store.clear_staging()?;
     let named = catalog.all_segment_ids()?;
-    for folder in store.folders()? {
+    let folders = store.folders()?;
+    let is_there = |id: &Uuid| folders.binary_search(&id.to_string()).is_ok();
+    if !named.iter().all(is_there) {
+        // The catalog is older than the segments, or these were lost: what seems garbage may be what a repair needs.
+        return Ok(());
+    }
+    for folder in folders {
         let is_named = Uuid::parse_str(&folder).is_ok_and(|id| named.contains(&id));
         if !is_named {
             store.discard_folder(&folder)?;

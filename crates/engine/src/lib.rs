@@ -31,6 +31,7 @@
 //! `Collection::compacting`, the open versions, `Collection::write`, the catalog's connection. Readers take none of them.
 #![forbid(unsafe_code)]
 
+mod check;
 mod chunk;
 mod collection;
 mod compaction;
@@ -41,6 +42,8 @@ mod erasure;
 mod explain;
 mod file_system;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod get;
 mod index_loader;
 mod lock;
@@ -48,11 +51,14 @@ mod log_entry;
 mod maintenance;
 mod merge;
 mod merge_policy;
+#[cfg(feature = "model")]
+pub mod model;
 mod open_segments;
 mod options;
 mod part;
 mod planner;
 mod query;
+mod repair;
 mod replacement;
 mod seal;
 mod segment;
@@ -63,6 +69,7 @@ mod status;
 mod versions;
 mod write;
 
+pub use check::{CheckReport, CheckedCollection, CheckedSegment, CheckProgress, Finding, Garbage, check_folder};
 pub use collection::Collection;
 pub use compaction::CompactOptions;
 pub use database::{ChangeConfiguration, Database, Handle};
@@ -74,6 +81,9 @@ pub use ferrochrome_metadata::{CollectionRow, Durability, VersionRow};
 pub use get::{GetRequest, GetResult};
 pub use options::DatabaseOptions;
 pub use query::{PreparedQuery, QueryRequest, QueryResult};
+pub use repair::{
+    LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
+};
 pub use snapshot::{RowAddress, Snapshot};
-pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, VerifiedSegment, isa};
+pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, isa};
 pub use write::{DeleteRequest, MetadataPatch, WriteBatch, WriteKind};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use ferrochrome_blockstore::metadata_codec;
-use ferrochrome_types::{Error, Record, Result};
+use ferrochrome_types::{Code, Error, Record, Result};
 
 const VERSION: u8 = 1;
 const HAS_DOCUMENT: u8 = 1;
@@ -49,8 +49,17 @@ impl LogEntry {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader(bytes);
         let version = reader.take(1)?[0];
+        if version > VERSION {
+            return Err(Error::new(
+                Code::Unsupported,
+                format!(
+                    "catalog.sqlite holds a log entry of format version {version}, this release of Ferrochrome reads up to \
+                     {VERSION}: open it with a newer release"
+                ),
+            ));
+        }
         if version != VERSION {
-            return Err(damaged(format!("a log entry has version {version}, expected {VERSION}")));
+            return Err(damaged(format!("a log entry has version {version}, which there never was")));
         }
         let (dim, puts, deletes) = (reader.length()?, reader.length()?, reader.length()?);
         // Lengths are untrusted: no allocation may exceed what the bytes can hold.
@@ -146,7 +155,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use ferrochrome_types::{Code, Metadata, Value};
+    use ferrochrome_types::{Metadata, Value};
 
     use super::*;
 
@@ -176,6 +185,14 @@ mod tests {
     #[test]
     fn what_is_encoded_comes_back() {
         assert_eq!(LogEntry::decode(&entry().encode()).unwrap(), entry());
+    }
+
+    #[test]
+    fn a_newer_version_asks_for_a_newer_release() {
+        let mut bytes = entry().encode();
+        bytes[0] = VERSION + 1;
+        let error = LogEntry::decode(&bytes).unwrap_err();
+        assert!(error.code() == Code::Unsupported && error.message().contains("newer release"), "{error}");
     }
 
     #[test]

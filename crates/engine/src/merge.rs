@@ -101,7 +101,7 @@ impl Collection {
         progress: &Progress,
     ) -> Result<Segment> {
         let dim = merge.sources.dimension.unwrap_or(0) as usize;
-        let mut builder = SegmentBuilder::new(self, dim)?;
+        let mut builder = SegmentBuilder::new(self, dim, merge.sources.sequence())?;
         if let Base::Extended(base) = merge.base {
             copy_base(&mut builder, merge.view(base), dim, cancel, progress)?;
         }

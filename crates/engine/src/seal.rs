@@ -61,7 +61,7 @@ impl Collection {
         let segment = if rows.is_empty() {
             None
         } else {
-            Some(Arc::new(self.write_head(&sources, &rows, cancel, progress)?))
+            Some(Arc::new(self.write_head(&sources, &rows, log_cut, cancel, progress)?))
         };
         let mut state = self.lock_write();
         if let Err(gone) = self.check_usable() {
@@ -80,10 +80,11 @@ impl Collection {
         &self,
         sources: &Snapshot,
         rows: &[RowAddress],
+        log_cut: u64,
         cancel: &CancelToken,
         progress: &Progress,
     ) -> Result<Segment> {
-        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize)?;
+        let mut builder = SegmentBuilder::new(self, sources.dimension.unwrap_or(0) as usize, log_cut)?;
         builder.push_rows(sources, rows, cancel, progress)?;
         builder.finish(&IndexSource::Codes, self.shared.options.threads, cancel, progress)
     }

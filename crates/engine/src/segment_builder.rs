@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{SegmentOptions, SegmentRows, SegmentWriter};
+use ferrochrome_blockstore::{SegmentOptions, SegmentOrigin, SegmentRows, SegmentWriter};
 use ferrochrome_index::{BuildOptions, Codebook, VectorIndex};
 use ferrochrome_metadata::{Postings, write_lookup};
 use ferrochrome_types::{CancelToken, Progress, Record, Result};
@@ -22,6 +22,8 @@ pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
 const MAX_UNINDEXED_TEXT_BYTES: usize = 4 << 20;
 /// Rows that are copied between two looks at the cancel token.
 pub(crate) const CANCEL_POLL_ROWS: usize = 256;
+/// Longest copy of a collection's description that goes into its segments.
+const MAX_DESCRIPTION_BYTES: usize = 256 << 10;
 const LEVEL_SEED: u64 = 0x6665_7272_6f63_6872;
 
 /// How the index of a new segment comes to be.
@@ -46,11 +48,24 @@ pub(crate) struct SegmentBuilder<'a> {
 }
 
 impl<'a> SegmentBuilder<'a> {
-    pub fn new(collection: &'a Collection, dim: usize) -> Result<Self> {
+    /// `sequence` is the last batch of the log that the rows may contain.
+    pub fn new(collection: &'a Collection, dim: usize, sequence: u64) -> Result<Self> {
+        // A repair may have to do with the copy; a collection that is being deleted has none.
+        let row = collection.shared.catalog.collection_by_id(collection.id);
+        let description = row.map(|row| row.to_json()).unwrap_or_default();
+        Self::with_origin(collection, dim, SegmentOrigin { collection: collection.id, sequence, description })
+    }
+
+    /// As [`new`](Self::new), with the segment's origin given.
+    pub fn with_origin(collection: &'a Collection, dim: usize, mut origin: SegmentOrigin) -> Result<Self> {
         let shared = &collection.shared;
         let id = Uuid::new_v4();
         let options = SegmentOptions { dim, compression: shared.options.compression };
-        let writer = SegmentWriter::create(shared.store.clone(), id, options)?;
+        let mut writer = SegmentWriter::create(shared.store.clone(), id, options)?;
+        if origin.description.len() > MAX_DESCRIPTION_BYTES {
+            origin.description.clear();
+        }
+        writer.set_origin(origin);
         Ok(SegmentBuilder { collection, id, writer, postings: Postings::new(), document_bytes: 0, rows: 0 })
     }
 

@@ -84,6 +84,15 @@ impl Snapshot {
         Ok(found)
     }
 
+    /// The last batch of the log that the segments may contain.
+    pub(crate) fn sequence(&self) -> u64 {
+        let sequence = |view: &PartView| match &view.part {
+            Part::Segment(segment) => segment.reader().origin().map_or(0, |origin| origin.sequence),
+            Part::Chunk(_) => 0,
+        };
+        self.parts.iter().map(sequence).max().unwrap_or(0)
+    }
+
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (&Arc<Chunk>, &PartView)> {
         self.parts.iter().filter_map(|view| match &view.part {
             Part::Chunk(chunk) => Some((chunk, view)),

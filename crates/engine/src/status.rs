@@ -1,8 +1,7 @@
 //! Figures about a collection and a database.
 
-use ferrochrome_blockstore::SegmentReader;
 use ferrochrome_index::{Parameters, ProviderStats};
-use ferrochrome_types::{CancelToken, Code, Error, Result};
+use ferrochrome_types::Result;
 use uuid::Uuid;
 
 use crate::collection::Collection;
@@ -75,17 +74,6 @@ pub struct SegmentStats {
     pub index: Option<Parameters>,
 }
 
-/// What a verification found in a segment.
-#[derive(Clone, Debug)]
-pub struct VerifiedSegment {
-    /// Its UUID.
-    pub id: Uuid,
-    /// Bytes that were read.
-    pub bytes: u64,
-    /// The first damage, which names the file; `None` where every block matches its checksum.
-    pub damage: Option<Error>,
-}
-
 impl Collection {
     /// Sizes and parameters of the parts.
     ///
@@ -116,31 +104,6 @@ impl Collection {
             }
         }
         Ok(stats)
-    }
-
-    /// Reads every block of every segment and compares it with its checksum, whether it was read before or not.
-    ///
-    /// # Errors
-    /// `Closed`, `NotFound`, `Cancelled`. Damage is part of the answer.
-    pub fn verify(&self, cancel: &CancelToken) -> Result<Vec<VerifiedSegment>> {
-        let mut verified = Vec::new();
-        for view in &self.snapshot()?.parts {
-            cancel.check()?;
-            let Part::Segment(segment) = &view.part else { continue };
-            // Opened anew: blocks that were verified once are not verified again.
-            let outcome = SegmentReader::open(self.shared.store.clone(), segment.id())
-                .and_then(|reader| reader.verify_all());
-            let damage = match outcome {
-                Err(error) if !matches!(error.code(), Code::Corrupted | Code::Io) => return Err(error),
-                outcome => outcome.err(),
-            };
-            verified.push(VerifiedSegment {
-                id: segment.id(),
-                bytes: segment.reader().bytes_on_disk(),
-                damage,
-            });
-        }
-        Ok(verified)
     }
 }
 

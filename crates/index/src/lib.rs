@@ -52,6 +52,7 @@ mod scorer;
 mod seeded_hash;
 mod shortlist;
 mod storage;
+mod sync;
 mod true_neighbours;
 mod vector_index;
 
@@ -63,6 +64,8 @@ mod hostile_tests;
 mod recall_tests;
 #[cfg(test)]
 mod renewal_tests;
+#[cfg(test)]
+mod small_tests;
 #[cfg(test)]
 mod wordnet;
 

@@ -2,7 +2,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytemuck::Pod;
-use ferrochrome_types::{CancelToken, Error, IndexBuffers, Metric, Result, limits};
+use ferrochrome_types::{CancelToken, Code, Error, IndexBuffers, Metric, Result, limits};
+use serde::Deserialize;
 
 use crate::aligned_buffer::AlignedBuffer;
 use crate::codes::Codes;
@@ -14,6 +15,12 @@ use crate::quantizer::{Bits, Factors, Frame, Quantizer};
 use crate::rotation::Rotation;
 use crate::storage::{Mapped, MappedCodes, MappedLinks, Storage};
 use crate::{MAX_INDEX_ROWS, VectorIndex};
+
+/// What is read of every version, before anything else.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
 
 /// Reads an index into memory from the JSON of its [`Parameters`] and its buffers.
 ///
@@ -96,11 +103,22 @@ impl Source<'_> {
     }
 
     fn parameters(&self, json: &str) -> Result<(Parameters, Metric)> {
-        let parameters: Parameters = serde_json::from_str(json)
-            .map_err(|e| self.corrupted(format_args!("parameters: {e}")).with_source(e))?;
+        let malformed = |e: serde_json::Error| self.corrupted(format_args!("parameters: {e}")).with_source(e);
+        let Versioned { version } = serde_json::from_str(json).map_err(&malformed)?;
+        if version > LAYOUT_VERSION {
+            let name = self.buffers.name();
+            return Err(Error::new(
+                Code::Unsupported,
+                format!(
+                    "{name} has layout version {version}, this release of Ferrochrome reads up to {LAYOUT_VERSION}: open it \
+                     with a newer release"
+                ),
+            ));
+        }
+        let parameters: Parameters = serde_json::from_str(json).map_err(&malformed)?;
         let metric: Metric = parameters.metric.parse().map_err(|_| self.corrupted("unknown metric"))?;
         self.ensure(parameters.version == LAYOUT_VERSION, || {
-            format!("layout version is {}, this build reads {LAYOUT_VERSION}", parameters.version)
+            format!("layout version is {}, which there never was", parameters.version)
         })?;
         self.ensure((1..=limits::MAX_DIMENSION).contains(&parameters.dim), || {
             format!("dimension {}", parameters.dim)
@@ -283,5 +301,39 @@ impl Source<'_> {
             self.ensure(links.iter().all(reach), || "a link leads to a node below its level".into())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file without buffers.
+    #[derive(Debug)]
+    struct Empty;
+
+    impl IndexBuffers for Empty {
+        fn name(&self) -> &str {
+            "segment/index.arrow"
+        }
+
+        fn place(&self, _buffer: &str) -> Option<Range<usize>> {
+            None
+        }
+
+        fn bytes(&self, _range: Range<usize>) -> Result<&[u8]> {
+            Ok(&[])
+        }
+    }
+
+    #[test]
+    fn a_newer_layout_asks_for_a_newer_release() {
+        let newer = r#"{"version": 2, "what": "nobody knows yet"}"#;
+        let cancel = CancelToken::default();
+        for error in [load(newer, &Empty, &cancel), open(newer, Arc::new(Empty))].map(Result::unwrap_err) {
+            assert_eq!(error.code(), Code::Unsupported);
+            assert!(error.message().contains("index.arrow has layout version 2"), "{error}");
+            assert!(error.message().contains("newer release"), "{error}");
+        }
     }
 }

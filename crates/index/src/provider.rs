@@ -1,15 +1,14 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ferrochrome_types::Result;
-use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::VectorIndex;
 use crate::available_memory::available_memory;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, RwLock};
 
 /// Requests after which an earlier one counts half.
 const HALF_LIFE: u64 = 8_192;
@@ -300,5 +299,7 @@ fn effective_budget(configured: u64, held: u64, available: Option<u64>) -> u64 {
     available.map_or(configured, |available| configured.min(held.saturating_add(available) / 2))
 }
 
+// The path holds wherever this file is compiled from: the crate `models` takes it in, too.
 #[cfg(test)]
+#[path = "provider/tests.rs"]
 mod tests;

@@ -8,6 +8,8 @@ mod forks;
 mod log;
 mod manifest;
 mod metadata_json;
+mod restore;
+mod salvage;
 mod schema;
 mod space;
 mod tenants;
@@ -28,6 +30,7 @@ pub use collections::CollectionRow;
 pub use follow::{Changes, LogPosition};
 pub use log::LogSize;
 pub use manifest::{Manifest, ManifestSegment};
+pub use salvage::{BatchState, SalvagedCatalog};
 pub use tenants::{DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow};
 pub use versions::{NewVersion, VersionRow};
 

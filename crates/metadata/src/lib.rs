@@ -14,19 +14,21 @@ mod catalog;
 mod checksum;
 mod chroma;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod lookup;
 mod postings;
 mod ranges;
 mod sqlite;
 
 pub use catalog::{
-    Catalog, Changes, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability, Location,
-    LogPosition, LogSize, Manifest, ManifestSegment, NewVersion, VersionRow,
+    BatchState, Catalog, Changes, CollectionRow, DEFAULT_DATABASE, DEFAULT_TENANT, DatabaseRow, Durability,
+    Location, LogPosition, LogSize, Manifest, ManifestSegment, NewVersion, SalvagedCatalog, VersionRow,
 };
 pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,
     ProblemKind, QueueEntry, RecordKey, RecordPatch,
 };
 pub use filter::{FilterSource, RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
-pub use lookup::{Lookup, write_lookup};
+pub use lookup::{Lookup, check_lookup, write_lookup};
 pub use postings::Postings;

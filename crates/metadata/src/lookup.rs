@@ -1,5 +1,6 @@
 //! `lookup.sqlite`: the postings and the full-text index of a sealed segment.
 
+mod check;
 mod full_text;
 mod numbers;
 mod schema;
@@ -21,6 +22,10 @@ use crate::filter::{FilterSource, RequiredText};
 use crate::ranges::Relation;
 use crate::sqlite::{harden, open_immutable, sqlite_error};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use numbers::reads_pairs;
+
+pub use check::check_lookup;
 pub use write::write_lookup;
 
 /// The name of the file in messages.
@@ -252,7 +257,7 @@ fn postings_checksum(column: ColumnId, value: ValueRef<'_>, labels: &[u8]) -> i6
 }
 
 /// Reads a posting list: four bytes are one label, more a bitmap.
-fn read_labels(bytes: &[u8]) -> Result<RoaringBitmap> {
+pub(crate) fn read_labels(bytes: &[u8]) -> Result<RoaringBitmap> {
     if let Ok(label) = <[u8; 4]>::try_from(bytes) {
         return Ok(RoaringBitmap::from_iter([u32::from_le_bytes(label)]));
     }

@@ -79,6 +79,11 @@ fn unknown(option: &str, value: &str, expected: &str) -> Error {
 }
 
 impl NativeDatabase {
+    /// The database, until it is closed.
+    pub(crate) fn database(&self) -> Result<Arc<Database>> {
+        self.handle.database().cloned()
+    }
+
     /// Runs `work` with the database on a worker.
     pub(crate) fn with<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
     where

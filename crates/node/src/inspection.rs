@@ -1,7 +1,7 @@
-//! What a collection consists of, and whether it is whole.
+//! What a collection consists of.
 
-use ferrochrome_engine::{CollectionStats, VerifiedSegment};
-use ferrochrome_types::{CancelToken, Code};
+use ferrochrome_engine::CollectionStats;
+use ferrochrome_types::Code;
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
@@ -39,20 +39,6 @@ impl NativeCollection {
     pub fn stats<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         let collection = self.usable().map_err(|e| failure(&e))?;
         long_promise(env, move || Ok(stats_json(&collection.stats()?).to_string()))
-    }
-
-    /// Compares every block of every segment with its checksum; the promise is for JSON, `[{"id", "bytes", "damage"}]`.
-    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
-    pub fn verify<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        let collection = self.usable().map_err(|e| failure(&e))?;
-        long_promise(env, move || {
-            let verified = collection.verify(&CancelToken::default())?;
-            let json = |segment: &VerifiedSegment| {
-                let damage = segment.damage.as_ref().map(|error| error.message().to_owned());
-                json!({ "id": segment.id.to_string(), "bytes": segment.bytes, "damage": damage })
-            };
-            Ok(verified.iter().map(json).collect::<Json>().to_string())
-        })
     }
 }
 

@@ -13,6 +13,7 @@ mod database_copy;
 mod failure;
 mod http;
 mod inspection;
+mod repair;
 mod together;
 mod transfer;
 mod versions;
@@ -22,6 +23,7 @@ pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
+pub use repair::NativeProgress;
 pub use transfer::NativeExport;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.

@@ -4,5 +4,6 @@
 mod arrow_readers;
 mod damage;
 mod round_trip;
+mod salvage;
 mod samples;
 mod stores;

@@ -2,6 +2,7 @@
 
 use ferrochrome_types::{Code, Error, Metadata, Result};
 use rusqlite::{Connection, Row, Statement, params};
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::schema::{COLLECTION_TABLES, Digest, bad_row, change_digest, put_digest};
@@ -50,6 +51,37 @@ impl CollectionRow {
         }
         collection.metadata = metadata.as_deref().map(metadata_json::decode).transpose()?;
         Ok((collection, crc))
+    }
+
+    /// All of it as JSON text, for a copy outside of the catalog.
+    pub fn to_json(&self) -> String {
+        json!({
+            "id": self.id.to_string(),
+            "name": self.name,
+            "tenant": self.tenant,
+            "database": self.database,
+            "metadata": self.metadata.as_ref().map(metadata_json::encode),
+            "configuration": self.configuration,
+            "schema": self.schema,
+            "dimension": self.dimension,
+        })
+        .to_string()
+    }
+
+    /// What [`to_json`](Self::to_json) made `text` of; `None` for any other text.
+    pub fn from_json(text: &str) -> Option<CollectionRow> {
+        let json: Json = serde_json::from_str(text).ok()?;
+        let text = |key: &str| Some(json.get(key)?.as_str()?.to_owned());
+        Some(CollectionRow {
+            id: Uuid::parse_str(&text("id")?).ok()?,
+            name: text("name")?,
+            tenant: text("tenant")?,
+            database: text("database")?,
+            metadata: text("metadata").map(|metadata| metadata_json::decode(&metadata)).transpose().ok()?,
+            configuration: text("configuration")?,
+            schema: text("schema"),
+            dimension: json.get("dimension").and_then(Json::as_u64).and_then(|dim| u32::try_from(dim).ok()),
+        })
     }
 
     fn checksum(&self, metadata: Option<&str>) -> i64 {
@@ -251,12 +283,12 @@ fn read_all(query: &mut Statement<'_>, params: impl rusqlite::Params) -> Result<
     Ok(found)
 }
 
-fn find(connection: &Connection, id: Uuid) -> Result<Option<(CollectionRow, i64)>> {
+pub(super) fn find(connection: &Connection, id: Uuid) -> Result<Option<(CollectionRow, i64)>> {
     let mut query = connection.prepare_cached(SELECT_BY_ID).map_err(sql)?;
     Ok(read_all(&mut query, [id.as_bytes()])?.pop())
 }
 
-fn find_by_name(
+pub(super) fn find_by_name(
     connection: &Connection,
     tenant: &str,
     database: &str,
@@ -266,7 +298,7 @@ fn find_by_name(
     Ok(read_all(&mut query, [tenant, database, name])?.pop())
 }
 
-fn put(connection: &Connection, row: &CollectionRow) -> Result<i64> {
+pub(super) fn put(connection: &Connection, row: &CollectionRow) -> Result<i64> {
     let metadata = row.metadata.as_ref().map(metadata_json::encode);
     let crc = row.checksum(metadata.as_deref());
     connection

@@ -185,7 +185,7 @@ pub(super) fn signed(value: u64) -> Result<i64> {
         .map_err(|_| Error::invalid(format!("{value} is too large for the catalog, at most 2^63 - 1")))
 }
 
-fn log_checksum(collection: Uuid, seq: u64, payload: &[u8]) -> i64 {
+pub(super) fn log_checksum(collection: Uuid, seq: u64, payload: &[u8]) -> i64 {
     RowChecksum::new("log").bytes(collection.as_bytes()).int(seq as i64).bytes(payload).finish()
 }
 
@@ -279,18 +279,22 @@ pub(super) fn read_log(
     Ok(())
 }
 
-fn key_checksum(collection: Uuid, key: &str, kind: &str) -> i64 {
+pub(super) fn key_checksum(collection: Uuid, key: &str, kind: &str) -> i64 {
     RowChecksum::new("schema_keys").bytes(collection.as_bytes()).text(key).text(kind).finish()
 }
 
-fn kind_from_name(name: &str) -> Result<ValueKind> {
+pub(super) fn kind_from_name(name: &str) -> Result<ValueKind> {
     [ValueKind::Str, ValueKind::Int, ValueKind::Float, ValueKind::Bool]
         .into_iter()
         .find(|kind| kind.as_str() == name)
         .ok_or_else(|| bad_row("schema_keys"))
 }
 
-fn insert_keys(connection: &Connection, collection: Uuid, keys: &[(String, ValueKind)]) -> Result<()> {
+pub(super) fn insert_keys(
+    connection: &Connection,
+    collection: Uuid,
+    keys: &[(String, ValueKind)],
+) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -310,7 +314,7 @@ fn insert_keys(connection: &Connection, collection: Uuid, keys: &[(String, Value
     put_digest(connection, "schema_keys", collection.as_bytes(), digest.plus(added))
 }
 
-fn each_key(
+pub(super) fn each_key(
     connection: &Connection,
     collection: Uuid,
     f: &mut dyn FnMut(String, ValueKind, i64),

@@ -222,7 +222,7 @@ fn delete_segments(connection: &Connection, collection: Uuid) -> Result<()> {
     Ok(())
 }
 
-fn put(connection: &Connection, collection: Uuid, manifest: &Manifest) -> Result<i64> {
+pub(super) fn put(connection: &Connection, collection: Uuid, manifest: &Manifest) -> Result<i64> {
     let head = [signed(manifest.version)?, signed(manifest.log_cut)?, signed(manifest.next_ordinal)?];
     let count = manifest.segments.len() as i64;
     let mut sum = start_checksum(collection, head, count);

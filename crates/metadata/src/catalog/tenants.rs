@@ -138,7 +138,7 @@ pub(super) fn insert_defaults(connection: &Connection) -> Result<()> {
     insert_database(connection, &row)
 }
 
-fn tenant_exists(connection: &Connection, name: &str) -> Result<bool> {
+pub(super) fn tenant_exists(connection: &Connection, name: &str) -> Result<bool> {
     let crc: Option<i64> = connection
         .prepare_cached("SELECT crc FROM tenants WHERE name = ?1")
         .map_err(sql)?
@@ -151,7 +151,7 @@ fn tenant_exists(connection: &Connection, name: &str) -> Result<bool> {
     }
 }
 
-fn insert_tenant(connection: &Connection, name: &str) -> Result<()> {
+pub(super) fn insert_tenant(connection: &Connection, name: &str) -> Result<()> {
     if tenant_exists(connection, name)? {
         return Err(Error::new(Code::AlreadyExists, format!("Tenant [{name}] already exists")));
     }

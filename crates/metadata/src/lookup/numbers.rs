@@ -194,3 +194,10 @@ fn split_pairs(bytes: &[u8]) -> Result<Pairs<'_>> {
     let (keys, labels) = pairs.split_at(pairs.len() / PAIR_BYTES * 8);
     Ok((keys.as_chunks().0, labels.as_chunks().0))
 }
+
+/// Whether the pairs of a block can be read, with their checksum made to match.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn reads_pairs(bytes: &[u8]) -> bool {
+    let signed = [bytes, &crc32fast::hash(bytes).to_le_bytes()].concat();
+    split_pairs(&signed).is_ok_and(|(keys, labels)| keys.len() == labels.len())
+}

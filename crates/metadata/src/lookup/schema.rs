@@ -60,10 +60,19 @@ pub(super) fn check(connection: &Connection) -> Result<bool> {
         return Err(Error::corrupted(LOOKUP, "it is not a Ferrochrome lookup file (application id)"));
     }
     let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(sql)?;
-    if version != VERSION {
+    if version > VERSION {
         return Err(Error::new(
             Code::Unsupported,
-            format!("{LOOKUP} has format version {version}, this release of Ferrochrome reads {VERSION}"),
+            format!(
+                "{LOOKUP} has format version {version}, this release of Ferrochrome reads up to {VERSION}: open it with a \
+                 newer release"
+            ),
+        ));
+    }
+    if version != VERSION {
+        return Err(Error::corrupted(
+            LOOKUP,
+            format!("it has format version {version}, which there never was"),
         ));
     }
     let full_text = connection

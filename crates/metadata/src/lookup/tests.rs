@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ferrochrome_types::{Code, DocumentFilter, Filter, Test, Value};
+use ferrochrome_types::{Code, DocumentFilter, DocumentRows, Filter, Test, Value};
 use tempfile::TempDir;
 
 use super::*;
@@ -152,4 +152,50 @@ fn a_file_that_was_removed_is_still_read_by_several_threads() {
             assert_eq!(thread.join().unwrap().unwrap(), expected);
         }
     });
+}
+
+#[test]
+fn a_newer_format_asks_for_a_newer_release() {
+    let written = write_lookup(None, &Postings::new(), &NoDocuments, false, &CancelToken::default());
+    let bytes = written.unwrap().unwrap();
+    let mut connection = Connection::open_in_memory().unwrap();
+    connection.deserialize_read_exact(MAIN_DB, bytes.as_slice(), bytes.len(), false).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    let newer = connection.serialize(MAIN_DB).unwrap().to_vec();
+    let error = Lookup::open_bytes(newer).unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported);
+    assert!(
+        error.message().contains("format version 2") && error.message().contains("newer release"),
+        "{error}"
+    );
+}
+
+struct NoDocuments;
+
+impl DocumentRows for NoDocuments {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn document(&self, _label: u32) -> ferrochrome_types::Result<Option<&str>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn look_ups_that_are_not_of_the_records_are_told_apart() {
+    let mut postings = Postings::new();
+    postings.insert(0, Some(&[("n".to_owned(), ferrochrome_types::Value::Int(3))].into()));
+    let cancel = CancelToken::default();
+    let lookup = |postings: &Postings| {
+        let bytes = write_lookup(None, postings, &NoDocuments, true, &cancel).unwrap().unwrap();
+        Lookup::open_bytes(bytes).unwrap()
+    };
+    check_lookup(&lookup(&postings), &postings, &NoDocuments, &cancel).unwrap();
+    let mut other = Postings::new();
+    other.insert(0, Some(&[("n".to_owned(), ferrochrome_types::Value::Int(4))].into()));
+    let error = check_lookup(&lookup(&other), &postings, &NoDocuments, &cancel).unwrap_err();
+    assert!(error.message().contains("table numbers"), "{error}");
+    let error = check_lookup(&lookup(&Postings::new()), &postings, &NoDocuments, &cancel).unwrap_err();
+    assert!(error.message().contains("table keys"), "{error}");
 }

@@ -1,0 +1,79 @@
+//! Where a repair puts what it replaces. Nothing in there is ever deleted.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ferrochrome_blockstore::LocalStore;
+use ferrochrome_types::{Error, Result};
+use uuid::Uuid;
+
+/// Its name, beside the catalog.
+pub(crate) const QUARANTINE_FOLDER: &str = "quarantine";
+const REPORT_FILE: &str = "report.json";
+
+/// A folder of its own for each repair, made when it is first needed.
+pub(super) struct Quarantine {
+    folder: PathBuf,
+    is_made: bool,
+    content: Vec<String>,
+}
+
+impl Quarantine {
+    pub fn new(database: &Path) -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let name = format!("{seconds}-{}", Uuid::new_v4());
+        Quarantine {
+            folder: database.join(QUARANTINE_FOLDER).join(name),
+            is_made: false,
+            content: Vec::new(),
+        }
+    }
+
+    /// The folder, if anything lies in it, and what.
+    pub fn into_content(self) -> (Option<String>, Vec<String>) {
+        let folder = self.is_made.then(|| self.folder.display().to_string());
+        (folder, self.content)
+    }
+
+    fn make(&mut self, name: &str) -> Result<PathBuf> {
+        fs::create_dir_all(&self.folder).map_err(|e| Error::io(self.folder.display(), e))?;
+        self.is_made = true;
+        self.content.push(name.to_owned());
+        Ok(self.folder.join(name))
+    }
+
+    /// Copies a file, if it is there, and waits until the copy is on the medium.
+    pub fn copy(&mut self, file: &Path) -> Result<()> {
+        let Some(name) = file.file_name().filter(|_| file.is_file()) else { return Ok(()) };
+        let target = self.make(&name.to_string_lossy())?;
+        let copied = fs::copy(file, &target).and_then(|_| sync(&target));
+        copied.map_err(|e| Error::io(target.display(), e))
+    }
+
+    /// Writes a file, and waits until it is on the medium.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let target = self.make(name)?;
+        let written = fs::write(&target, bytes).and_then(|()| sync(&target));
+        written.map_err(|e| Error::io(target.display(), e))
+    }
+
+    /// Moves a folder of the store here, if it is there.
+    pub fn take(&mut self, store: &LocalStore, folder: &str) -> Result<()> {
+        if !store.all_folders()?.iter().any(|known| known == folder) {
+            return Ok(());
+        }
+        let target = self.make(folder)?;
+        store.move_away(folder, &target)
+    }
+
+    /// Leaves what was done beside what it was done to.
+    pub fn write_report(&mut self, json: &[u8]) -> Result<()> {
+        if self.is_made { self.write(REPORT_FILE, json) } else { Ok(()) }
+    }
+}
+
+fn sync(file: &Path) -> std::io::Result<()> {
+    // Windows syncs no handle that is only for reading.
+    File::options().write(true).open(file)?.sync_all()
+}

@@ -1,0 +1,75 @@
+//! A short run of every fuzz target: the committed corpus, and seeded mutations of it. `FUZZ_ROUNDS=1000` makes it that many times as
+//! long, with other mutations each time; `FUZZ_ONLY=regex` runs one target.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use ferrochrome_fuzzing::{TARGETS, run};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Mutations of each file of the corpus; fewer where a target writes files.
+const MUTATIONS: usize = 150;
+const SLOW_MUTATIONS: usize = 10;
+const SLOW: [&str; 3] = ["catalog", "lookup", "hnsw_folder"];
+
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// Flips, sets, cuts, doubles and joins, as a fuzzer does, a few at a time.
+fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut StdRng) {
+    for _ in 0..random.random_range(1..5) {
+        let at = if bytes.is_empty() { 0 } else { random.random_range(0..bytes.len()) };
+        match random.random_range(0..7) {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << random.random_range(0..8),
+            1 if !bytes.is_empty() => bytes[at] = random.random(),
+            2 => bytes.truncate(at),
+            3 => bytes.insert(at, random.random()),
+            4 if bytes.len() >= at + 4 => {
+                let interesting = [0_u32, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, u32::MAX];
+                let value = interesting[random.random_range(0..interesting.len())];
+                bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            }
+            5 => {
+                let end = (at + random.random_range(0..64)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            _ => {
+                let other = &others[random.random_range(0..others.len())];
+                let from = other.len().min(at);
+                bytes.splice(at.., other[from..].iter().copied());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_corpus_and_mutations_of_it_are_read_or_refused() {
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let only = std::env::var("FUZZ_ONLY").ok();
+    for (seed, (target, _)) in (1..).zip(TARGETS) {
+        if only.as_ref().is_some_and(|only| only != target) {
+            continue;
+        }
+        let corpus = corpus(target);
+        assert!(!corpus.is_empty(), "{target} has no corpus");
+        let mutations = if SLOW.contains(target) { SLOW_MUTATIONS } else { MUTATIONS };
+        for round in 0..rounds {
+            let mut random = StdRng::seed_from_u64(seed + round * 1_000);
+            for bytes in &corpus {
+                run(target, bytes);
+                for _ in 0..mutations {
+                    let mut mutated = bytes.clone();
+                    mutate(&mut mutated, &corpus, &mut random);
+                    run(target, &mutated);
+                }
+            }
+        }
+    }
+}
