@@ -1,7 +1,7 @@
 /** Checking and repairing databases. */
 import { resolvePath } from "./database.js";
 import { ChromaValueError } from "./errors.js";
-import { binding, type NativeDatabase, type NativeCheckProgress, toError } from "./native.js";
+import { binding, type NativeCheckProgress, type NativeDatabase, toError } from "./native.js";
 
 /** How far a check or a repair has come. */
 export interface CheckProgress {

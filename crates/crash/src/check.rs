@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ferrochrome_engine::{Database, DatabaseOptions, WriteKind};
+use ferrochrome_engine::{CheckProgress, Database, DatabaseOptions, WriteKind};
 use ferrochrome_types::CancelToken;
 
 use crate::model::{self, State};
@@ -72,19 +72,14 @@ fn write_more(database: &Database, found: &State) -> Result<(), String> {
     write().map_err(|e| format!("writing: {e}"))
 }
 
-/// Checks that every block of every segment is intact, and that nothing lies in the folder that does not belong there.
+/// Checks that every block of every segment is intact, that files agree with one another, and that nothing lies in the folder that does not belong there.
 ///
 /// # Errors
 /// What is wrong.
 pub fn check_files(folder: &Path, database: &Database) -> Result<(), String> {
-    for row in model::rows(database).map_err(|e| e.to_string())? {
-        let verified = database
-            .collection(row.id)
-            .and_then(|collection| collection.verify(&CancelToken::default()))
-            .map_err(|e| format!("verifying: {e}"))?;
-        if let Some(damage) = verified.into_iter().find_map(|segment| segment.damage) {
-            return Err(format!("verifying: {damage}"));
-        }
+    let report = database.check(&CheckProgress::default()).map_err(|e| format!("checking: {e}"))?;
+    if !report.ok {
+        return Err(format!("checking: {report:?}"));
     }
     let began = Instant::now();
     loop {

@@ -69,7 +69,9 @@ mod status;
 mod versions;
 mod write;
 
-pub use check::{CheckReport, CheckedCollection, CheckedSegment, CheckProgress, Finding, Garbage, check_folder};
+pub use check::{
+    CheckProgress, CheckReport, CheckedCollection, CheckedSegment, Finding, Garbage, check_folder,
+};
 pub use collection::Collection;
 pub use compaction::CompactOptions;
 pub use database::{ChangeConfiguration, Database, Handle};

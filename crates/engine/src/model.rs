@@ -1,6 +1,7 @@
 //! What models of concurrency call: a collection in memory without background threads, and what those would do, one step at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrochrome_blockstore::MemoryStore;
 use ferrochrome_metadata::{Catalog, Durability, Location};
@@ -34,7 +35,7 @@ pub fn seal(collection: &Collection) -> Result<()> {
 /// # Errors
 /// As a merge.
 pub fn merge(collection: &Collection) -> Result<bool> {
-    let merged = collection.compact_if_due(&CancelToken::default())?;
+    let look_again = collection.compact_if_due(&CancelToken::default())?;
     collection.retire_replaced()?;
-    Ok(merged)
+    Ok(look_again == Some(Duration::ZERO))
 }

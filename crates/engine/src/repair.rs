@@ -23,7 +23,7 @@ pub(crate) use catalog::expect_finished;
 pub(crate) use quarantine::QUARANTINE_FOLDER;
 pub use report::{LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment};
 
-use crate::check::{Named, CheckProgress, check_segment, expect_database};
+use crate::check::{CheckProgress, Named, check_segment, expect_database};
 use crate::database::{CATALOG_FILE, SEGMENTS_FOLDER, shared};
 use crate::lock::DatabaseLock;
 use crate::log_entry::LogEntry;
@@ -42,7 +42,11 @@ use segments::Workshop;
 /// # Errors
 /// `NotFound` where there is no database, `Locked` where it is open, `Unsupported` where a newer release wrote it, `Cancelled`, `Io`.
 /// The database is then as it was, but for a quarantine that holds copies.
-pub fn repair_folder(folder: &Path, options: &RepairOptions, progress: &CheckProgress) -> Result<RepairReport> {
+pub fn repair_folder(
+    folder: &Path,
+    options: &RepairOptions,
+    progress: &CheckProgress,
+) -> Result<RepairReport> {
     expect_database(folder)?;
     let _lock = if options.dry_run { None } else { Some(DatabaseLock::acquire(folder)?) };
     if options.dry_run {

@@ -23,7 +23,7 @@ pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
 pub use database::NativeDatabase;
 pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
-pub use repair::NativeProgress;
+pub use repair::NativeCheckProgress;
 pub use transfer::NativeExport;
 
 /// What this binary is, as JSON: `{"version", "target", "isa", "debug"}`.

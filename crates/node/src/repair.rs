@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ferrochrome_engine::{CheckReport, CheckProgress, RepairOptions, check_folder, repair_folder};
+use ferrochrome_engine::{CheckProgress, CheckReport, RepairOptions, check_folder, repair_folder};
 use ferrochrome_types::{Error, Result};
 use napi::Env;
 use napi::bindgen_prelude::Object;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -26,6 +26,18 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         let locked = self.0.lock().unwrap_or_else(|_| panic!("{POISONED}"));
         MutexGuard { mutex: self, locked: Some(locked) }
+    }
+
+    /// Takes the lock if nobody has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let locked = self.0.try_lock().ok()?;
+        Some(MutexGuard { mutex: self, locked: Some(locked) })
+    }
+
+    /// Lets others take their turns, then takes the lock if nobody has it, whatever the time.
+    pub fn try_lock_for(&self, _timeout: Duration) -> Option<MutexGuard<'_, T>> {
+        shuttle::thread::yield_now();
+        self.try_lock()
     }
 }
 
@@ -78,6 +90,17 @@ impl<T> fmt::Debug for RwLock<T> {
     }
 }
 
+/// As `parking_lot::WaitTimeoutResult`.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitTimeoutResult(());
+
+impl WaitTimeoutResult {
+    /// Whether the time was over: always, in a model.
+    pub fn timed_out(self) -> bool {
+        true
+    }
+}
+
 /// As `parking_lot::Condvar`. Waiting may end for no reason, and ends after a while: callers must look for themselves.
 #[derive(Debug, Default)]
 pub struct Condvar(());
@@ -88,11 +111,22 @@ impl Condvar {
         Condvar(())
     }
 
-    /// Gives the lock up for others to take their turns, then waits for it again, whatever the time.
-    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) {
+    /// Gives the lock up for others to take their turns, then waits for it again.
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         guard.locked = None;
         shuttle::thread::yield_now();
         guard.locked = guard.mutex.lock().locked.take();
+    }
+
+    /// As [`wait`](Self::wait), whatever the time.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) {
+        self.wait(guard);
+    }
+
+    /// As [`wait`](Self::wait), whatever the time, which is taken for over.
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _deadline: Instant) -> WaitTimeoutResult {
+        self.wait(guard);
+        WaitTimeoutResult(())
     }
 
     /// Those who wait look again soon anyway.

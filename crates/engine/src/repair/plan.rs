@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::adoption::{Adopted, adopt, by_collection, describe};
 use super::report::RepairedCollection;
-use crate::check::{Finding, CheckProgress, open_catalog};
+use crate::check::{CheckProgress, Finding, open_catalog};
 use crate::database::CATALOG_FILE;
 use crate::log_entry::LogEntry;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ferrochrome_blockstore::{LocalStore, SalvagedSegment, SegmentOrigin};
 use ferrochrome_metadata::{CollectionRow, ManifestSegment};
-use ferrochrome_types::Result;
+use ferrochrome_types::{Progress, Result};
 use roaring::RoaringBitmap;
 
 use super::report::RepairedSegment;
-use crate::check::{CheckedSegment, CheckProgress, is_damage};
+use crate::check::{CheckProgress, CheckedSegment, is_damage};
 use crate::collection::{Collection, Shared};
 use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
 
@@ -75,7 +75,7 @@ impl Workshop<'_> {
         };
         let source = if report.kept >= MIN_ROWS_FOR_GRAPH { IndexSource::Graph } else { IndexSource::Codes };
         let threads = collection.as_ref().map_or(1, |collection| collection.shared.options.threads);
-        let segment = builder.finish(&source, threads, self.progress.token())?;
+        let segment = builder.finish(&source, threads, self.progress.token(), &Progress::default())?;
         report.replacement = Some(segment.id());
         let named =
             ManifestSegment { id: segment.id(), rows: segment.rows(), tombstones: RoaringBitmap::new() };
