@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ferrochrome_engine::{
-    CheckReport, Collection, DeleteRequest, GetRequest, Handle, Progress, QueryRequest, RepairOptions,
+    CheckProgress, CheckReport, Collection, DeleteRequest, GetRequest, Handle, QueryRequest, RepairOptions,
     RepairReport, WriteBatch, WriteKind, check_folder, repair_folder,
 };
 use ferrochrome_types::{CancelToken, Code, Result, Value};
@@ -111,12 +111,12 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn check(folder: &Path) -> Result<CheckReport> {
-    check_folder(folder, &Progress::default())
+    check_folder(folder, &CheckProgress::default())
 }
 
 fn repair(folder: &Path, dry_run: bool) -> RepairReport {
     let options = RepairOptions { dry_run, threads: 1 };
-    repair_folder(folder, &options, &Progress::default()).unwrap()
+    repair_folder(folder, &options, &CheckProgress::default()).unwrap()
 }
 
 /// All records of the collection, by id.
@@ -217,10 +217,10 @@ fn a_sound_database_is_found_sound_and_left_alone() {
     let handle = open(folder.path(), options(40));
     assert_eq!(read(&handle, "notes"), model);
     let options = RepairOptions::default();
-    let error = repair_folder(folder.path(), &options, &Progress::default()).unwrap_err();
+    let error = repair_folder(folder.path(), &options, &CheckProgress::default()).unwrap_err();
     assert_eq!(error.code(), Code::Locked);
     // In memory there are no files, but the same parts.
-    assert!(handle.database().unwrap().check(&Progress::default()).unwrap().ok);
+    assert!(handle.database().unwrap().check(&CheckProgress::default()).unwrap().ok);
     handle.close().unwrap();
 }
 
@@ -404,7 +404,8 @@ fn an_interrupted_exchange_of_the_catalog_is_finished() {
 #[test]
 fn what_is_no_database_is_refused_and_untouched() {
     let folder = tempfile::tempdir().unwrap();
-    let error = repair_folder(folder.path(), &RepairOptions::default(), &Progress::default()).unwrap_err();
+    let error =
+        repair_folder(folder.path(), &RepairOptions::default(), &CheckProgress::default()).unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
     assert_eq!(check(folder.path()).unwrap_err().code(), Code::NotFound);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

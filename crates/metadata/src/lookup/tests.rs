@@ -162,7 +162,7 @@ fn a_newer_format_asks_for_a_newer_release() {
     connection.deserialize_read_exact(MAIN_DB, bytes.as_slice(), bytes.len(), false).unwrap();
     connection.pragma_update(None, "user_version", 2).unwrap();
     let newer = connection.serialize(MAIN_DB).unwrap().to_vec();
-    let error = Lookup::open_bytes(newer).unwrap_err();
+    let error = Lookup::open_bytes(newer).err().unwrap();
     assert_eq!(error.code(), Code::Unsupported);
     assert!(
         error.message().contains("format version 2") && error.message().contains("newer release"),
