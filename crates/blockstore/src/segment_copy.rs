@@ -105,12 +105,13 @@ mod tests {
     use ferrochrome_types::Record;
 
     use super::*;
-    use crate::{MemoryStore, SegmentOptions, SegmentWriter};
+    use crate::{Compression, MemoryStore, SegmentOptions, SegmentWriter};
 
     fn write(store: Arc<dyn BlobStore>) -> Uuid {
         let id = Uuid::new_v4();
         let mut writer =
-            SegmentWriter::create(store, id, SegmentOptions { dim: 2, ..SegmentOptions::default() }).unwrap();
+            SegmentWriter::create(store, id, SegmentOptions { dim: 2, compression: Compression::None })
+                .unwrap();
         for i in 0..100_u64 {
             let record = Record { id: format!("id{i}"), ordinal: i, ..Record::default() };
             writer.push(&record, &[i as f32, 1.0]).unwrap();

@@ -70,12 +70,17 @@ impl Shared {
 
 impl Database {
     /// Copies a collection, or one of its versions, under a new name. The copy shares the segments; what is written to either
-    /// side from then on concerns that side only.
+    /// side from then on concerns that side only. A large head is sealed first, so that the time does not depend on the size of
+    /// the collection.
     ///
     /// # Errors
     /// `NotFound`, `AlreadyExists` for a taken name, `ReadOnly`, `Io`.
     pub fn fork_collection(&self, id: Uuid, version: Option<u64>, name: &str) -> Result<CollectionRow> {
         self.shared().check_writable()?;
+        // What is sealed is shared, what is not is copied.
+        if let Some(source) = self.opened(id).filter(|_| version.is_none()) {
+            seal_if_large(&source)?;
+        }
         let _no_deletion = self.lock_opening();
         self.catalog().fork(id, version, Uuid::new_v4(), name)
     }
