@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrochrome_engine::{
-    Collection, Database, DatabaseOptions, GetRequest, Handle, WriteBatch, WriteKind, restore,
+    CheckProgress, Collection, Database, DatabaseOptions, GetRequest, Handle, WriteBatch, WriteKind, restore,
 };
 use ferrochrome_types::{CancelToken, Code};
 
@@ -154,11 +154,7 @@ fn a_database_in_memory_is_written_to_files() {
     assert_eq!(value_in(&copied, "notes"), 3);
     let database = copied.database().unwrap();
     assert_eq!(database.collection(collection.id()).unwrap().versions().unwrap().len(), 1);
-    assert!(
-        database.collection(collection.id()).unwrap().verify(&CancelToken::default()).unwrap()[0]
-            .damage
-            .is_none()
-    );
+    assert!(database.check(&CheckProgress::default()).unwrap().ok);
 }
 
 #[test]
