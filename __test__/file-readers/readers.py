@@ -22,8 +22,8 @@ for name, read in [("c.arrow", pa.feather.read_table), ("c.parquet", pa.parquet.
     found[name] = [table.num_rows, rows[-1]["n"], rows[8]["x"]]
 
 query = f"SELECT count(*), max(x) FILTER (id = 'id8'), max(len(embedding)) FROM '{folder}/c.parquet'"
-found["duckdb"] = list(duckdb.sql(query).fetchone())
-found["lines"] = duckdb.sql(f"SELECT count(*) FROM read_json('{folder}/c.jsonl') WHERE len(embedding) = 2").fetchone()[0]
+found["duckdb"] = list(duckdb.sql(query).fetchall()[0])
+found["lines"] = duckdb.sql(f"SELECT count(*) FROM read_json('{folder}/c.jsonl') WHERE len(embedding) = 2").fetchall()[0][0]
 
 columns = {
     "id": pa.array([1, 2, 3], pa.int32()),

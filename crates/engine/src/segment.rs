@@ -233,9 +233,10 @@ impl Segment {
         }
     }
 
-    /// Gives mapped rows back to the system where a pass over them has made many resident.
-    pub fn bound_resident_rows(&self) {
-        self.reader.bound_resident_rows(MAPPED_VECTOR_BYTES);
+    /// Gives mapped rows back to the system where a pass over them has made many resident; this is one of `segments` that share the
+    /// room.
+    pub fn bound_resident_rows(&self, segments: usize) {
+        self.reader.bound_resident_rows(MAPPED_VECTOR_BYTES / segments.max(1) as u64);
     }
 
     /// Opens every file, so that the segment stays readable after another process has removed it.

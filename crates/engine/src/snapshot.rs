@@ -108,7 +108,7 @@ impl Snapshot {
     pub fn bound_resident_rows(&self) {
         for view in &self.parts {
             if let Part::Segment(segment) = &view.part {
-                segment.bound_resident_rows();
+                segment.bound_resident_rows(self.parts.len());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Files of records: written from a state of a collection, read in batches.
 
 use std::fs::{File, OpenOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::arrow_file::{ArrowReader, ArrowWriter};
 use crate::columns::{DESCRIPTION, FileColumns};
 use crate::decode::decode;
 use crate::encode::encode;
+use crate::failure::damaged;
 use crate::layout::{ColumnNames, Layout};
 use crate::lines_file::{LinesReader, LinesWriter};
 use crate::parquet_file::{ParquetReader, ParquetWriter};
@@ -252,7 +254,10 @@ impl TableReader {
 /// A file of records, of ours or of another program, that is being read. Nothing in it is trusted.
 ///
 /// Of an Arrow file one record batch is in memory at a time, of a Parquet file a page of each column, of lines those of a batch.
-pub struct RecordFileReader(Reader);
+pub struct RecordFileReader {
+    reader: Reader,
+    shown: String,
+}
 
 impl RecordFileReader {
     /// Opens a file and looks at its columns.
@@ -261,19 +266,23 @@ impl RecordFileReader {
     /// `InvalidArgument` where it is no such file, damaged, or has other columns than records can have; `Io`.
     pub fn open(path: &Path, format: Format, names: &ColumnNames) -> Result<Self> {
         let shown = path.display().to_string();
-        let file = File::open(path).map_err(|e| Error::io(&shown, e))?;
+        let reader = guarded(&shown, || Self::open_reader(path, &shown, format, names))?;
+        Ok(RecordFileReader { reader, shown })
+    }
+
+    fn open_reader(path: &Path, shown: &str, format: Format, names: &ColumnNames) -> Result<Reader> {
+        let file = File::open(path).map_err(|e| Error::io(shown, e))?;
         let table = |batches| TableReader::new(batches, names).map(Reader::Table);
-        let reader = match format {
-            Format::Jsonl => Reader::Lines(LinesReader::open(file, &shown)?),
-            Format::Arrow => table(Batches::Arrow(ArrowReader::open(file, &shown)?))?,
-            Format::Parquet => table(Batches::Parquet(ParquetReader::open(file, &shown, &names.ignore)?))?,
-        };
-        Ok(RecordFileReader(reader))
+        match format {
+            Format::Jsonl => LinesReader::open(file, shown).map(Reader::Lines),
+            Format::Arrow => table(Batches::Arrow(ArrowReader::open(file, shown)?)),
+            Format::Parquet => table(Batches::Parquet(ParquetReader::open(file, shown, &names.ignore)?)),
+        }
     }
 
     /// What the file says of the collection that it was written from, as JSON, if it was one of ours.
     pub fn description(&self) -> Option<&str> {
-        match &self.0 {
+        match &self.reader {
             Reader::Lines(reader) => reader.description(),
             Reader::Table(reader) => reader.batches.schema().metadata().get(DESCRIPTION).map(String::as_str),
         }
@@ -281,7 +290,7 @@ impl RecordFileReader {
 
     /// Records in all; `None` for lines, which are not counted before they are read.
     pub fn total(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.reader {
             Reader::Lines(_) => None,
             Reader::Table(reader) => Some(reader.batches.rows()),
         }
@@ -292,9 +301,16 @@ impl RecordFileReader {
     /// # Errors
     /// `InvalidArgument` naming row and column, or the line, where a value cannot be had, or where the file is damaged; `Io`.
     pub fn read(&mut self, limit: usize) -> Result<Option<WriteBatch>> {
-        match &mut self.0 {
+        let reader = &mut self.reader;
+        guarded(&self.shown, || match reader {
             Reader::Lines(reader) => reader.read(limit.max(1)),
             Reader::Table(reader) => reader.read(limit.max(1)),
-        }
+        })
     }
+}
+
+/// Runs what reads a file. The decoders of others panic at some lengths that do not fit together.
+fn guarded<T>(shown: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(damaged(shown, "its lengths do not fit together")))
 }
