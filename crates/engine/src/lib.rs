@@ -45,8 +45,6 @@ mod lock;
 mod log_entry;
 mod maintenance;
 mod merge_policy;
-#[cfg(feature = "model")]
-pub mod model;
 mod options;
 mod part;
 mod planner;

@@ -270,28 +270,6 @@ fn every_file_of_a_segment_may_be_damaged_cut_or_missing() {
 }
 
 #[test]
-fn one_block_takes_its_own_rows_only() {
-    let source = tempfile::tempdir().unwrap();
-    let model = build(source.path());
-    let largest = |kind: &str| {
-        let of_kind = files(source.path()).into_iter().filter(|file| file.ends_with(kind));
-        of_kind.max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
-    };
-    for (kind, most) in [("vectors.arrow", 4096 / (DIM as u64 * 4) + 2), ("records.arrow", 1_100)] {
-        let file = largest(kind);
-        let length = fs::metadata(&file).unwrap().len() as usize;
-        for at in (0..length).step_by(4096 * if kind == "records.arrow" { 8 } else { 2 }) {
-            let relative = file.strip_prefix(source.path()).unwrap();
-            let folder =
-                harmed(source.path(), |copy| flip(&copy.join(relative), at + 100.min(length - at - 1)));
-            let report = judge(folder.path(), &model, &format!("{kind} with block {} damaged", at / 4096));
-            let (count, _) = lost(&report);
-            assert!(count <= most, "{kind}: block {} took {count} rows", at / 4096);
-        }
-    }
-}
-
-#[test]
 fn a_lost_catalog_is_made_of_what_segments_tell() {
     let source = tempfile::tempdir().unwrap();
     let model = build(source.path());

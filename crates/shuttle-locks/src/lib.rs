@@ -4,10 +4,8 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
-pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
+pub use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 /// What a model does after a panic does not matter.
 const POISONED: &str = "a thread of the model has panicked";
@@ -24,35 +22,13 @@ impl<T> Mutex<T> {
 
     /// Waits for the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        let locked = self.0.lock().unwrap_or_else(|_| panic!("{POISONED}"));
-        MutexGuard { mutex: self, locked: Some(locked) }
+        self.0.lock().unwrap_or_else(|_| panic!("{POISONED}"))
     }
 }
 
 impl<T> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mutex")
-    }
-}
-
-/// As `parking_lot::MutexGuard`.
-pub struct MutexGuard<'a, T> {
-    mutex: &'a Mutex<T>,
-    /// `None` only while a condition is waited for.
-    locked: Option<shuttle::sync::MutexGuard<'a, T>>,
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.locked.as_deref().unwrap_or_else(|| unreachable!("the guard holds its lock"))
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.locked.as_deref_mut().unwrap_or_else(|| unreachable!("the guard holds its lock"))
     }
 }
 
@@ -76,25 +52,4 @@ impl<T> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RwLock")
     }
-}
-
-/// As `parking_lot::Condvar`. Waiting may end for no reason, and ends after a while: callers must look for themselves.
-#[derive(Debug, Default)]
-pub struct Condvar(());
-
-impl Condvar {
-    /// A condition that nobody waits for.
-    pub const fn new() -> Self {
-        Condvar(())
-    }
-
-    /// Gives the lock up for others to take their turns, then waits for it again, whatever the time.
-    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) {
-        guard.locked = None;
-        shuttle::thread::yield_now();
-        guard.locked = guard.mutex.lock().locked.take();
-    }
-
-    /// Those who wait look again soon anyway.
-    pub fn notify_all(&self) {}
 }
