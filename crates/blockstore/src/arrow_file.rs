@@ -156,8 +156,8 @@ impl ArrowFile {
 /// The batches, from the start of the file to where a message cannot be read.
 fn walk_messages(blob: &Blob) -> Vec<Block> {
     let mut blocks = Vec::new();
-    // The magic, filled up to the alignment of messages.
-    let mut at = 8;
+    // The magic, filled up to the alignment that the writer keeps.
+    let mut at = 64;
     while let Some((is_batch, block)) = message_at(blob, at) {
         at = block.body.end;
         if is_batch {
