@@ -843,5 +843,6 @@ module.exports.NativeChromaSource = nativeBinding.NativeChromaSource
 module.exports.NativeCollection = nativeBinding.NativeCollection
 module.exports.NativeDatabase = nativeBinding.NativeDatabase
 module.exports.NativeExport = nativeBinding.NativeExport
+module.exports.NativeProgress = nativeBinding.NativeProgress
 module.exports.buildInfo = nativeBinding.buildInfo
 module.exports.readServerCollections = nativeBinding.readServerCollections

@@ -17,6 +17,7 @@ mod transfer;
 
 pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
+pub use compaction::NativeProgress;
 pub use database::NativeDatabase;
 pub use http::{NativeBody, NativeBodyLimits};
 pub use transfer::NativeExport;
