@@ -51,7 +51,8 @@ describe("compact()", () => {
     await expect(collection.compact({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     let stopped = 0;
     for (const delay of [0, 1, 5, 20, 60, 150]) {
-      await collection.update({ ids: ["0"], documents: [`after ${delay}`] });
+      const embeddings = [Array(DIMENSION).fill(delay)];
+      await collection.update({ ids: ["0"], embeddings, documents: [`after ${delay}`] });
       await collection.delete({ ids: [`${delay + 1}`] });
       const abort = new AbortController();
       setTimeout(() => abort.abort(reason), delay);
@@ -122,11 +123,11 @@ describe("compact()", () => {
 
   test("of a client goes through all collections", async () => {
     const client = openClient(temporaryPath(), { sealRows: 1_000 });
-    const collections = await Promise.all(["a", "b", "c"].map((name) => filled(client, name, 2_500)));
+    const collections = await Promise.all(["one", "two", "three"].map((name) => filled(client, name, 2_500)));
     for (const collection of collections) await collection.delete({ ids: ["1", "2"] });
     const seen: DatabaseCompactionProgress[] = [];
     await client.compact({ onProgress: (progress) => seen.push(progress) });
-    expect(new Set(seen.map(({ collection }) => collection))).toEqual(new Set(["a", "b", "c"]));
+    expect(new Set(seen.map(({ collection }) => collection))).toEqual(new Set(["one", "two", "three"]));
     expect(seen[0]).toMatchObject({ stage: "seal", collectionsDone: 0, collectionsTotal: 3 });
     expect(seen.at(-1)).toMatchObject({ stage: "erase", collectionsDone: 2, collectionsTotal: 3 });
     expect(await client.stats()).toMatchObject({ segments: 3, records: 3 * 2_498 });

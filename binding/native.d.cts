@@ -36,7 +36,7 @@ export declare class NativeBody {
   updateOutline(): string
 }
 
-/** Cancels queries that it was given to. */
+/** Cancels queries and compactions that it was given to. */
 export declare class NativeCancel {
   /** A token that nobody has cancelled yet. */
   constructor()
@@ -86,12 +86,12 @@ export declare class NativeCollection {
   static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>): (string | PackedReply | Promise<string | PackedReply>)[]
   /** How a query is answered and what that takes, as JSON. */
   explain(queries: Float32Array, dim: number, request: string): Promise<string>
-  /** Seals the head and merges all segments into one without tombstones. */
-  compact(): Promise<void>
   /** Opens all files, and copies indices into memory as far as there is room. */
   preload(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */
   indexingStatus(): string
+  /** Seals the head and merges all segments into one without tombstones. */
+  compact(secure: boolean, cancel: NativeCancel, progress: NativeProgress): Promise<void>
   /** Answers a query from its body. A short one is answered at once, a long one by a promise. */
   answerQuery(body: NativeBody, limits: NativeBodyLimits, cancel?: NativeCancel | undefined | null): Buffer | Promise<Buffer>
   /** Answers a get from its body. */
@@ -242,6 +242,14 @@ export declare class NativeProgress {
   rows(): Array<number>
   /** Ends the work with `CANCELLED`. */
   cancel(): void
+}
+
+/** How far a compaction that it was given to has come, for whoever looks. */
+export declare class NativeProgress {
+  /** The progress of nothing yet. */
+  constructor()
+  /** `{"stage", "done", "total"}`. */
+  now(): string
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */

@@ -20,6 +20,7 @@ mod versions;
 
 pub use chroma::{NativeChromaReader, NativeChromaSource, read_server_collections};
 pub use collection::{NativeBatch, NativeCancel, NativeCollection, PackedReply};
+pub use compaction::NativeProgress;
 pub use database::NativeDatabase;
 pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
