@@ -39,8 +39,9 @@ fn failure_code(failure: &ffi::Error) -> Code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             Code::Locked
         }
-        ErrorCode::ReadOnly => Code::ReadOnly,
-        ErrorCode::SystemIoFailure
+        // Nothing is written to what was opened for reading: SQLite says so of files that the system did not let it open as asked.
+        ErrorCode::ReadOnly
+        | ErrorCode::SystemIoFailure
         | ErrorCode::DiskFull
         | ErrorCode::CannotOpen
         | ErrorCode::PermissionDenied
