@@ -181,6 +181,9 @@ fn check_parts(
             }),
         }
     }
+    if let Some(store) = store {
+        check_versions(catalog, store, row, manifest, progress, &mut checked.segments)?;
+    }
     if let Err(error) = check_log(catalog, row, manifest, &mut checked.log_batches) {
         if !is_damage(&error) {
             return Err(error);
@@ -194,6 +197,32 @@ fn check_parts(
         checked.findings.push(Finding::new(CATALOG_FILE, &error, false));
     }
     Ok(checked)
+}
+
+/// Checks the segments that only versions name.
+fn check_versions(
+    catalog: &Catalog,
+    store: &Arc<dyn BlobStore>,
+    row: &CollectionRow,
+    present: &Manifest,
+    progress: &CheckProgress,
+    checked: &mut Vec<CheckedSegment>,
+) -> Result<()> {
+    let mut seen: HashSet<Uuid> = present.segments.iter().map(|segment| segment.id).collect();
+    for (_, manifest) in catalog.version_manifests(row.id)? {
+        for segment in manifest.segments.iter().filter(|segment| seen.insert(segment.id)) {
+            progress.expect(u64::from(segment.rows));
+            let named = Named {
+                id: segment.id,
+                rows: Some(segment.rows),
+                tombstones: &segment.tombstones,
+                dim: row.dimension,
+                next_ordinal: Some(manifest.next_ordinal),
+            };
+            checked.push(check_segment(store, named, progress)?);
+        }
+    }
+    Ok(())
 }
 
 fn check_log(catalog: &Catalog, row: &CollectionRow, manifest: &Manifest, batches: &mut u64) -> Result<()> {

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore};
-use ferrochrome_metadata::{BatchState, Catalog, Durability, Location, Manifest, SalvagedCatalog};
+use ferrochrome_metadata::{
+    BatchState, Catalog, Durability, Location, Manifest, ManifestSegment, SalvagedCatalog,
+};
 use ferrochrome_types::{Code, Error, Result};
 use uuid::Uuid;
 
@@ -23,7 +25,7 @@ pub(crate) use catalog::expect_finished;
 pub(crate) use quarantine::QUARANTINE_FOLDER;
 pub use report::{LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment};
 
-use crate::check::{CheckProgress, Named, check_segment, expect_database};
+use crate::check::{CheckProgress, CheckedSegment, Named, check_segment, expect_database};
 use crate::database::{CATALOG_FILE, SEGMENTS_FOLDER, shared};
 use crate::lock::DatabaseLock;
 use crate::log_entry::LogEntry;
@@ -98,20 +100,10 @@ fn mend_segments(workshop: &Workshop<'_>, folder: &Path, planned: &mut Planned) 
     let store: Arc<dyn BlobStore> = Arc::new(LocalStore::open(&folder.join(SEGMENTS_FOLDER), true)?);
     let before = std::mem::take(&mut planned.manifest.segments);
     for mut segment in before {
-        let named = Named {
-            id: segment.id,
-            rows: Some(segment.rows),
-            tombstones: &segment.tombstones,
-            dim: planned.row.dimension,
-            next_ordinal: Some(planned.manifest.next_ordinal),
-        };
-        let checked = check_segment(&store, named, workshop.progress)?;
+        let checked = checked(&store, planned, &segment, planned.manifest.next_ordinal, workshop)?;
         if checked.findings.is_empty() {
             planned.manifest.segments.push(segment);
             continue;
-        }
-        if let Some(refused) = checked.findings.iter().find(|finding| finding.unreadable) {
-            return Err(Error::new(Code::Io, format!("{}: {}", refused.file, refused.message)));
         }
         segment.tombstones.remove_range(segment.rows..);
         let (report, replacement) = workshop.rebuild(&planned.row, &segment, checked)?;
@@ -119,7 +111,62 @@ fn mend_segments(workshop: &Workshop<'_>, folder: &Path, planned: &mut Planned) 
         planned.replaced.push(segment.id);
         planned.report.segments.push(report);
     }
-    plan::settle_duplicates(&store, planned, workshop.progress)
+    plan::settle_duplicates(&store, planned, workshop.progress)?;
+    end_damaged_versions(workshop, &store, planned)
+}
+
+/// Checks a segment that the collection, or one of its versions, names.
+///
+/// # Errors
+/// `Io` where the system refuses to read it, which may be no damage.
+fn checked(
+    store: &Arc<dyn BlobStore>,
+    planned: &Planned,
+    segment: &ManifestSegment,
+    next_ordinal: u64,
+    workshop: &Workshop<'_>,
+) -> Result<CheckedSegment> {
+    let named = Named {
+        id: segment.id,
+        rows: Some(segment.rows),
+        tombstones: &segment.tombstones,
+        dim: planned.row.dimension,
+        next_ordinal: Some(next_ordinal),
+    };
+    let checked = check_segment(store, named, workshop.progress)?;
+    match checked.findings.iter().find(|finding| finding.unreadable) {
+        Some(refused) => Err(Error::new(Code::Io, format!("{}: {}", refused.file, refused.message))),
+        None => Ok(checked),
+    }
+}
+
+/// Takes the versions that name damaged segments out of the plan: their records would not be those of that time.
+fn end_damaged_versions(
+    workshop: &Workshop<'_>,
+    store: &Arc<dyn BlobStore>,
+    planned: &mut Planned,
+) -> Result<()> {
+    let mut seen: HashSet<Uuid> = planned.manifest.segments.iter().map(|segment| segment.id).collect();
+    let versions = std::mem::take(&mut planned.versions);
+    for (_, manifest) in &versions {
+        for segment in &manifest.segments {
+            let known = !seen.insert(segment.id) || planned.replaced.contains(&segment.id);
+            if !known
+                && !checked(store, planned, segment, manifest.next_ordinal, workshop)?.findings.is_empty()
+            {
+                planned.replaced.push(segment.id);
+            }
+        }
+    }
+    for (version, manifest) in versions {
+        if manifest.segments.iter().any(|segment| planned.replaced.contains(&segment.id)) {
+            planned.report.notes.push(format!(
+                "version {version} has a damaged segment, which goes into the quarantine: it is no longer kept"
+            ));
+            planned.versions.push((version, manifest));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the database that of the plan.
@@ -134,9 +181,7 @@ fn publish(folder: &Path, store: &LocalStore, plan: &mut Plan, quarantine: &mut 
             replaced.extend(&plan.unnamed);
         }
         None => {
-            let changed = plan.collections.iter().filter(|planned| planned.report.is_changed());
-            let changed: Vec<&Planned> = changed.collect();
-            if changed.is_empty() {
+            if !plan.collections.iter().any(|planned| planned.report.is_changed()) {
                 return Ok(());
             }
             for file in catalog::files(folder) {
@@ -144,9 +189,14 @@ fn publish(folder: &Path, store: &LocalStore, plan: &mut Plan, quarantine: &mut 
             }
             let location = Location::File(folder.join(CATALOG_FILE));
             let catalog = Catalog::open(location, Durability::Full, false)?;
-            for planned in changed {
+            for planned in plan.collections.iter().filter(|planned| planned.report.is_changed()) {
                 let version = planned.manifest.version + 1;
                 catalog.publish(planned.row.id, &Manifest { version, ..planned.manifest.clone() })?;
+            }
+            for planned in &plan.collections {
+                planned.versions.iter().try_for_each(|(version, _)| {
+                    catalog.delete_version(planned.row.id, *version).map(drop)
+                })?;
             }
             catalog.make_durable()?;
             catalog.close()?;
@@ -188,6 +238,11 @@ fn write_catalog(
             catalog.append(row.id, seq, bytes, dim, &[])
         };
         each_batch(salvaged, before, planned, &mut put, &mut Some(&mut *quarantine))?;
+        for version in salvaged.versions(before) {
+            planned.report.notes.push(format!(
+                "version {version} is not in the new catalog; the old one and what only it named are in the quarantine"
+            ));
+        }
         planned.row = row;
     }
     catalog.close()

@@ -20,6 +20,8 @@ pub(super) struct Planned {
     pub row: CollectionRow,
     pub keys: Vec<(String, ValueKind)>,
     pub manifest: Manifest,
+    /// Manifests of its versions, by their numbers; once segments were looked into, of those that have to go.
+    pub versions: Vec<(u64, Manifest)>,
     /// Batches of the log up to here are in the segments.
     pub log_from: u64,
     /// Segments that the manifest no longer names.
@@ -67,7 +69,10 @@ impl Plan {
         let mut collections = Vec::new();
         for id in catalog.all_collection_ids()? {
             let manifest = catalog.manifest(id)?.unwrap_or_default();
-            collections.push(Planned::new(catalog.collection_by_id(id)?, catalog.schema_keys(id)?, manifest));
+            let mut planned = Planned::new(catalog.collection_by_id(id)?, catalog.schema_keys(id)?, manifest);
+            let versions = catalog.version_manifests(id)?.into_iter();
+            planned.versions = versions.map(|(row, manifest)| (row.version, manifest)).collect();
+            collections.push(planned);
         }
         let (findings, databases, unnamed) = Default::default();
         Ok(Plan { findings, salvaged: None, databases, collections, unnamed })
@@ -163,7 +168,8 @@ impl Planned {
             ..RepairedCollection::default()
         };
         let log_from = manifest.log_cut;
-        Planned { row, keys, manifest, log_from, replaced: Vec::new(), report }
+        let (versions, replaced) = Default::default();
+        Planned { row, keys, manifest, versions, log_from, replaced, report }
     }
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::collections::SELECT_ALL;
 use super::log::{key_checksum, kind_from_name, log_checksum};
 use super::schema::read_digest;
+use super::versions::{SELECT_ALL as SELECT_VERSIONS, VersionRow};
 use super::{CATALOG, CollectionRow, DatabaseRow, Manifest, manifest, read_uuid, sql, tenant_checksum};
 use crate::sqlite::harden;
 
@@ -131,6 +132,16 @@ impl SalvagedCatalog {
             }
             let found = (key.clone(), kind_from_name(&kind)?);
             Ok(((key, kind), found))
+        })
+    }
+
+    /// The numbers of the versions that a collection had.
+    pub fn versions(&mut self, collection: Uuid) -> Vec<u64> {
+        let query =
+            format!("{SELECT_VERSIONS} WHERE collection = x'{}' ORDER BY version", collection.simple());
+        self.scan("versions", &query, |row| {
+            let (version, _) = VersionRow::read(row)?;
+            Ok((version.version, version.version))
         })
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::collections;
 use super::log::{self, signed};
 use super::schema::{Digest, bad_row, change_digest};
-use super::{Catalog, manifest, read_uuid, sql};
+use super::{Catalog, Manifest, manifest, read_uuid, sql};
 use crate::checksum::RowChecksum;
 
 /// A version of a collection.
@@ -45,7 +45,7 @@ pub struct NewVersion {
     pub automatic: bool,
 }
 
-const SELECT_ALL: &str =
+pub(super) const SELECT_ALL: &str =
     "SELECT collection, version, state, label, created, records, dimension, automatic, crc FROM versions";
 const SELECT_OF_COLLECTION: &str = "SELECT collection, version, state, label, created, records, dimension, automatic, crc \
      FROM versions WHERE collection = ?1 ORDER BY version";
@@ -54,7 +54,7 @@ const SELECT_ONE: &str = "SELECT collection, version, state, label, created, rec
 
 impl VersionRow {
     /// Reads the columns of [`SELECT_ALL`]; returns the row's checksum too.
-    fn read(row: &Row<'_>) -> Result<(VersionRow, i64)> {
+    pub(super) fn read(row: &Row<'_>) -> Result<(VersionRow, i64)> {
         let collection = read_uuid(row, 0)?;
         let [number, created, records, automatic] = [1, 4, 5, 7].map(|column| row.get::<_, i64>(column));
         let version = VersionRow {
@@ -124,6 +124,21 @@ impl Catalog {
         self.read(|c| {
             collections::existing(c, collection)?;
             of_collection(c, collection)
+        })
+    }
+
+    /// The versions of a collection with the manifest of each, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such collection.
+    pub fn version_manifests(&self, collection: Uuid) -> Result<Vec<(VersionRow, Manifest)>> {
+        self.read(|c| {
+            collections::existing(c, collection)?;
+            let with_manifest = |row: VersionRow| {
+                let found = manifest::read(c, row.state)?;
+                Ok((row, found.map(|(manifest, _)| manifest).unwrap_or_default()))
+            };
+            of_collection(c, collection)?.into_iter().map(with_manifest).collect()
         })
     }
 
