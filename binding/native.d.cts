@@ -44,6 +44,16 @@ export declare class NativeCancel {
   cancel(): void
 }
 
+/** How far a check or a repair has come, and the way to stop it. */
+export declare class NativeCheckProgress {
+  /** Of work that is about to begin. */
+  constructor()
+  /** Rows that were dealt with, and rows in all as far as is known yet. */
+  rows(): Array<number>
+  /** Ends the work with `CANCELLED`. */
+  cancel(): void
+}
+
 /** Reads the records of one collection of a [`NativeChromaSource`]. */
 export declare class NativeChromaReader {
   /** Records of the collection. */
@@ -102,16 +112,10 @@ export declare class NativeCollection {
   deleteBody(body: NativeBody, limits: NativeBodyLimits): Promise<number>
   /** Sizes and parameters of the parts, as JSON. */
   stats(): Promise<string>
-  /** Compares every block of every segment with its checksum; the promise is for JSON, `[{"id", "bytes", "damage"}]`. */
-  verify(): Promise<string>
   /** The records as they are now. `request` is that of a get. */
   export(request: string): Promise<NativeExport>
   /** Writes records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
   writeLines(text: string, first: number, upsert: boolean): Promise<string>
-  /** The records as they are now. */
-  export(): Promise<NativeExport>
-  /** Adds records from lines of JSON, the first of which has the number `first`; the promise is for `{"read", "imported"}`. */
-  addLines(text: string, first: number): Promise<string>
   /** Adds the records in a Chroma server's answer to a get; the promise is for `{"read", "imported", "withoutVector"}`. */
   addServerPage(body: string): Promise<string>
 }
@@ -162,6 +166,12 @@ export declare class NativeDatabase {
   updateCollectionFrom(id: string, body: NativeBody, approved: string): Promise<void>
   /** Array of the collections of all tenants and databases, by UUID. */
   allCollections(): Promise<string>
+  /** Checks this database; the promise is for a report as JSON. */
+  check(progress: NativeCheckProgress): Promise<string>
+  /** Checks the database in a folder, without opening it; the promise is for a report as JSON. */
+  static checkFolder(path: string, progress: NativeCheckProgress): Promise<string>
+  /** Repairs the database in a folder, which nobody may have open; `options` is JSON, the promise is for a report as JSON. */
+  static repairFolder(path: string, options: string, progress: NativeCheckProgress): Promise<string>
   /**
    * Copies a collection, or a version of it, under a new name, after the writes that were asked for before. The promise is for
    * the copy's description.
@@ -189,12 +199,6 @@ export declare class NativeDatabaseCopy {
   finish(): Promise<string>
   /** Gives the copy up; nothing of it is left. */
   discard(): Promise<void>
-  /** Checks this database; the promise is for a report as JSON. */
-  check(progress: NativeProgress): Promise<string>
-  /** Checks the database in a folder, without opening it; the promise is for a report as JSON. */
-  static checkFolder(path: string, progress: NativeProgress): Promise<string>
-  /** Repairs the database in a folder, which nobody may have open; `options` is JSON, the promise is for a report as JSON. */
-  static repairFolder(path: string, options: string, progress: NativeProgress): Promise<string>
 }
 
 /** The records of a collection as they were at one moment, to be read page by page. */
@@ -219,6 +223,14 @@ export declare class NativeExportFile {
   discard(): void
 }
 
+/** How far a compaction that it was given to has come, for whoever looks. */
+export declare class NativeProgress {
+  /** The progress of nothing yet. */
+  constructor()
+  /** `{"stage", "done", "total"}`. */
+  now(): string
+}
+
 /** A file of records, of ours or of another program, that is being read. */
 export declare class NativeRecordFile {
   /** Opens a file. `options` is JSON `{"format", "columns"}`. */
@@ -232,24 +244,6 @@ export declare class NativeRecordFile {
    * read behind the last record.
    */
   next(target: NativeCollection, upsert: boolean, limit: number): Promise<string>
-}
-
-/** How far a check or a repair has come, and the way to stop it. */
-export declare class NativeProgress {
-  /** Of work that is about to begin. */
-  constructor()
-  /** Rows that were dealt with, and rows in all as far as is known yet. */
-  rows(): Array<number>
-  /** Ends the work with `CANCELLED`. */
-  cancel(): void
-}
-
-/** How far a compaction that it was given to has come, for whoever looks. */
-export declare class NativeProgress {
-  /** The progress of nothing yet. */
-  constructor()
-  /** `{"stage", "done", "total"}`. */
-  now(): string
 }
 
 /** What this binary is, as JSON: `{"version", "target", "isa", "debug"}`. */

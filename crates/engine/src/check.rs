@@ -133,11 +133,12 @@ fn check_collection(
             row => row?,
         };
         let manifest = catalog.manifest(id)?.unwrap_or_default();
+        let versions = catalog.versions(id)?;
         let checked = check_parts(catalog, store, &row, &manifest, progress)?;
         let is_whole = checked.findings.is_empty() && checked.segments.iter().all(|s| s.findings.is_empty());
-        let is_current = || match catalog.manifest(id) {
-            Ok(now) => now.unwrap_or_default().version == manifest.version,
-            Err(_) => false,
+        let is_current = || match (catalog.manifest(id), catalog.versions(id)) {
+            (Ok(now), Ok(kept)) => now.unwrap_or_default().version == manifest.version && kept == versions,
+            _ => false,
         };
         // A process that writes may have replaced segments while they were being read.
         if is_whole || attempt == ATTEMPTS || is_current() {
@@ -192,9 +193,16 @@ fn check_parts(
     }
     if let Some(store) = store
         && checked.segments.iter().all(|segment| segment.findings.is_empty())
-        && let Some(error) = duplicates(store, &manifest.segments, progress)?
     {
-        checked.findings.push(Finding::new(CATALOG_FILE, &error, false));
+        match duplicates(store, &manifest.segments, progress) {
+            Ok(None) => {}
+            Ok(Some(error)) => checked.findings.push(Finding::new(CATALOG_FILE, &error, false)),
+            // A process that writes may have replaced a segment since it was checked.
+            Err(error) if is_damage(&error) => {
+                checked.findings.push(Finding::new(SEGMENTS_FOLDER, &error, false))
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(checked)
 }

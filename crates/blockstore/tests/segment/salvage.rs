@@ -77,12 +77,15 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Rows of a batch of `records.arrow`.
+const RECORDS_IN_BATCH: usize = 4_096;
+
 #[test]
 fn a_damaged_block_takes_only_the_rows_in_it() {
     let sample = Sample::new(Compression::None);
     assert_eq!(sample.lost("whole"), 0);
-    // A block of offsets has those of 1,024 rows.
-    for (file, most) in [("vectors.arrow", BLOCK / (DIM * 4) + 2), ("records.arrow", BLOCK / 4 + 2)] {
+    // The head of a batch of records is needed to find its columns: without it, the batch is lost, and no other.
+    for (file, most) in [("vectors.arrow", BLOCK / (DIM * 4) + 2), ("records.arrow", RECORDS_IN_BATCH)] {
         let length = fs::metadata(sample.path(file)).unwrap().len() as usize;
         for at in (0..length).step_by(BLOCK) {
             let lost = sample.after(file, &format!("with block {}", at / BLOCK), |path| flip(path, at + 50));
