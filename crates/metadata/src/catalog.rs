@@ -167,11 +167,11 @@ impl Catalog {
             // The copy of a large catalog belongs on disk, not in memory.
             let connection = open(&guard)?;
             connection.execute_batch("PRAGMA temp_store = FILE").map_err(sql)?;
-            let vacuumed = connection.execute_batch("VACUUM").map_err(sql);
+            let vacuumed = self.notice_failed_sync(connection.execute_batch("VACUUM").map_err(sql));
             connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(sql)?;
             vacuumed?;
         }
-        truncate(open(&self.lock())?)
+        self.notice_failed_sync(truncate(open(&self.lock())?))
     }
 
     /// Closes the file; no `-wal` or `-shm` remains beside it unless another process has it open. Closing twice is fine.
@@ -233,7 +233,7 @@ impl Catalog {
         self.check_in_place()?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let result = body(&tx)?;
-        tx.commit().map_err(sql)?;
+        self.notice_failed_sync(tx.commit().map_err(sql))?;
         Ok(result)
     }
 }
