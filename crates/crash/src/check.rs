@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ferrochrome_engine::{CheckProgress, Database, DatabaseOptions, WriteKind};
-use ferrochrome_types::CancelToken;
+use ferrochrome_engine::{CheckProgress, Database, DatabaseOptions, Handle, WriteKind};
+use ferrochrome_types::{CancelToken, Code, Error};
 
 use crate::model::{self, State};
 use crate::steps::batch;
@@ -30,7 +30,7 @@ pub fn check(
 ) -> Result<usize, String> {
     let mut options = DatabaseOptions::default();
     options.threads = 1;
-    let handle = Database::open(Some(folder), options.clone()).map_err(|e| format!("opening: {e}"))?;
+    let handle = open(folder, &options).map_err(|e| format!("opening: {e}"))?;
     let database = handle.database().map_err(|e| e.to_string())?;
     let found = model::read(database).map_err(|e| format!("reading: {e}"))?;
     let Some(state) = allowed.clone().rev().find(|at| states[*at] == found) else {
@@ -43,7 +43,7 @@ pub fn check(
     }
     handle.close().map_err(|e| format!("closing: {e}"))?;
     if goes_on {
-        let handle = Database::open(Some(folder), options).map_err(|e| format!("opening again: {e}"))?;
+        let handle = open(folder, &options).map_err(|e| format!("opening again: {e}"))?;
         let database = handle.database().map_err(|e| e.to_string())?;
         let mut expected = found;
         expected.entry(LATER.to_owned()).or_default().records.extend((0..3).map(|number| (number, 1)));
@@ -55,6 +55,19 @@ pub fn check(
         handle.close().map_err(|e| format!("closing again: {e}"))?;
     }
     Ok(state)
+}
+
+/// Opens a database. A process that another test starts at this moment holds a copy of the lock until its program is loaded.
+fn open(folder: &Path, options: &DatabaseOptions) -> Result<Handle, Error> {
+    let began = Instant::now();
+    loop {
+        match Database::open(Some(folder), options.clone()) {
+            Err(e) if e.code() == Code::Locked && began.elapsed() < REMOVING => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The collection that is written to after a crash.

@@ -1,4 +1,5 @@
 //! The program is stopped at every point, by the end of the process and by a power cut, and the ledger is checked.
+#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 mod support;
 

@@ -86,8 +86,7 @@ fn workshop_of(folder: &Path, options: &RepairOptions) -> Result<Option<Arc<crat
     if options.dry_run {
         return Ok(None);
     }
-    let mut opened = DatabaseOptions::default();
-    opened.threads = options.threads.max(1);
+    let opened = DatabaseOptions { threads: options.threads.max(1), ..DatabaseOptions::default() };
     let store = Arc::new(LocalStore::open(&folder.join(SEGMENTS_FOLDER), false)?);
     store.clear_staging()?;
     // Segments are built for collections that the catalog need not know yet.

@@ -234,7 +234,7 @@ impl Catalog {
         self.check_in_place()?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let result = body(&tx)?;
-        tx.commit().map_err(sql)?;
+        self.notice_failed_sync(tx.commit().map_err(sql))?;
         Ok(result)
     }
 }

@@ -21,8 +21,8 @@ impl Catalog {
         // A checkpoint under way would keep the log from being emptied.
         let _no_checkpoint = self.checkpointer.lock();
         self.write_log_again()?;
-        self.vacuum_file(cancel)?;
-        if truncate(open(&self.lock())?)? {
+        self.notice_failed_sync(self.vacuum_file(cancel))?;
+        if self.notice_failed_sync(truncate(open(&self.lock())?))? {
             return Ok(());
         }
         Err(Error::new(
@@ -53,7 +53,7 @@ impl Catalog {
         self.writable()?;
         let _no_checkpoint = self.checkpointer.lock();
         self.write_log_again()?;
-        truncate(open(&self.lock())?).map(drop)
+        self.notice_failed_sync(truncate(open(&self.lock())?)).map(drop)
     }
 
     /// Bytes of the file, its write-ahead log not counted.
