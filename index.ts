@@ -107,6 +107,8 @@ export {
   type CheckReport,
   checkDatabase,
   type Finding,
+  type GarbageFolder,
+  type LostBatch,
   type RepairedCollection,
   type RepairedSegment,
   type RepairOptions,

@@ -71,6 +71,12 @@ export interface CheckedCollection {
   findings: Finding[];
 }
 
+/** A folder that no manifest names: an interrupted process left it, and the next that writes removes it. */
+export interface GarbageFolder {
+  /** Its name in `segments/`. */
+  folder: string;
+}
+
 /** What a check found. */
 export interface CheckReport {
   /** Whether nothing is wrong. */
@@ -82,7 +88,7 @@ export interface CheckReport {
   /** Where the catalog is damaged: all segments that there are. */
   segments: CheckedSegment[];
   /** Folders that belong to nothing, left by a process that was interrupted. No damage: the next that writes removes them. */
-  garbage: { folder: string }[];
+  garbage: GarbageFolder[];
 }
 
 /** A segment that was damaged. */
@@ -118,10 +124,18 @@ export interface RepairedCollection {
   adopted: boolean;
   /** Its damaged segments. */
   segments: RepairedSegment[];
-  /** Batches of writes that could not be read; `quarantined` tells whether what is left of one lies in the quarantine. */
-  lostBatches: { seq: number; quarantined: boolean }[];
+  /** Batches of writes that could not be read. */
+  lostBatches: LostBatch[];
   /** What was put right besides. */
   notes: string[];
+}
+
+/** A batch of writes that could not be read. */
+export interface LostBatch {
+  /** Its number in the log of its collection. */
+  seq: number;
+  /** Whether what is left of it lies in the quarantine. */
+  quarantined: boolean;
 }
 
 /** What a repair did, or would do. */
