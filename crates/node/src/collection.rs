@@ -162,8 +162,17 @@ impl NativeCollection {
 
     /// The collection, while the hold on its database lasts; opened again if it was closed meanwhile.
     pub(crate) fn usable(&self) -> Result<Arc<Collection>> {
-        let database = self.handle.database()?;
-        self.version.clone().map_or_else(|| database.collection(self.id), Ok)
+        (self.finder())()
+    }
+
+    /// What finds the collection as [`usable`](Self::usable) does, on another thread: it may have to be opened, or to catch up with
+    /// another process.
+    fn finder(&self) -> impl Fn() -> Result<Arc<Collection>> + Send + use<> {
+        let (handle, id, version) = (self.handle.clone(), self.id, self.version.clone());
+        move || {
+            let database = handle.database()?;
+            version.clone().map_or_else(|| database.collection(id), Ok)
+        }
     }
 
     /// Checks a query and predicts what it costs. `None` where the collection must catch up with another process first, which takes
@@ -207,11 +216,8 @@ impl NativeCollection {
         request: String,
         cancel: CancelToken,
     ) -> napi::Result<Answer<'env>> {
-        let (handle, id) = (self.handle.clone(), self.id);
-        self.later(env, move || {
-            let collection = handle.database()?.collection(id)?;
-            question(collection, queries, dim, &request)?.answer(&cancel)
-        })
+        let find = self.finder();
+        self.later(env, move || question(find()?, queries, dim, &request)?.answer(&cancel))
     }
 
     pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
@@ -335,11 +341,10 @@ impl NativeCollection {
     /// Reads records in insertion order.
     #[napi(catch_unwind, ts_return_type = "Promise<string | PackedReply>")]
     pub fn get<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
-        let (handle, id) = (self.handle.clone(), self.id);
+        let find = self.finder();
         promise(env, move || {
             let (request, include) = parse_get(&request)?;
-            let collection = handle.database()?.collection(id)?;
-            let result = collection.get(&request, &CancelToken::default())?;
+            let result = find()?.get(&request, &CancelToken::default())?;
             get_reply(&result, include).map(to_js)
         })
     }
