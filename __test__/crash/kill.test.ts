@@ -1,7 +1,6 @@
-import type { ChildProcess } from "node:child_process";
 import { expect, test } from "vitest";
 import { PersistentClient } from "../../index.js";
-import { startNode } from "../support/child.js";
+import { killed, startNode } from "../support/child.js";
 import { temporaryPath } from "../support/folder.js";
 
 /** Records of a batch; batch `n` has the ids `n-0`, `n-1`, ... */
@@ -29,34 +28,14 @@ const WRITER = `
   }
 `;
 
-/** Lets a writer work until it has acknowledged something, then kills it after `delay` ms; returns what it acknowledged. */
-async function killed(child: ChildProcess, delay: number): Promise<string[]> {
-  let printed = "";
-  let errors = "";
-  child.stderr?.on("data", (data) => {
-    errors += data;
-  });
-  await new Promise<void>((resolve) => {
-    child.stdout?.on("data", (data) => {
-      printed += data;
-      resolve();
-    });
-    child.once("close", () => resolve());
-  });
-  await new Promise((resolve) => setTimeout(resolve, delay));
-  child.kill("SIGKILL");
-  await new Promise((resolve) => child.once("close", resolve));
-  expect(errors).toBe("");
-  return printed.split("\n").filter((line) => line.length > 1);
-}
-
 test("every acknowledged batch survives kill -9, and none is there in part", async () => {
   const path = temporaryPath();
   const added = new Set<number>();
   const deleted = new Set<number>();
   let next = 0;
   for (let round = 0; round < 12; round++) {
-    for (const line of await killed(startNode(WRITER, [path, BATCH, next]), 10 + round * 23)) {
+    const printed = await killed(startNode(WRITER, [path, BATCH, next]), 10 + round * 23);
+    for (const line of printed.split("\n").filter((line) => line.length > 1)) {
       (line.startsWith("+") ? added : deleted).add(Number(line.slice(1)));
     }
     await using client = new PersistentClient({ path });

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { expect, test } from "vitest";
 import { type Collection, PersistentClient } from "../../index.js";
-import { startNode } from "../support/child.js";
+import { killed, startNode } from "../support/child.js";
 import { temporaryPath } from "../support/folder.js";
 
 /** Writers of a process, two to a collection. */
@@ -56,23 +56,8 @@ const PROGRAM = `
 `;
 
 /** Kills the program some time after its first acknowledgement; returns the last call that each writer had acknowledged. */
-async function killed(child: ChildProcess, delay: number): Promise<Map<string, number>> {
-  let printed = "";
-  let errors = "";
-  child.stderr?.on("data", (data) => {
-    errors += data;
-  });
-  await new Promise<void>((resolve) => {
-    child.stdout?.on("data", (data) => {
-      printed += data;
-      resolve();
-    });
-    child.once("close", () => resolve());
-  });
-  await new Promise((resolve) => setTimeout(resolve, delay));
-  child.kill("SIGKILL");
-  await new Promise((resolve) => child.once("close", resolve));
-  expect(errors).toBe("");
+async function acknowledgedBefore(child: ChildProcess, delay: number): Promise<Map<string, number>> {
+  const printed = await killed(child, delay);
   const acknowledged = new Map<string, number>();
   // The last line may have been cut.
   for (const line of printed.split("\n").slice(0, -1)) {
@@ -125,7 +110,7 @@ test("with several writers in flight, kill -9 leaves of each what it had acknowl
   let calls = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const child = startNode(PROGRAM, [path, round, WRITERS, IN_FLIGHT, BATCH]);
-    const acknowledged = await killed(child, 15 + round * 31);
+    const acknowledged = await acknowledgedBefore(child, 15 + round * 31);
     await using client = new PersistentClient({ path });
     for (const [side, name] of ["left", "right"].entries()) {
       const collection = await client.getCollection({ name });

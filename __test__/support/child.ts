@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
 
 const INDEX = new URL("../../dist/index.js", import.meta.url).href;
 
@@ -38,4 +39,25 @@ export async function finish(child: ChildProcess): Promise<Finished> {
 /** Runs `script` to its end; see {@link startNode}. */
 export function runNode(script: string, args: unknown[], user?: number): Promise<Finished> {
   return finish(startNode(script, args, user));
+}
+
+/** Lets a child work until it has printed something, then kills it after `delay` ms; returns what it printed. */
+export async function killed(child: ChildProcess, delay: number): Promise<string> {
+  let printed = "";
+  let errors = "";
+  child.stderr?.on("data", (data) => {
+    errors += data;
+  });
+  await new Promise<void>((resolve) => {
+    child.stdout?.on("data", (data) => {
+      printed += data;
+      resolve();
+    });
+    child.once("close", () => resolve());
+  });
+  await new Promise((resolve) => setTimeout(resolve, delay));
+  child.kill("SIGKILL");
+  await new Promise((resolve) => child.once("close", resolve));
+  expect(errors).toBe("");
+  return printed;
 }

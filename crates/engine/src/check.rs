@@ -165,13 +165,7 @@ fn check_parts(
         findings: Vec::new(),
     };
     for segment in &manifest.segments {
-        let named = Named {
-            id: segment.id,
-            rows: Some(segment.rows),
-            tombstones: &segment.tombstones,
-            dim: row.dimension,
-            next_ordinal: Some(manifest.next_ordinal),
-        };
+        let named = Named::by_manifest(segment, manifest.next_ordinal, row.dimension);
         match store {
             Some(store) => checked.segments.push(check_segment(store, named, progress)?),
             None => checked.findings.push(Finding {
@@ -220,13 +214,7 @@ fn check_versions(
     for (_, manifest) in catalog.version_manifests(row.id)? {
         for segment in manifest.segments.iter().filter(|segment| seen.insert(segment.id)) {
             progress.expect(u64::from(segment.rows));
-            let named = Named {
-                id: segment.id,
-                rows: Some(segment.rows),
-                tombstones: &segment.tombstones,
-                dim: row.dimension,
-                next_ordinal: Some(manifest.next_ordinal),
-            };
+            let named = Named::by_manifest(segment, manifest.next_ordinal, row.dimension);
             checked.push(check_segment(store, named, progress)?);
         }
     }

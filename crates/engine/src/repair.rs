@@ -125,13 +125,7 @@ fn checked(
     next_ordinal: u64,
     workshop: &Workshop<'_>,
 ) -> Result<CheckedSegment> {
-    let named = Named {
-        id: segment.id,
-        rows: Some(segment.rows),
-        tombstones: &segment.tombstones,
-        dim: planned.row.dimension,
-        next_ordinal: Some(next_ordinal),
-    };
+    let named = Named::by_manifest(segment, next_ordinal, planned.row.dimension);
     let checked = check_segment(store, named, workshop.progress)?;
     match checked.findings.iter().find(|finding| finding.unreadable) {
         Some(refused) => Err(Error::new(Code::Io, format!("{}: {}", refused.file, refused.message))),

@@ -158,11 +158,7 @@ impl Segment {
         }
         let _one_opener = self.opening.lock();
         if self.lookup.get().is_none() {
-            let opened = match self.reader.lookup()? {
-                Some(LookupFile::Path(path)) => Lookup::open_file(&path)?,
-                Some(LookupFile::Bytes(blob)) => Lookup::open_bytes(blob.bytes(0..blob.len())?.to_vec())?,
-                None => return Err(Error::corrupted(format!("{}/{LOOKUP_FILE}", self.id), "it is missing")),
-            };
+            let opened = open_lookup(&self.reader)?;
             let _ = self.lookup.set(opened);
         }
         self.lookup.get().ok_or_else(|| Error::internal("the look-up file was opened and is gone"))
@@ -259,6 +255,15 @@ impl Segment {
     /// Marks the files as garbage: no manifest names them any more.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
+    }
+}
+
+/// Opens the file with posting lists and full text.
+pub(crate) fn open_lookup(reader: &SegmentReader) -> Result<Lookup> {
+    match reader.lookup()? {
+        Some(LookupFile::Path(path)) => Lookup::open_file(&path),
+        Some(LookupFile::Bytes(blob)) => Lookup::open_bytes(blob.all()?.to_vec()),
+        None => Err(Error::corrupted(format!("{}/{LOOKUP_FILE}", reader.folder()), "it is missing")),
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{BlobStore, Lookup as LookupFile, SegmentReader};
+use ferrochrome_blockstore::{BlobStore, SegmentReader};
 use ferrochrome_index::{SearchOptions, Walk};
-use ferrochrome_metadata::{Lookup, Postings, check_lookup};
+use ferrochrome_metadata::{ManifestSegment, Postings, check_lookup};
 use ferrochrome_types::{CancelToken, Code, Error, Result, VectorRows};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::progress::CheckProgress;
 use super::report::{CheckedSegment, Finding};
-use crate::segment::LOOKUP_FILE;
+use crate::segment::{LOOKUP_FILE, open_lookup};
 
 /// Rows that are looked up in the index by their own vectors.
 const SAMPLED_ROWS: u32 = 128;
@@ -33,6 +33,19 @@ pub(crate) struct Named<'a> {
     pub dim: Option<u32>,
     /// Above every ordinal, if it is known.
     pub next_ordinal: Option<u64>,
+}
+
+impl<'a> Named<'a> {
+    /// As a manifest names it, of a collection with so many components.
+    pub fn by_manifest(segment: &'a ManifestSegment, next_ordinal: u64, dim: Option<u32>) -> Self {
+        Named {
+            id: segment.id,
+            rows: Some(segment.rows),
+            tombstones: &segment.tombstones,
+            dim,
+            next_ordinal: Some(next_ordinal),
+        }
+    }
 }
 
 /// Checks a segment: every block of every file, then what the files say of one another.
@@ -201,12 +214,4 @@ fn check_index(reader: &SegmentReader, tombstones: &RoaringBitmap, cancel: &Canc
         return damaged(format!("of {asked} rows it finds {found} by their own vectors"));
     }
     Ok(())
-}
-
-fn open_lookup(reader: &SegmentReader) -> Result<Lookup> {
-    match reader.lookup()? {
-        Some(LookupFile::Path(path)) => Lookup::open_file(&path),
-        Some(LookupFile::Bytes(blob)) => Lookup::open_bytes(blob.all()?.to_vec()),
-        None => Err(Error::corrupted(format!("{}/{LOOKUP_FILE}", reader.folder()), "it is missing")),
-    }
 }
