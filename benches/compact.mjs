@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
 import { diskUse, peakMemory, resetPeak, residentMemory } from "./process-memory.mjs";
 import { formats } from "./table.mjs";
+import { timed } from "./timing.mjs";
 
 const ROUNDS = 10;
 /** Part of the rows that a round replaces. */
@@ -51,12 +52,6 @@ async function add(collection, entries, places) {
   for (let first = 0; first < places.length; first += BATCH) {
     await collection.add(pick(entries, places.slice(first, first + BATCH)));
   }
-}
-
-async function timed(work) {
-  const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1_000;
 }
 
 /** recall@10, and queries a second. */

@@ -3,6 +3,7 @@ import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { batches, DIMENSION, readEntries } from "./dataset.mjs";
 import { formats } from "./table.mjs";
+import { timed } from "./timing.mjs";
 
 /** Formats with their compressions. */
 const FILES = [
@@ -29,12 +30,6 @@ export const columns = [
 export const legend =
   "One process. MB are those of the file. An export ends when the file is on the disk; an import when the last record is acknowledged,\n" +
   "into an empty collection whose index is built in the background meanwhile. Files are in the operating system's cache.";
-
-async function timed(work) {
-  const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1_000;
-}
 
 export async function run({ results, settings }, { say }) {
   const { PersistentClient } = await import("../dist/index.js");

@@ -1,4 +1,11 @@
-// Measures one query function: speed, percentiles and the answers, by which recall is judged.
+// Measures one piece of work, or one query function: speed, percentiles and the answers, by which recall is judged.
+
+/** Seconds that `work` takes. */
+export async function timed(work) {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1_000;
+}
 
 /** The value below which `share` of the ascending `sorted` lie. */
 export const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
