@@ -130,6 +130,12 @@ describe.skipIf(!existsSync(dataset))("every bench, on a few rows and without pe
     expect(command).toContain(name);
   });
 
+  test("segments lays the rows out as it says", () => {
+    bench("segments");
+    const { rows } = report("segments");
+    expect(rows.map((row: { segments: number }) => row.segments)).toEqual([1, 10, 100]);
+  });
+
   test("dimensions shows what shortening costs", () => {
     bench("dimensions");
     const { rows } = report("dimensions");

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
 import { diskUse, peakMemory, resetPeak, residentMemory } from "./process-memory.mjs";
+import { reopen } from "./segments.mjs";
 import { formats } from "./table.mjs";
 import { timed } from "./timing.mjs";
 
@@ -25,12 +26,14 @@ export const columns = [
   { title: "disk MiB", key: "disk", format: formats.integer },
   { title: "resident MiB", key: "resident", format: formats.integer },
   { title: "peak MiB", key: "peak", format: formats.integer },
+  { title: "reopened MiB", key: "reopened", format: formats.integer },
 ];
 
 export const legend =
   `A fifth of the rows is deleted and others added before each of ${ROUNDS} compactions; "replaced" is the state after the last, whose\n` +
   'time is the median of all; "afresh" are the same rows in a new database. Queries one after the other, ef 100. The process holds the\n' +
-  "entries, too, which resident and peak memory include.";
+  "entries, too, which resident and peak memory include; reopened is what opening the folder and asking every query adds to a\n" +
+  "fresh process.";
 
 /** The entries at some places, as a write takes them. */
 function pick(entries, places) {
@@ -92,7 +95,8 @@ export async function run({ settings, results }, { say }) {
     const count = await collection.count();
     const found = await search(collection, queries, seconds);
     const memory = { disk: diskUse(path), resident: residentMemory().rss, peak: peakMemory() };
-    rows.push({ state, rows: count, seconds: compaction, rate: count / compaction, ...found, ...memory });
+    const { added: reopened } = reopen(path, settings.queries);
+    rows.push({ state, rows: count, seconds: compaction, rate: count / compaction, ...found, ...memory, reopened });
   };
 
   const path = join(results, "stores", "compact");

@@ -11,7 +11,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** How long a server may take until it answers, in milliseconds. */
 const START_MS = 60_000;
 
-/** Ferrochrome's server over a folder: `{ port, finish, stop }`, where `finish` waits until everything is indexed. */
+/** Ferrochrome's server over a folder: `{ port, pid, finish, stop }`, where `finish` waits until everything is indexed. */
 async function startFerrochrome(folder) {
   const child = fork(here("http-server.mjs"), [folder], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const [{ port }] = await once(child, "message");
@@ -19,11 +19,19 @@ async function startFerrochrome(folder) {
     child.send("finish");
     await once(child, "message");
   };
-  const stop = async () => {
-    child.send("stop");
-    await once(child, "exit");
-  };
-  return { port, finish, stop };
+  return { port, pid: child.pid, finish, stop: () => stopChild(child) };
+}
+
+async function stopChild(child) {
+  child.send("stop");
+  await once(child, "exit");
+}
+
+/** A server that gives again what the one at `port` replied: the bound that the client sets. */
+export async function startConstant(port) {
+  const child = fork(here("constant-server.mjs"), [port], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const [{ port: own }] = await once(child, "message");
+  return { port: own, pid: child.pid, stop: () => stopChild(child) };
 }
 
 async function freePort() {
@@ -55,7 +63,7 @@ async function startChroma(folder) {
   for (const started = Date.now(); Date.now() - started < START_MS; await setTimeout(100)) {
     if (child.exitCode !== null) return null;
     const alive = await fetch(`http://127.0.0.1:${port}/api/v2/heartbeat`).catch(() => null);
-    if (alive?.ok) return { port, finish: async () => {}, stop };
+    if (alive?.ok) return { port, pid: child.pid, finish: async () => {}, stop };
   }
   await stop();
   return null;

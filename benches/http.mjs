@@ -4,8 +4,9 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { batches, DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
 import { exactNeighbors } from "./exact.mjs";
-import { SERVERS } from "./http-servers.mjs";
+import { SERVERS, startConstant } from "./http-servers.mjs";
 import { EF_CONSTRUCTION, M, NotInstalled } from "./peers/stores.mjs";
+import { processorSeconds } from "./process-time.mjs";
 import { formats } from "./table.mjs";
 import { recall, timeQueries } from "./timing.mjs";
 import { exactRows } from "./truth.mjs";
@@ -23,6 +24,7 @@ export const columns = [
   { title: "QPS", key: "qps", format: formats.integer },
   { title: "p50 us", key: "p50", format: formats.integer },
   { title: "p99 us", key: "p99", format: formats.integer },
+  { title: "server's CPU us", key: "serverMicroseconds", format: formats.integer },
   { title: "QPS, 16 in flight", key: "qpsInFlight", format: formats.integer },
   { title: "10 %: recall@10", key: "filteredRecall", format: formats.recall },
   { title: "10 %: QPS", key: "filteredQps", format: formats.integer },
@@ -32,7 +34,8 @@ export const columns = [
 export const legend =
   "The client of npm's chromadb 3.5.0 and the server are processes of one machine. Batches of vectors, documents and metadata are\n" +
   "added one after another, each acknowledged. Then queries one after another, and 16 in flight: ids and distances, ef 100; and\n" +
-  "the same with a filter on metadata that admits 10 % of the entries.";
+  "the same with a filter on metadata that admits 10 % of the entries. The server of constant replies works on nothing: what it gets\n" +
+  "is what the client itself allows. The server's CPU is per query, one after another, on all its threads.";
 
 /** The stock client: the benches' own, or the tests'. */
 function stockClient() {
@@ -58,19 +61,39 @@ async function ingest(collection, entries, size) {
   return (entries.ids.length / elapsed) * 1_000;
 }
 
-/** Speed and answers of queries. */
-async function ask(collection, queries, more, { seconds }) {
+/** Speed and answers of queries, and the processor time of the server's process for one of them. */
+async function ask(collection, pid, queries, more, { seconds }) {
   const one = async (i) => {
     const options = { queryEmbeddings: [queries[i]], nResults: K, include: ["distances"], ...more };
     return (await collection.query(options)).ids[0];
   };
   for (let i = 0; i < Math.min(WARM_UP, queries.length); i++) await one(i);
+  const before = processorSeconds(pid);
   const alone = await timeQueries(one, queries.length, { seconds });
+  const worked = before === null ? null : processorSeconds(pid) - before;
   const inFlight = await timeQueries(one, queries.length, { seconds, inFlight: 16 });
-  return { ...alone, qpsInFlight: inFlight.qps };
+  const serverMicroseconds = worked === null ? null : (worked / alone.count) * 1e6;
+  return { ...alone, serverMicroseconds, qpsInFlight: inFlight.qps };
 }
 
-async function measureServer(ChromaClient, { port, finish }, { entries, queries, truth, filteredTruth, settings }) {
+/** What the client gets of a server that gives the replies of another again. */
+async function measureConstant(ChromaClient, port, { queries, settings }) {
+  const server = await startConstant(port);
+  try {
+    const client = new ChromaClient({ host: "127.0.0.1", port: server.port });
+    const collection = await client.getCollection({ name: "wordnet", embeddingFunction: null });
+    const { qps, p50, p99, serverMicroseconds, qpsInFlight } = await ask(collection, server.pid, queries, {}, settings);
+    return { server: "constant replies", qps, p50, p99, serverMicroseconds, qpsInFlight };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function measureServer(
+  ChromaClient,
+  { port, pid, finish },
+  { entries, queries, truth, filteredTruth, settings },
+) {
   const client = new ChromaClient({ host: "127.0.0.1", port });
   const hnsw = { space: "cosine", max_neighbors: M, ef_construction: EF_CONSTRUCTION, ef_search: 100 };
   const options = { name: "wordnet", configuration: { hnsw }, embeddingFunction: null };
@@ -79,8 +102,8 @@ async function measureServer(ChromaClient, { port, finish }, { entries, queries,
   const finishing = performance.now();
   await finish();
   const indexSeconds = (performance.now() - finishing) / 1_000;
-  const { answers, ...plain } = await ask(collection, queries, {}, settings);
-  const filtered = await ask(collection, queries, FILTER, settings);
+  const { answers, ...plain } = await ask(collection, pid, queries, {}, settings);
+  const filtered = await ask(collection, pid, queries, FILTER, settings);
   return {
     rowsPerSecond,
     indexSeconds,
@@ -103,10 +126,10 @@ function exactAnswers(entries, vectors, settings) {
   };
 }
 
-/** How many times the first server does what the second does. */
-function ratios([first, second]) {
+/** How many times one server does what another does. */
+function ratios(server, first, second) {
   const keys = ["rowsPerSecond", "qps", "qpsInFlight", "filteredQps", "filteredQpsInFlight"];
-  return Object.fromEntries(keys.map((key) => [key, first[key] / second[key]]));
+  return { server, ...Object.fromEntries(keys.map((key) => [key, first[key] / second[key]])) };
 }
 
 export async function run({ settings, results }, { say }) {
@@ -119,6 +142,7 @@ export async function run({ settings, results }, { say }) {
   const job = { entries, queries, settings, ...exactAnswers(entries, vectors, settings) };
   const rows = [];
   const missing = [];
+  let constant;
   for (const { name, start, missing: reason } of SERVERS) {
     const folder = join(results, "stores", `http-${name}`);
     rmSync(folder, { recursive: true, force: true });
@@ -130,16 +154,22 @@ export async function run({ settings, results }, { say }) {
     }
     try {
       rows.push({ server: name, ...(await measureServer(ChromaClient, server, job)) });
+      if (name === "ferrochrome") constant = await measureConstant(ChromaClient, server.port, job);
     } finally {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });
     }
   }
-  const compared = rows.length === 2 ? [ratios(rows)] : [];
+  const [ferrochrome, chroma] = rows;
+  const compared =
+    chroma === undefined
+      ? []
+      : [ratios("ferrochrome", ferrochrome, chroma), ratios("constant replies", constant, chroma)];
   const table = {
-    title: "How many times Ferrochrome does what Chroma's server does",
-    legend: "From the same run.",
+    title: "How many times as much as Chroma's server",
+    legend: "From the same run. No server can get more through this client than the constant replies do.",
     columns: [
+      { title: "server", key: "server", format: formats.text },
       { title: "rows/s", key: "rowsPerSecond", format: formats.tenths },
       { title: "QPS", key: "qps", format: formats.tenths },
       { title: "QPS, 16 in flight", key: "qpsInFlight", format: formats.tenths },
@@ -148,5 +178,5 @@ export async function run({ settings, results }, { say }) {
     ],
     rows: compared,
   };
-  return { rows, missing, tables: compared.length > 0 ? [table] : [] };
+  return { rows: [...rows, constant], missing, tables: compared.length > 0 ? [table] : [] };
 }

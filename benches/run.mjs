@@ -22,6 +22,7 @@ const BENCHES = {
   filters: "recall, result counts and speed with filters of every share and kind",
   ingest: "rows a second while the collection grows, time until all are indexed, blocks of the event loop",
   open: "from a fresh process to the first answer; the package's import and size",
+  segments: "opening and queries when the rows lie in 1, 10 and 100 segments",
   fork: "forks, versions and snapshots at several sizes, beside cp -a",
   memory: "resident memory after 2,000 queries, and disk",
   dimensions: "recall, memory and speed with vectors shortened to 256, 192 and 128 dimensions",

@@ -15,7 +15,7 @@ export const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, 
  * `shortest` seconds have passed, as a shorter sum is not worth quoting. A pass that would take longer than `seconds` is
  * cut short.
  *
- * Returns queries per second, p50 and p99 in microseconds, and the first pass's answers.
+ * Returns their number, queries per second, p50 and p99 in microseconds, and the first pass's answers.
  */
 export async function timeQueries(ask, count, { inFlight = 1, seconds = 10, shortest = Math.min(1, seconds) } = {}) {
   const answers = [];
@@ -40,6 +40,7 @@ export async function timeQueries(ask, count, { inFlight = 1, seconds = 10, shor
 
   times.sort((a, b) => a - b);
   return {
+    count: times.length,
     qps: (times.length / elapsed) * 1_000,
     p50: percentile(times, 0.5) * 1_000,
     p99: percentile(times, 0.99) * 1_000,
