@@ -1,5 +1,6 @@
 /** Compaction on demand: its arguments, and watching and stopping it. */
 import { ChromaValueError } from "./errors.js";
+import { runLongWork } from "./long-work.js";
 import { binding, type NativeCollection } from "./native.js";
 
 /**
@@ -47,8 +48,6 @@ export interface DatabaseCompactionProgress extends CompactionProgress {
   collectionsTotal: number;
 }
 
-const PROGRESS_MILLISECONDS = 50;
-
 /** @throws ChromaValueError for arguments of a wrong type. */
 export function checkCompactArgs(args: CompactArgs<never>): void {
   if (typeof args !== "object" || args === null) {
@@ -67,37 +66,13 @@ export function checkCompactArgs(args: CompactArgs<never>): void {
 }
 
 /** Compacts a collection. Rejects with what native code reports, unless the signal or `onProgress` stopped it. */
-export async function compactNative(
-  native: NativeCollection,
-  { onProgress, signal, secure = false }: CompactArgs,
-): Promise<void> {
-  signal?.throwIfAborted();
+export function compactNative(native: NativeCollection, args: CompactArgs): Promise<void> {
   const { NativeCancel, NativeProgress } = binding();
   const cancel = new NativeCancel();
   const progress = new NativeProgress();
-  let thrown: { error: unknown } | undefined;
-  const report = (): void => {
-    if (thrown !== undefined) return;
-    try {
-      onProgress?.(JSON.parse(progress.now()));
-    } catch (error) {
-      thrown = { error };
-      cancel.cancel();
-    }
-  };
-  const onAbort = (): void => cancel.cancel();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const timer = onProgress && setInterval(report, PROGRESS_MILLISECONDS);
-  try {
-    const compacted = native.compact(secure, cancel, progress);
-    report();
-    await compacted;
-    report();
-  } catch (failure) {
-    if (thrown === undefined) throw signal?.aborted ? signal.reason : failure;
-  } finally {
-    clearInterval(timer);
-    signal?.removeEventListener("abort", onAbort);
-  }
-  if (thrown !== undefined) throw thrown.error;
+  return runLongWork(args, {
+    progress: (): CompactionProgress => JSON.parse(progress.now()),
+    stop: () => cancel.cancel(),
+    run: () => native.compact(args.secure ?? false, cancel, progress),
+  });
 }

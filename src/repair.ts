@@ -1,6 +1,7 @@
 /** Checking and repairing databases. */
 import { resolvePath } from "./database.js";
 import { ChromaValueError } from "./errors.js";
+import { runLongWork } from "./long-work.js";
 import { binding, type NativeCheckProgress, type NativeDatabase, toError } from "./native.js";
 
 /** How far a check or a repair has come. */
@@ -13,7 +14,7 @@ export interface CheckProgress {
 
 /** How a database is checked. */
 export interface CheckOptions {
-  /** Called a few times a second. What it throws ends the check. */
+  /** Called when it begins, at most twenty times a second, and when it is done. What it throws ends the check. */
   onProgress?: ((progress: CheckProgress) => void) | undefined;
   /** Ends the check; the promise is then rejected with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -154,9 +155,6 @@ export interface RepairReport {
   quarantined: string[];
 }
 
-/** Milliseconds between two reports of progress. */
-const REPORT_EVERY = 100;
-
 /**
  * Checks a database without opening it: every block of every file against its checksum, and the files against one another.
  * Reads only, may be done beside a process that writes, and also where damage keeps the database from being opened.
@@ -201,39 +199,19 @@ export async function repairDatabase(path: string | URL, options: RepairOptions 
   return watched("repair", options, (progress) => binding().NativeDatabase.repairFolder(folder, encoded, progress));
 }
 
-/** Runs long work, looks now and then how far it has come, and stops it when it is to be stopped. */
 async function watched<T>(
   route: string,
-  { onProgress, signal }: CheckOptions,
+  options: CheckOptions,
   work: (progress: NativeCheckProgress) => Promise<string>,
 ): Promise<T> {
-  signal?.throwIfAborted();
-  const progress = new (binding().NativeCheckProgress)();
-  let failure: { reason: unknown } | undefined;
-  const stop = (reason: unknown): void => {
-    failure ??= { reason };
-    progress.cancel();
-  };
-  const report = (): void => {
-    try {
-      const [rows = 0, total = 0] = progress.rows();
-      onProgress?.({ rows, total });
-    } catch (error) {
-      stop(error);
-    }
-  };
-  const onAbort = (): void => stop(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const timer = onProgress === undefined ? undefined : setInterval(report, REPORT_EVERY);
-  try {
-    const text = await work(progress);
-    if (onProgress !== undefined) report();
-    if (failure === undefined) return JSON.parse(text);
-    throw failure.reason;
-  } catch (error) {
-    throw failure === undefined ? toError(error, route) : failure.reason;
-  } finally {
-    clearInterval(timer);
-    signal?.removeEventListener("abort", onAbort);
-  }
+  const native = new (binding().NativeCheckProgress)();
+  const text = await runLongWork(options, {
+    progress: (): CheckProgress => {
+      const [rows = 0, total = 0] = native.rows();
+      return { rows, total };
+    },
+    stop: () => native.cancel(),
+    run: () => work(native).catch((failure: unknown) => Promise.reject(toError(failure, route))),
+  });
+  return JSON.parse(text);
 }
