@@ -40,6 +40,9 @@ describe("the caches of a database", () => {
     expect(loaded.index.bytes).toBeGreaterThan(ROWS * 64);
     const row = 4_321;
     const query = embeddings.subarray(row * DIMENSION, (row + 1) * DIMENSION);
+    // A vector is kept when it is wanted for the second time.
+    expect(await nearest(collection, query)).toBe(`${row}`);
+    expect((await client.stats()).vectorCache.bytes).toBe(0);
     expect(await nearest(collection, query)).toBe(`${row}`);
     const searched = await client.stats();
     expect(searched.index).toMatchObject({ open: 1, misses: 1 });

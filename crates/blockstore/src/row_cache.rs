@@ -1,7 +1,8 @@
 //! Copies of the vectors that searches come back to, within a budget.
 //!
 //! A search rescores a few rows that lie anywhere in a file of gigabytes. Mapping them makes the 64 KiB around each resident; a
-//! copy takes the row alone, so that the same memory holds many times as many of them.
+//! copy takes the row alone, so that the same memory holds many times as many of them. Most rows are wanted once and never again:
+//! a row is kept when it is asked for the second time (the doorkeeper of TinyLFU, Einziger et al. 2017, section 3.4.2).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,6 +15,8 @@ use crate::prefetch::prefetch;
 const SHARDS: usize = 16;
 /// Rows that memory is taken for at once.
 const ROWS_PER_CHUNK: usize = 256;
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
 /// Cache lines of a row that are asked for ahead: all of those of most embeddings.
 const PREFETCHED_LINES: usize = 24;
 /// A cache that was used since so many requests for memory were refused, a few dozen searches' worth, is not emptied for another
@@ -101,6 +104,8 @@ struct Shard {
     label_count: usize,
     /// Slot of each label of this shard plus one, or zero: pages of zeros cost nothing until they are written to.
     slots: Vec<u32>,
+    /// Bit of each label of this shard: whether it was asked for since it was last thrown out.
+    wanted_before: Vec<AtomicU64>,
     /// Label in each slot.
     labels: Vec<u32>,
     /// Whether the row of a slot was asked for since the hand last passed.
@@ -150,10 +155,17 @@ impl RowCache {
         }
     }
 
-    /// Keeps a copy of `row`, in the place of one that was not asked for lately if there is no more memory for it.
-    pub fn insert(&self, label: u32, row: &[f32]) {
+    /// Keeps a copy of `row` if it was offered before, in the place of one that was not asked for lately if there is no more memory
+    /// for it.
+    pub fn offer(&self, label: u32, row: &[f32]) {
         let shard = &self.shards[label as usize % SHARDS];
-        let wanted = shard.read().wanted_chunk();
+        let wanted = {
+            let shard = shard.read();
+            if !shard.is_wanted_again(label) {
+                return;
+            }
+            shard.wanted_chunk()
+        };
         if wanted > 0 {
             self.grow(shard, wanted);
         }
@@ -204,7 +216,15 @@ impl Drop for RowCache {
 
 impl Shard {
     fn new(capacity: usize, label_count: usize) -> Self {
-        Shard { capacity, label_count, ..Shard::default() }
+        let words = if capacity == 0 { 0 } else { label_count.div_ceil(BITS) };
+        let wanted_before = std::iter::repeat_with(AtomicU64::default).take(words).collect();
+        Shard { capacity, label_count, wanted_before, ..Shard::default() }
+    }
+
+    /// Whether `label` was wanted before; from now on it was.
+    fn is_wanted_again(&self, label: u32) -> bool {
+        let (word, bit) = wanted_bit(label);
+        self.wanted_before.get(word).is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit != 0)
     }
 
     #[inline]
@@ -252,9 +272,18 @@ impl Shard {
         }
         let slot = self.hand;
         self.hand = (self.hand + 1) % used;
-        self.slots[self.labels[slot] as usize / SHARDS] = 0;
+        let thrown_out = self.labels[slot];
+        self.slots[thrown_out as usize / SHARDS] = 0;
+        let (word, bit) = wanted_bit(thrown_out);
+        *self.wanted_before[word].get_mut() &= !bit;
         Some(slot)
     }
+}
+
+/// Where a shard has the bit of a label: the word, and its bit there.
+fn wanted_bit(label: u32) -> (usize, u64) {
+    let at = label as usize / SHARDS;
+    (at / BITS, 1 << (at % BITS))
 }
 
 #[cfg(test)]
@@ -269,6 +298,30 @@ mod tests {
         [label as f32, 0.5, -1.0]
     }
 
+    /// Has the row kept: a row is when it is offered for the second time.
+    fn keep(cache: &RowCache, label: u32) {
+        cache.offer(label, &row(label));
+        cache.offer(label, &row(label));
+    }
+
+    #[test]
+    fn a_row_is_kept_when_it_is_wanted_again() {
+        let cache = cache(1_600, 4 * SHARDS as u64 * 12);
+        let mut out = [0.0; 3];
+        cache.offer(32, &row(32));
+        assert!(!cache.get(32, &mut out));
+        cache.offer(32, &row(32));
+        assert!(cache.get(32, &mut out));
+        // Thrown out by others of its shard, it must be wanted twice again.
+        (48..160).step_by(SHARDS).for_each(|label| keep(&cache, label));
+        assert!(!cache.get(32, &mut out));
+        cache.offer(32, &row(32));
+        assert!(!cache.get(32, &mut out));
+        cache.offer(32, &row(32));
+        assert!(cache.get(32, &mut out));
+        assert_eq!(out, row(32));
+    }
+
     #[test]
     fn rows_come_back_and_the_budget_holds() {
         let rows_that_fit = 4 * SHARDS as u32;
@@ -276,7 +329,7 @@ mod tests {
         let mut out = [0.0; 3];
         for label in 0..10_000 {
             assert!(!cache.get(label, &mut out));
-            cache.insert(label, &row(label));
+            keep(&cache, label);
             assert!(cache.get(label, &mut out));
             assert_eq!(out, row(label));
         }
@@ -288,10 +341,10 @@ mod tests {
     fn what_is_asked_for_again_stays() {
         let cache = cache(1_600, 4 * SHARDS as u64 * 12);
         let mut out = [0.0; 3];
-        cache.insert(0, &row(0));
+        keep(&cache, 0);
         for label in (16..1_600).step_by(SHARDS) {
             assert!(cache.get(0, &mut out), "evicted at {label}");
-            cache.insert(label, &row(label));
+            keep(&cache, label);
         }
         assert_eq!(out, row(0));
     }
@@ -299,7 +352,7 @@ mod tests {
     #[test]
     fn without_a_budget_nothing_is_kept() {
         let cache = cache(100, 0);
-        cache.insert(5, &row(5));
+        keep(&cache, 5);
         cache.prefetch(5);
         assert!(!cache.get(5, &mut [0.0; 3]));
     }
@@ -310,7 +363,9 @@ mod tests {
         let read = |label| {
             let hit = cache.get(label, &mut out);
             assert!(!hit || out == row(label));
-            cache.insert(label, &row(label));
+            if !hit {
+                keep(cache, label);
+            }
             u32::from(hit)
         };
         (0..rows).map(read).sum()

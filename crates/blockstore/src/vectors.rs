@@ -198,7 +198,7 @@ impl VectorsFile {
         }
         if !cache.get(label, buffer) {
             self.blob.copy_to(start, bytemuck::cast_slice_mut(buffer))?;
-            cache.insert(label, buffer);
+            cache.offer(label, buffer);
         }
         Ok(buffer)
     }
