@@ -263,12 +263,7 @@ impl Collection {
     /// # Errors
     /// `Corrupted`, `Io`, `LimitExceeded` where the system gives no memory, `Closed`, `NotFound`.
     pub fn preload(&self) -> Result<()> {
-        for view in &self.snapshot()?.parts {
-            if let Part::Segment(segment) = &view.part {
-                segment.preload()?;
-            }
-        }
-        Ok(())
+        self.snapshot()?.segments().try_for_each(|(segment, _)| segment.preload())
     }
 
     /// Marks the collection as deleted. Returns the segments that it had, to be [released](Shared::release) while what is returned
@@ -278,10 +273,7 @@ impl Collection {
         self.gone.store(true, Ordering::Release);
         let last = self.snapshot.swap(Arc::default());
         self.head_sealed.notify_all();
-        let present = last.parts.iter().filter_map(|view| match &view.part {
-            Part::Segment(segment) => Some(segment.clone()),
-            Part::Chunk(_) => None,
-        });
+        let present = last.segments().map(|(segment, _)| segment.clone());
         present.chain(self.replaced.lock().drain(..)).collect()
     }
 
@@ -395,13 +387,10 @@ impl Collection {
         snapshot: &Snapshot,
         log_cut: u64,
     ) -> Result<()> {
-        let segments = snapshot.parts.iter().filter_map(|view| match &view.part {
-            Part::Segment(segment) => Some(ManifestSegment {
-                id: segment.id(),
-                rows: segment.rows(),
-                tombstones: view.tombstones.as_ref().clone(),
-            }),
-            Part::Chunk(_) => None,
+        let segments = snapshot.segments().map(|(segment, view)| ManifestSegment {
+            id: segment.id(),
+            rows: segment.rows(),
+            tombstones: view.tombstones.as_ref().clone(),
         });
         let manifest = Manifest {
             version: state.manifest_version + 1,
@@ -419,11 +408,7 @@ impl Collection {
 
     /// Ids of the segments in the present state.
     pub(crate) fn segment_ids(&self) -> Vec<Uuid> {
-        let id = |view: &PartView| match &view.part {
-            Part::Segment(segment) => Some(segment.id()),
-            Part::Chunk(_) => None,
-        };
-        self.snapshot.load().parts.iter().filter_map(id).collect()
+        self.snapshot.load().segments().map(|(segment, _)| segment.id()).collect()
     }
 
     /// When [`used_at`](Self::used_at) was last called.

@@ -220,7 +220,7 @@ fn choose(snapshot: &Snapshot, idle: bool, most_rows: u64) -> Result<Option<Merg
 }
 
 fn segments_of(snapshot: &Snapshot) -> Vec<&PartView> {
-    snapshot.parts.iter().filter(|view| matches!(view.part, Part::Segment(_))).collect()
+    snapshot.segments().map(|(_, view)| view).collect()
 }
 
 fn has_graph(view: &PartView) -> Result<bool> {

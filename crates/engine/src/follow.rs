@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::collection::{Collection, OPENING_ATTEMPTS, open_parts, replay};
 use crate::database::Database;
 use crate::log_entry::LogEntry;
-use crate::part::Part;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 
@@ -106,16 +105,9 @@ impl Collection {
 
 /// Lets the indices of segments that are gone leave the cache with their last reader.
 fn retire_missing(before: &Snapshot, after: &Snapshot) {
-    let segments = |snapshot: &Snapshot| -> Vec<_> {
-        let segment = |part: &Part| match part {
-            Part::Segment(segment) => Some(segment.clone()),
-            Part::Chunk(_) => None,
-        };
-        snapshot.parts.iter().filter_map(|view| segment(&view.part)).collect()
-    };
-    let kept: HashSet<_> = segments(after).iter().map(Arc::as_ptr).collect();
-    for segment in segments(before) {
-        if !kept.contains(&Arc::as_ptr(&segment)) {
+    let kept: HashSet<_> = after.segments().map(|(segment, _)| Arc::as_ptr(segment)).collect();
+    for (segment, _) in before.segments() {
+        if !kept.contains(&Arc::as_ptr(segment)) {
             // A store that is only read removes no files.
             segment.retire();
         }

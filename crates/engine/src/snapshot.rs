@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use crate::chunk::Chunk;
 use crate::part::Part;
+use crate::segment::Segment;
 
 /// A part as one snapshot sees it: its rows less its tombstones.
 #[derive(Clone, Debug)]
@@ -57,6 +58,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The sealed segments, oldest first, and how this state sees them.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (&Arc<Segment>, &PartView)> {
+        self.parts.iter().filter_map(|view| match &view.part {
+            Part::Segment(segment) => Some((segment, view)),
+            Part::Chunk(_) => None,
+        })
+    }
+
     /// Number of records.
     pub fn count(&self) -> u64 {
         self.parts.iter().map(PartView::live_rows).sum()
