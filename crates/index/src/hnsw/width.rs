@@ -13,9 +13,15 @@ use crate::shortlist::Candidate;
 use crate::storage::Storage;
 use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
 
-/// What walks must reach: recall@10 with an `ef`. More than is promised: probes are only a sample, and
-/// lie where rows are, while real queries on real data were seen to miss three times as much.
-const FLOORS: [(usize, f32); 2] = [(100, 0.985), (400, 0.997)];
+/// What walks must reach with an `ef`. Wished for is more than is promised: probes are only a sample, and lie where rows are, while
+/// real queries on real data were seen to miss three times as much.
+const FLOORS: [Floor; 2] =
+    [Floor { ef: 100, wished: 0.985, enough: 0.96 }, Floor { ef: 400, wished: 0.997, enough: 0.992 }];
+/// What a walk so many times wider does not find, because hardly a link leads there, is not worth one that is wider still, if what
+/// it finds is enough.
+const PATIENCE: usize = 8;
+/// Recall that is not worth a wider walk either, where what is wished for is out of reach.
+const SMALL_GAIN: f32 = 0.003;
 /// The same for recall@100, whatever `ef` is.
 const FLOOR_OF_MANY: f32 = 0.965;
 /// Widths that are tried. With the last, every search is a scan.
@@ -25,6 +31,14 @@ const STEPS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 1 << 2
 const SCAN_FROM_PART: usize = 4;
 /// A walk that is wider than was asked for must be worth it: as wide as this part of the members it takes as long as a scan.
 const WIDENED_SCAN_FROM_PART: usize = 32;
+
+/// recall@10 of walks with an `ef`.
+#[derive(Clone, Copy)]
+struct Floor {
+    ef: usize,
+    wished: f32,
+    enough: f32,
+}
 
 /// How wide a walk is for what a search asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,25 +85,51 @@ impl Width {
         let members = live.as_ref().map_or(index.coding.len, |live| live.len() as usize);
         let measure = Measure { index, rows, live, cancel };
         let best = index.coding.recall.unwrap_or(1.0);
-        let reaches = |width: Width, k: usize, ef: usize, floor: f32| -> Result<bool> {
+        let recall_of = |width: Width, k: usize, ef: usize| -> Result<f32> {
             // A scan reaches what the codes do.
             if width.scans(ef, k, &index.coding, members) {
-                return Ok(true);
+                return Ok(best);
             }
             let (wide, depth) = (width.ef(ef, k, &index.coding), index.depth(k, ef));
-            Ok(measure.recall(truth, k, wide, depth, threads)? >= floor.min(best))
+            measure.recall(truth, k, wide, depth, threads)
         };
         let mut width = Width::USUAL;
-        for (ef, floor) in FLOORS {
-            while width.ef_factor < Self::MAX && !reaches(width, CALIBRATED_K, ef, floor)? {
-                width.ef_factor = next(width.ef_factor);
-            }
+        for floor in FLOORS {
+            let recall = |ef_factor: usize| {
+                let width = Width { ef_factor, ..width };
+                recall_of(width, CALIBRATED_K, floor.ef)
+            };
+            width.ef_factor = floor.least_factor(width.ef_factor, best, recall)?;
         }
         let narrow = |width: Width| Width { ef_factor: 1, ..width };
-        while width.ef_per_k < Self::MAX && !reaches(narrow(width), KNOWN_NEIGHBOURS, 1, FLOOR_OF_MANY)? {
+        let many = FLOOR_OF_MANY.min(best);
+        while width.ef_per_k < Self::MAX && recall_of(narrow(width), KNOWN_NEIGHBOURS, 1)? < many {
             width.ef_per_k = next(width.ef_per_k);
         }
         Ok(width)
+    }
+}
+
+impl Floor {
+    /// The least factor from `from` on with which `recall` reaches what is wished for, `best` at most; where that is out of reach,
+    /// the least that comes near what the patient find.
+    fn least_factor(self, from: usize, best: f32, recall: impl Fn(usize) -> Result<f32>) -> Result<usize> {
+        let mut measured: Vec<(usize, f32)> = Vec::new();
+        let mut factor = from;
+        loop {
+            let reached = recall(factor)?;
+            if reached >= self.wished.min(best) || factor == Width::MAX {
+                return Ok(factor);
+            }
+            measured.push((factor, reached));
+            let found = measured.iter().fold(0.0_f32, |most, (_, recall)| most.max(*recall));
+            if factor >= from.saturating_mul(PATIENCE) && found >= self.enough.min(best) {
+                let worth = (found - SMALL_GAIN).max(self.enough.min(best));
+                let least = measured.iter().find(|(_, recall)| *recall >= worth);
+                return Ok(least.map_or(factor, |(factor, _)| *factor));
+            }
+            factor = next(factor);
+        }
     }
 }
 
@@ -192,5 +232,35 @@ impl<L: Links> Links for Past<'_, L> {
 
     fn prefetch(&self, label: u32) {
         self.links.prefetch(label);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn least(recalls: &[(usize, f32)], best: f32) -> usize {
+        let floor = Floor { ef: 100, wished: 0.99, enough: 0.96 };
+        let recall = |factor: usize| {
+            let known = recalls.iter().rev().find(|(from, _)| *from <= factor);
+            Ok(known.map_or(0.0, |(_, recall)| *recall))
+        };
+        floor.least_factor(1, best, recall).unwrap()
+    }
+
+    #[test]
+    fn a_walk_is_widened_until_it_finds_enough() {
+        assert_eq!(least(&[(1, 0.995)], 1.0), 1);
+        assert_eq!(least(&[(1, 0.9), (3, 0.98), (6, 0.992)], 1.0), 6);
+        assert_eq!(least(&[(1, 0.5), (48, 0.97)], 1.0), 48, "enough, beyond patience");
+        assert_eq!(least(&[(1, 0.5)], 1.0), Width::MAX, "a scan");
+        assert_eq!(least(&[(1, 0.9), (2, 0.95)], 0.95), 2, "the codes find no more");
+    }
+
+    #[test]
+    fn what_no_link_leads_to_is_not_paid_for() {
+        assert_eq!(least(&[(1, 0.97), (2, 0.982), (3, 0.984), (8, 0.985), (64, 0.99)], 1.0), 2);
+        assert_eq!(least(&[(1, 0.985)], 1.0), 1);
+        assert_eq!(least(&[(1, 0.958), (4, 0.96)], 1.0), 4, "not less than enough");
     }
 }
