@@ -56,12 +56,13 @@ impl<T: Pod> AlignedBuffer<T> {
 
 /// Asks for huge pages; where there are none the memory works as well, only slower.
 fn advise_huge_pages(data: NonNull<u8>, bytes: usize) {
-    #[cfg(target_os = "linux")]
+    // Miri knows no advice.
+    #[cfg(all(target_os = "linux", not(miri)))]
     // SAFETY: advice on pages of our own allocation (which begins on a page); it changes no content.
     unsafe {
         libc::madvise(data.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(miri, not(target_os = "linux")))]
     let _ = (data, bytes);
 }
 
