@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("metadata_codec", ferrochrome_blockstore::fuzzing::metadata),
     ("log_entry", ferrochrome_engine::fuzzing::log_entry),
     ("catalog", ferrochrome_metadata::fuzzing::catalog),
+    ("manifest", ferrochrome_metadata::fuzzing::manifest),
     ("lookup", ferrochrome_metadata::fuzzing::lookup),
     ("postings", ferrochrome_metadata::fuzzing::postings),
     ("filter_json", ferrochrome_metadata::fuzzing::filter_json),

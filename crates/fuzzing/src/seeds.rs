@@ -87,6 +87,7 @@ pub fn all() -> Vec<(&'static str, String, Vec<u8>)> {
         seeds.extend((0..).zip(texts).map(|(i, text)| (target, i.to_string(), text.as_bytes().to_vec())));
     }
     seeds.push(("pickle", "protocol-4".to_owned(), PICKLE.to_vec()));
+    seeds.push(("manifest", "two-segments".to_owned(), manifest()));
     seeds.push(("hnsw_folder", "one".to_owned(), hnsw_folder()));
     seeds.push(("metadata_codec", "all-types".to_owned(), metadata_codec::encode(&metadata(3))));
     std::mem::take(seeds)
@@ -203,6 +204,22 @@ fn sqlite() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
     }
     seeds.push(("postings", "one-label".to_owned(), 5_u32.to_le_bytes().to_vec()));
     Ok(seeds)
+}
+
+/// A manifest of two segments, one of them with two records deleted.
+fn manifest() -> Vec<u8> {
+    let mut bytes: Vec<u8> = [3_u64, 17, 40, 2].iter().flat_map(|number| number.to_le_bytes()).collect();
+    for (id, deleted) in [(1_u128, vec![]), (2, vec![4, 11])] {
+        let mut tombstones = Vec::new();
+        // Writing into memory does not fail.
+        _ = RoaringBitmap::from_iter::<Vec<u32>>(deleted).serialize_into(&mut tombstones);
+        bytes.extend(20_u64.to_le_bytes());
+        bytes.extend(16_u16.to_le_bytes());
+        bytes.extend((tombstones.len() as u16).to_le_bytes());
+        bytes.extend(Uuid::from_u128(id).as_bytes());
+        bytes.extend(tombstones);
+    }
+    bytes
 }
 
 /// The length of a header, the header, and one element of two components with label 1.

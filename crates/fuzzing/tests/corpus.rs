@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ferrochrome_fuzzing::{TARGETS, run};
+use ferrochrome_metadata::{Catalog, Durability, Location};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -72,4 +73,27 @@ fn the_corpus_and_mutations_of_it_are_read_or_refused() {
             }
         }
     }
+}
+
+#[test]
+fn cargo_fuzz_has_a_program_for_each_target() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    for (target, _) in TARGETS {
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml has no {target}");
+        let program = fs::read_to_string(folder.join(format!("fuzz_targets/{target}.rs"))).unwrap();
+        assert!(program.contains(&format!("run(\"{target}\", bytes)")), "{program}");
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+}
+
+/// What a seed is refused for at its first bytes, no mutation of it gets past either.
+#[test]
+fn the_catalog_of_the_corpus_is_one_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let seed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/catalog/one-collection");
+    fs::copy(seed, &path).unwrap();
+    let catalog = Catalog::open(Location::File(path), Durability::Normal, true).unwrap();
+    assert_eq!(catalog.all_collection_ids().unwrap().len(), 1);
 }
