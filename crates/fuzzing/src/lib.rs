@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod index;
+mod record_files;
 pub mod seeds;
 mod wire;
 
@@ -31,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("requests", wire::requests),
     ("http_bodies", wire::http_bodies),
     ("record_lines", wire::record_lines),
+    ("arrow_file", record_files::arrow_file),
+    ("parquet_file", record_files::parquet_file),
     ("pickle", ferrochrome_chroma::fuzzing::pickle),
     ("hnsw_folder", hnsw_folder),
 ];

@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::index::Rows;
+use crate::record_files;
 
 /// `{"id_to_label": {"r1": 1}, "label_to_id": {1: "r1"}}`, protocol 4.
 pub const PICKLE: &[u8] =
@@ -177,8 +178,9 @@ fn sqlite() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
         metadatas: Some(vec![Some(BTreeMap::from([("n".to_owned(), Some(Value::Int(1)))])), None]),
         ..WriteBatch::default()
     };
-    database.collection(row.id)?.write(WriteKind::Add, batch)?;
-    let mut seeds = Vec::new();
+    let collection = database.collection(row.id)?;
+    collection.write(WriteKind::Add, batch)?;
+    let mut seeds = record_files::seeds(&collection, folder.path())?;
     database.catalog().read_log(row.id, 0, &mut |_, payload| {
         seeds.push(("log_entry", "add".to_owned(), payload.to_vec()));
         Ok(())
@@ -243,6 +245,6 @@ fn temporary() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|e| ferrochrome_types::Error::io("temporary folder", e))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| ferrochrome_types::Error::io(path.display(), e))
 }

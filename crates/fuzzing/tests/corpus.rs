@@ -10,10 +10,10 @@ use ferrochrome_metadata::{Catalog, Durability, Location};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Mutations of each file of the corpus; fewer where a target writes files.
-const MUTATIONS: usize = 150;
-const SLOW_MUTATIONS: usize = 10;
-const SLOW: [&str; 3] = ["catalog", "lookup", "hnsw_folder"];
+/// Mutations of the corpus of a target; fewer where it writes files.
+const MUTATIONS: usize = 600;
+const SLOW_MUTATIONS: usize = 40;
+const SLOW: [&str; 5] = ["catalog", "lookup", "hnsw_folder", "arrow_file", "parquet_file"];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -61,11 +61,12 @@ fn the_corpus_and_mutations_of_it_are_read_or_refused() {
         let corpus = corpus(target);
         assert!(!corpus.is_empty(), "{target} has no corpus");
         let mutations = if SLOW.contains(target) { SLOW_MUTATIONS } else { MUTATIONS };
+        let of_each = mutations.div_ceil(corpus.len());
         for round in 0..rounds {
             let mut random = StdRng::seed_from_u64(seed + round * 1_000);
             for bytes in &corpus {
                 run(target, bytes);
-                for _ in 0..mutations {
+                for _ in 0..of_each {
                     let mut mutated = bytes.clone();
                     mutate(&mut mutated, &corpus, &mut random);
                     run(target, &mutated);

@@ -22,6 +22,15 @@ fn lengths() -> Vec<usize> {
     (0..=67).chain([100, 127, 128, 129, 383, 384, 385, 1536, 8191, 8192]).collect()
 }
 
+/// Miri knows no CPU: only what it is told to build for is run.
+#[cfg(miri)]
+#[test]
+fn miri_runs_the_kernels_that_it_is_built_for() {
+    let has = |isa| supported().iter().any(|kernels| kernels.isa == isa);
+    assert_eq!(has(Isa::Avx2), cfg!(all(target_feature = "avx2", target_feature = "fma")));
+    assert_eq!(has(Isa::Avx512), cfg!(target_feature = "avx512vnni"));
+}
+
 #[test]
 fn f32_sums_keep_the_documented_bound_at_every_level_and_alignment() {
     let mut rng = StdRng::seed_from_u64(1);
