@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs under Miri what unsafe code it can: the aligned buffers, codes and graph of the index with the scalar kernels, those kernels, and
-# the verified blocks of files in memory. Needs a nightly toolchain with Miri; without one it is skipped and says so.
+# Runs under Miri what unsafe code it can: the kernels, scalar and, on x86-64, of AVX2 and AVX-512; the aligned buffers, codes and graph
+# of the index, built by one thread and by two; and files in memory, sound and forged. Mapped files and C it cannot run. Needs a nightly
+# toolchain with Miri; without one it is skipped and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly miri --version >/dev/null 2>&1; then
@@ -9,6 +10,11 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 # Worker threads outlive the tests, and tests may look at the clock.
 export MIRIFLAGS="${MIRIFLAGS:-} -Zmiri-ignore-leaks -Zmiri-disable-isolation"
-cargo +nightly miri test --locked -p ferrochrome-index --lib -- small_tests aligned_buffer
-cargo +nightly miri test --locked -p ferrochrome-distance --lib -- a_zero_vector_is further_spaces_of_a_few_numbers
-cargo +nightly miri test --locked -p ferrochrome-blockstore --lib -- a_file_of_another_length ids::tests
+run() { cargo +nightly miri test --locked --lib -p "$@"; }
+run ferrochrome-index -- small_tests aligned_buffer
+run ferrochrome-blockstore -- a_file_of_another_length ids::tests any_one_byte
+run ferrochrome-distance
+if [ "$(uname -m)" = x86_64 ]; then
+  RUSTFLAGS="-C target-feature=+avx2,+fma" run ferrochrome-distance
+  RUSTFLAGS="-C target-feature=+avx2,+fma,+avx512f,+avx512bw,+avx512vl,+avx512vnni" run ferrochrome-distance
+fi

@@ -4,7 +4,7 @@ import { type CompactArgs, checkCompactArgs, compactNative } from "./compaction.
 import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
-import { type PackContext, packQueries, unpackEmbeddings } from "./embeddings.js";
+import { type PackContext, packQueries } from "./embeddings.js";
 import { ChromaServerError, ChromaValueError, ReadOnlyError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
 import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
@@ -12,7 +12,7 @@ import { type FileImportArgs, type FileImportReport, importFile } from "./files/
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "./lenient.js";
 import { validateName } from "./names.js";
 import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
-import { readQueryReply } from "./query-reply.js";
+import { readGetReply, readQueryReply } from "./native-reply.js";
 import {
   encodableMetadata,
   givenQueries,
@@ -22,7 +22,7 @@ import {
   validateWrite,
   type WriteKind,
 } from "./requests.js";
-import { GetResult, type QueryResult } from "./results.js";
+import type { GetResult, QueryResult } from "./results.js";
 import { Schema } from "./schema.js";
 import type { SchemaJson } from "./schema-json.js";
 import type { SearchLike } from "./search/search.js";
@@ -94,15 +94,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     } catch (failure) {
       throw toError(failure, this.route("get"));
     }
-    const columns = JSON.parse(typeof reply === "string" ? reply : reply.text);
-    return new GetResult<TMeta>({
-      ids: columns.ids,
-      documents: columns.documents ?? [],
-      embeddings: typeof reply === "string" ? [] : unpackEmbeddings(reply.embeddings, columns.ids.length),
-      metadatas: columns.metadatas ?? [],
-      uris: columns.uris ?? [],
-      include,
-    });
+    return readGetReply<TMeta>(reply, include);
   }
 
   async query<TMeta extends Metadata = Metadata>(asked: QueryArgs): Promise<QueryResult<TMeta>> {

@@ -1,13 +1,14 @@
 import { BaseCollection, embedWith } from "../base-collection.js";
 import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, WriteArgs } from "../collection.js";
 import type { CompactArgs } from "../compaction.js";
-import type { CollectionArgs, CollectionJson } from "../connection.js";
+import type { CollectionArgs } from "../connection.js";
 import { packQueries } from "../embeddings.js";
 import { ChromaValueError } from "../errors.js";
 import type { QueryExplanation } from "../explanation.js";
 import type { FileExportArgs, FileExportReport } from "../files/export-file.js";
 import type { FileImportArgs, FileImportReport } from "../files/import-file.js";
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "../lenient.js";
+import { checkColumns, checkObject } from "../reply-columns.js";
 import { givenQueries, recordSetOf, validateDelete, validateGet, validateWrite, type WriteKind } from "../requests.js";
 import { GetResult, QueryResult } from "../results.js";
 import { EMBEDDING_KEY, Schema } from "../schema.js";
@@ -20,6 +21,7 @@ import { validateMetadata } from "../validate.js";
 import type { Version } from "../versions.js";
 import type { HttpTransport, RequestParts } from "./http-transport.js";
 import { sparseFunctionOf, withSparseVectors } from "./sparse-embedding.js";
+import { readCollection } from "./wire-collection.js";
 import { embeddingRows, readMetadata, wireEmbeddings, wireMetadata } from "./wire-records.js";
 
 /** Columns of a server's answer to `get`; those that were not included are null. */
@@ -65,7 +67,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
     const asked = withLenientFilters(args, this.rules);
     const { ids, where, whereDocument, limit, offset, include = ["documents", "metadatas"] } = asked;
     validateGet(asked, include);
-    const columns = await this.request<GetResponse<TMeta>>("POST", "get", {
+    const answer = await this.request<unknown>("POST", "get", {
       body: {
         ids,
         where,
@@ -75,6 +77,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
         include,
       },
     });
+    const columns = checkColumns<GetResponse<TMeta>>(answer, { from: this.route("get"), nested: false });
     return new GetResult<TMeta>({
       ids: columns.ids,
       documents: columns.documents ?? [],
@@ -95,7 +98,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
     // Packed only for the checks: a server reads query vectors as JSON numbers.
     const context = { route: this.route("query"), rowName: (row: number) => `query ${row}` };
     const { dimension } = packQueries(embeddings, given.dimension, context);
-    const columns = await this.request<QueryResponse<TMeta>>("POST", "query", {
+    const answer = await this.request<unknown>("POST", "query", {
       body: {
         query_embeddings: embeddingRows(embeddings, dimension),
         n_results: args.nResults ?? 10,
@@ -106,6 +109,7 @@ export class RemoteCollection extends BaseCollection implements Collection {
       },
       signal,
     });
+    const columns = checkColumns<QueryResponse<TMeta>>(answer, { from: this.route("query"), nested: true });
     return new QueryResult<TMeta>({
       ids: columns.ids,
       distances: columns.distances ?? [],
@@ -158,17 +162,18 @@ export class RemoteCollection extends BaseCollection implements Collection {
 
   async fork({ name, version }: { name: string; version?: number | string | undefined }): Promise<Collection> {
     if (version !== undefined) throw localOnly("fork({ version })");
-    const json = await this.request<CollectionJson>("POST", "fork", { body: { new_name: name } });
+    const answer = await this.request<unknown>("POST", "fork", { body: { new_name: name } });
     return new RemoteCollection(this.transport, {
       client: this.client,
-      json,
+      json: readCollection(answer, this.route("fork")),
       embeddingFunction: this.foundFunction,
       rules: this.rules,
     });
   }
 
   async forkCount(): Promise<number> {
-    return (await this.request<{ count: number }>("GET", "fork_count")).count;
+    const answer = await this.request<unknown>("GET", "fork_count");
+    return checkObject(answer, this.route("fork_count")).count as number;
   }
 
   async createVersion(_args?: { label?: string | undefined }): Promise<Version> {
@@ -194,9 +199,11 @@ export class RemoteCollection extends BaseCollection implements Collection {
     const list = Array.isArray(searches) ? searches : [searches];
     if (list.length === 0) throw new ChromaValueError("At least one search payload must be provided.");
     const payloads = await Promise.all(list.map((search) => this.embedded(toSearch(search).toPayload())));
-    const response = await this.request<SearchResponse>("POST", "search", {
+    const answer = await this.request<unknown>("POST", "search", {
       body: { searches: payloads, read_level: options?.readLevel },
     });
+    const form = { from: this.route("search"), nested: true, gaps: true };
+    const response = checkColumns<SearchResponse>(answer, form);
     const metadatas = response.metadatas?.map((column) => column?.map(readMetadata) ?? null) ?? null;
     return new SearchResult({ ...response, metadatas });
   }

@@ -2,11 +2,13 @@
 import type { Collection } from "../collection.js";
 import type { CollectionArgs, CollectionJson, CollectionRequest, Connection, Scope } from "../connection.js";
 import { ChromaValueError } from "../errors.js";
+import { badReply, checkObject } from "../reply-columns.js";
 import type { SnapshotProgress } from "../snapshot.js";
 import type { Database, DatabaseStats, PreflightChecks, UserIdentity } from "../types.js";
 import type { Endpoint } from "./endpoint.js";
-import { HttpTransport } from "./http-transport.js";
+import { HttpTransport, type RequestParts } from "./http-transport.js";
 import { RemoteCollection } from "./remote-collection.js";
+import { readCollection } from "./wire-collection.js";
 import { wireMetadata } from "./wire-records.js";
 
 /** A server that speaks Chroma's API v2. */
@@ -19,9 +21,8 @@ export class RemoteConnection implements Connection {
   }
 
   async heartbeat(): Promise<number> {
-    return (await this.transport.request<{ "nanosecond heartbeat": number }>("GET", ["heartbeat"]))[
-      "nanosecond heartbeat"
-    ];
+    const answer = await this.object("GET", ["heartbeat"]);
+    return answer["nanosecond heartbeat"] as number;
   }
 
   async version(): Promise<string> {
@@ -29,11 +30,11 @@ export class RemoteConnection implements Connection {
   }
 
   async identity(): Promise<UserIdentity> {
-    return this.transport.request("GET", ["auth", "identity"]);
+    return (await this.object("GET", ["auth", "identity"])) as unknown as UserIdentity;
   }
 
   async preflightChecks(): Promise<PreflightChecks> {
-    return this.transport.request("GET", ["pre-flight-checks"]);
+    return (await this.object("GET", ["pre-flight-checks"])) as unknown as PreflightChecks;
   }
 
   async stats(): Promise<DatabaseStats> {
@@ -53,7 +54,7 @@ export class RemoteConnection implements Connection {
   }
 
   async getTenant(name: string): Promise<string> {
-    return (await this.transport.request<{ name: string }>("GET", ["tenants", name])).name;
+    return (await this.object("GET", ["tenants", name])).name as string;
   }
 
   async createDatabase(tenant: string, name: string): Promise<void> {
@@ -77,12 +78,15 @@ export class RemoteConnection implements Connection {
   }
 
   async listCollections(scope: Scope, limit: number, offset: number): Promise<CollectionJson[]> {
-    return this.transport.request("GET", collectionsPath(scope), { query: { limit, offset } });
+    const path = collectionsPath(scope);
+    const answer = await this.transport.request<unknown>("GET", path, { query: { limit, offset } });
+    if (!Array.isArray(answer)) throw badReply(path.join("/"), "it is not a list");
+    return answer.map((json) => readCollection(json, path.join("/")));
   }
 
   async createCollection(scope: Scope, request: () => Promise<CollectionRequest>): Promise<CollectionJson> {
     const { name, metadata, configuration, schema, getOrCreate } = await request();
-    return this.transport.request("POST", collectionsPath(scope), {
+    return this.described("POST", collectionsPath(scope), {
       body: {
         name,
         configuration,
@@ -94,15 +98,15 @@ export class RemoteConnection implements Connection {
   }
 
   async getCollection(scope: Scope, name: string): Promise<CollectionJson> {
-    return this.transport.request("GET", collectionsPath(scope, name));
+    return this.described("GET", collectionsPath(scope, name));
   }
 
   async getCollectionById(scope: Scope, id: string): Promise<CollectionJson> {
-    return this.transport.request("GET", collectionsPath(scope, "by-id", id));
+    return this.described("GET", collectionsPath(scope, "by-id", id));
   }
 
   async getCollectionByCrn(crn: string): Promise<CollectionJson> {
-    return this.transport.request("GET", ["collections", crn]);
+    return this.described("GET", ["collections", crn]);
   }
 
   async deleteCollection(scope: Scope, name: string): Promise<void> {
@@ -111,6 +115,15 @@ export class RemoteConnection implements Connection {
 
   collection(args: CollectionArgs): Collection {
     return new RemoteCollection(this.transport, args);
+  }
+
+  /** The collection that the answer describes. */
+  private async described(method: "GET" | "POST", path: string[], parts?: RequestParts): Promise<CollectionJson> {
+    return readCollection(await this.transport.request<unknown>(method, path, parts), path.join("/"));
+  }
+
+  private async object(method: "GET", path: string[]): Promise<Record<string, unknown>> {
+    return checkObject(await this.transport.request<unknown>(method, path), path.join("/"));
   }
 
   /** Nothing to do: connections are kept and closed by `fetch`. */

@@ -98,10 +98,16 @@ fn read_forged(file: &str, bytes: &[u8]) {
 
 #[test]
 fn any_one_byte_may_be_forged() {
-    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
-        for (file, bytes) in files(compression) {
+    // Miri takes a thousand times as long, and knows no C.
+    let (compressions, step): (&[_], _) = if cfg!(miri) {
+        (&[Compression::None, Compression::Lz4], 89)
+    } else {
+        (&[Compression::None, Compression::Lz4, Compression::Zstd], 1)
+    };
+    for compression in compressions {
+        for (file, bytes) in files(*compression) {
             read_all(file, forge(file, &bytes)).unwrap();
-            for at in 0..bytes.len() {
+            for at in (0..bytes.len()).step_by(step) {
                 for flip in [0x01, 0x04, 0x80, 0xff] {
                     let mut forged = bytes.clone();
                     forged[at] ^= flip;

@@ -169,13 +169,14 @@ mod tests {
 
     #[test]
     fn a_filter_holds_what_was_inserted_and_little_else() {
-        for rows in [0, 1, 5, 10_000] {
+        let many = if cfg!(miri) { 200 } else { 10_000 };
+        for rows in [0, 1, 5, many] {
             let mut filter = HashFilter::new(rows);
             let hash = |i: usize| hash_id(&format!("id {i}"));
             (0..rows).for_each(|i| filter.insert(hash(i)));
             assert!((0..rows).all(|i| filter.may_hold(hash(i))));
-            let wrong = (rows..rows + 10_000).filter(|i| filter.may_hold(hash(*i))).count();
-            assert!(wrong < 500, "{wrong} of 10,000 with {rows} rows");
+            let wrong = (rows..rows + many).filter(|i| filter.may_hold(hash(*i))).count();
+            assert!(wrong < many / 20, "{wrong} of {many} with {rows} rows");
         }
     }
 }

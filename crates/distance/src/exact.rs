@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn further_spaces_follow_their_definitions_in_f64_at_every_level() {
-        for dim in [1, 2, 15, 16, 17, 33, 100, 384, 385, 8_192] {
+        let dimensions: &[usize] =
+            if cfg!(miri) { &[1, 15, 17, 33] } else { &[1, 2, 15, 16, 17, 33, 100, 384, 385, 8_192] };
+        for &dim in dimensions {
             for (a, b) in pairs(dim) {
                 for metric in Metric::ALL.into_iter().filter(|metric| !metric.has_codes()) {
                     let expected = if metric == Metric::L1 {

@@ -102,6 +102,10 @@ fn encode_record(out: &mut Vec<u8>, record: &Record) {
 
 fn decode_record(reader: &mut Reader<'_>) -> Result<Record> {
     let ordinal = reader.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| damaged("short ordinal"))?;
+    // The next ordinal is one more, and the catalog holds it as a signed number.
+    if ordinal >= i64::MAX as u64 {
+        return Err(damaged(format!("a record of a log entry has ordinal {ordinal}")));
+    }
     let flags = reader.take(1)?[0];
     let id = reader.text()?;
     let document = if flags & HAS_DOCUMENT != 0 { Some(reader.text()?) } else { None };
@@ -200,6 +204,19 @@ mod tests {
         let bytes = entry().encode();
         for end in 0..bytes.len() {
             assert_eq!(LogEntry::decode(&bytes[..end]).unwrap_err().code(), Code::Corrupted, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn an_ordinal_that_no_other_can_follow_is_refused() {
+        for (ordinal, sound) in [(i64::MAX as u64 - 1, true), (i64::MAX as u64, false), (u64::MAX, false)] {
+            let record = Record { id: "a".to_owned(), ordinal, ..Record::default() };
+            let entry = LogEntry { puts: vec![Arc::new(record)], ..LogEntry::default() };
+            let decoded = LogEntry::decode(&entry.encode());
+            assert_eq!(
+                decoded.map_err(|error| error.code()),
+                if sound { Ok(entry) } else { Err(Code::Corrupted) }
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod index;
+mod record_files;
 pub mod seeds;
 mod wire;
 
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("metadata_codec", ferrochrome_blockstore::fuzzing::metadata),
     ("log_entry", ferrochrome_engine::fuzzing::log_entry),
     ("catalog", ferrochrome_metadata::fuzzing::catalog),
+    ("manifest", ferrochrome_metadata::fuzzing::manifest),
     ("lookup", ferrochrome_metadata::fuzzing::lookup),
     ("postings", ferrochrome_metadata::fuzzing::postings),
     ("filter_json", ferrochrome_metadata::fuzzing::filter_json),
@@ -30,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("requests", wire::requests),
     ("http_bodies", wire::http_bodies),
     ("record_lines", wire::record_lines),
+    ("arrow_file", record_files::arrow_file),
+    ("parquet_file", record_files::parquet_file),
     ("pickle", ferrochrome_chroma::fuzzing::pickle),
     ("hnsw_folder", hnsw_folder),
 ];

@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::index::Rows;
+use crate::record_files;
 
 /// `{"id_to_label": {"r1": 1}, "label_to_id": {1: "r1"}}`, protocol 4.
 pub const PICKLE: &[u8] =
@@ -87,6 +88,7 @@ pub fn all() -> Vec<(&'static str, String, Vec<u8>)> {
         seeds.extend((0..).zip(texts).map(|(i, text)| (target, i.to_string(), text.as_bytes().to_vec())));
     }
     seeds.push(("pickle", "protocol-4".to_owned(), PICKLE.to_vec()));
+    seeds.push(("manifest", "two-segments".to_owned(), manifest()));
     seeds.push(("hnsw_folder", "one".to_owned(), hnsw_folder()));
     seeds.push(("metadata_codec", "all-types".to_owned(), metadata_codec::encode(&metadata(3))));
     std::mem::take(seeds)
@@ -176,8 +178,9 @@ fn sqlite() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
         metadatas: Some(vec![Some(BTreeMap::from([("n".to_owned(), Some(Value::Int(1)))])), None]),
         ..WriteBatch::default()
     };
-    database.collection(row.id)?.write(WriteKind::Add, batch)?;
-    let mut seeds = Vec::new();
+    let collection = database.collection(row.id)?;
+    collection.write(WriteKind::Add, batch)?;
+    let mut seeds = record_files::seeds(&collection, folder.path())?;
     database.catalog().read_log(row.id, 0, &mut |_, payload| {
         seeds.push(("log_entry", "add".to_owned(), payload.to_vec()));
         Ok(())
@@ -205,6 +208,22 @@ fn sqlite() -> Result<Vec<(&'static str, String, Vec<u8>)>> {
     Ok(seeds)
 }
 
+/// A manifest of two segments, one of them with two records deleted.
+fn manifest() -> Vec<u8> {
+    let mut bytes: Vec<u8> = [3_u64, 17, 40, 2].iter().flat_map(|number| number.to_le_bytes()).collect();
+    for (id, deleted) in [(1_u128, vec![]), (2, vec![4, 11])] {
+        let mut tombstones = Vec::new();
+        // Writing into memory does not fail.
+        _ = RoaringBitmap::from_iter::<Vec<u32>>(deleted).serialize_into(&mut tombstones);
+        bytes.extend(20_u64.to_le_bytes());
+        bytes.extend(16_u16.to_le_bytes());
+        bytes.extend((tombstones.len() as u16).to_le_bytes());
+        bytes.extend(Uuid::from_u128(id).as_bytes());
+        bytes.extend(tombstones);
+    }
+    bytes
+}
+
 /// The length of a header, the header, and one element of two components with label 1.
 fn hnsw_folder() -> Vec<u8> {
     const LINKS: usize = 12;
@@ -226,6 +245,6 @@ fn temporary() -> Result<tempfile::TempDir> {
     tempfile::tempdir().map_err(|e| ferrochrome_types::Error::io("temporary folder", e))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| ferrochrome_types::Error::io(path.display(), e))
 }

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use ferrochrome_fuzzing::{TARGETS, run};
+use ferrochrome_metadata::{Catalog, Durability, Location};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Mutations of each file of the corpus; fewer where a target writes files.
-const MUTATIONS: usize = 150;
-const SLOW_MUTATIONS: usize = 10;
-const SLOW: [&str; 3] = ["catalog", "lookup", "hnsw_folder"];
+/// Mutations of the corpus of a target; fewer where it writes files.
+const MUTATIONS: usize = 600;
+const SLOW_MUTATIONS: usize = 40;
+const SLOW: [&str; 5] = ["catalog", "lookup", "hnsw_folder", "arrow_file", "parquet_file"];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -60,11 +61,12 @@ fn the_corpus_and_mutations_of_it_are_read_or_refused() {
         let corpus = corpus(target);
         assert!(!corpus.is_empty(), "{target} has no corpus");
         let mutations = if SLOW.contains(target) { SLOW_MUTATIONS } else { MUTATIONS };
+        let of_each = mutations.div_ceil(corpus.len());
         for round in 0..rounds {
             let mut random = StdRng::seed_from_u64(seed + round * 1_000);
             for bytes in &corpus {
                 run(target, bytes);
-                for _ in 0..mutations {
+                for _ in 0..of_each {
                     let mut mutated = bytes.clone();
                     mutate(&mut mutated, &corpus, &mut random);
                     run(target, &mutated);
@@ -72,4 +74,27 @@ fn the_corpus_and_mutations_of_it_are_read_or_refused() {
             }
         }
     }
+}
+
+#[test]
+fn cargo_fuzz_has_a_program_for_each_target() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    for (target, _) in TARGETS {
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "fuzz/Cargo.toml has no {target}");
+        let program = fs::read_to_string(folder.join(format!("fuzz_targets/{target}.rs"))).unwrap();
+        assert!(program.contains(&format!("run(\"{target}\", bytes)")), "{program}");
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+}
+
+/// What a seed is refused for at its first bytes, no mutation of it gets past either.
+#[test]
+fn the_catalog_of_the_corpus_is_one_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    let seed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/catalog/one-collection");
+    fs::copy(seed, &path).unwrap();
+    let catalog = Catalog::open(Location::File(path), Durability::Normal, true).unwrap();
+    assert_eq!(catalog.all_collection_ids().unwrap().len(), 1);
 }

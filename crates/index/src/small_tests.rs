@@ -8,7 +8,7 @@ use crate::conformance::{clustered, reload, reopen, store};
 use crate::wordnet::Vectors;
 use crate::{BuildOptions, Quantization, SearchOptions, VectorIndex, Walk, build, extend};
 
-const ROWS: usize = 40;
+const ROWS: usize = 24;
 const DIM: usize = 12;
 
 fn options(quantization: Quantization, threads: usize) -> BuildOptions {

@@ -5,6 +5,8 @@ mod copy;
 mod durable;
 mod follow;
 mod forks;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod log;
 mod manifest;
 mod metadata_json;

@@ -8,6 +8,7 @@ use ferrochrome_types::{
 };
 use roaring::RoaringBitmap;
 
+pub use crate::catalog::fuzzing::manifest;
 use crate::filter::{RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
 use crate::lookup::{read_labels, reads_pairs};
 use crate::{Catalog, Durability, FilterSource, Location, Lookup, Postings, SalvagedCatalog};

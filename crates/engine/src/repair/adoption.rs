@@ -79,7 +79,7 @@ pub(super) fn adopt(
                 tombstones.insert(label);
             }
             if let Ok((record, _)) = segment.row(label) {
-                manifest.next_ordinal = manifest.next_ordinal.max(record.ordinal + 1);
+                manifest.next_ordinal = manifest.next_ordinal.max(record.ordinal.saturating_add(1));
                 let pairs = record.metadata.into_iter().flatten();
                 keys.extend(pairs.map(|(key, value)| (key, value.kind())));
             }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::collections::existing;
 use super::log::signed;
 use super::schema::{Digest, bad_row, change_digest};
-use super::{Catalog, read_uuid, sql};
+use super::{CATALOG, Catalog, read_uuid, sql};
 use crate::checksum::RowChecksum;
 
 /// One sealed segment of a collection.
@@ -155,6 +155,10 @@ pub(super) fn read(connection: &Connection, collection: Uuid) -> Result<Option<(
     if sum.finish() != crc {
         return Err(bad_row("manifests"));
     }
+    if head.iter().any(|number| *number < 0) || count != segments.len() as i64 {
+        let what = "a manifest has negative numbers, or counts segments that it does not name";
+        return Err(Error::corrupted(CATALOG, what));
+    }
     let [version, log_cut, next_ordinal] = head.map(i64::unsigned_abs);
     Ok(Some((Manifest { version, segments, log_cut, next_ordinal }, crc)))
 }
@@ -178,7 +182,7 @@ pub(super) fn delete(connection: &Connection, collection: Uuid) -> Result<()> {
     change_digest(connection, "manifests", Digest::row(crc), Digest::default())
 }
 
-fn start_checksum(collection: Uuid, head: [i64; 3], segments: i64) -> RowChecksum {
+pub(super) fn start_checksum(collection: Uuid, head: [i64; 3], segments: i64) -> RowChecksum {
     RowChecksum::new("manifests")
         .bytes(collection.as_bytes())
         .int(head[0])
