@@ -191,6 +191,7 @@ impl IdsFile {
 
 impl Columns<'_> {
     /// The labels of the entries in `range` whose hash is `hash`.
+    #[inline]
     fn each_label(self, (start, end): (u32, u32), hash: u64, mut found: impl FnMut(u32)) {
         let (mut start, mut end) = (start as usize, end as usize);
         if end - start > SHORT_RANGE {
@@ -207,14 +208,15 @@ impl Columns<'_> {
         }
     }
 
+    #[inline]
     fn prefetch(self, (start, end): (u32, u32)) {
         let (start, end) = (start as usize, end as usize);
-        prefetch::prefetch(self.hashes[start..end].as_flattened(), 2);
+        prefetch::prefetch(self.hashes[start..end].as_flattened(), 1);
         prefetch::prefetch(self.labels[start..end].as_flattened(), 1);
     }
 }
 
-/// Where the hashes begin that share their upper bits: a few entries each, and a byte of memory for one or two rows.
+/// Where the hashes begin that share their upper bits: two to four each, so that a row takes a byte or two of memory.
 #[derive(Debug)]
 struct Directory {
     starts: Vec<u32>,
@@ -223,7 +225,7 @@ struct Directory {
 
 impl Directory {
     fn new(columns: Columns<'_>, blob: &Blob) -> Result<Self> {
-        let bits = columns.hashes.len().max(8).ilog2() - 2;
+        let bits = columns.hashes.len().max(4).ilog2() - 1;
         let shift = u64::BITS - bits;
         let mut starts = Vec::with_capacity((1 << bits) + 1);
         let mut last = 0;
@@ -242,6 +244,7 @@ impl Directory {
     }
 
     /// The places of the entries among which those with this hash are.
+    #[inline]
     fn range(&self, hash: u64) -> (u32, u32) {
         let bucket = (hash >> self.shift) as usize;
         (self.starts[bucket], self.starts[bucket + 1])

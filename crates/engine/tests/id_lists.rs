@@ -57,7 +57,7 @@ fn nearest(collection: &Collection, ids: &IdList, k: usize) -> ferrochrome_types
 /// Asks with the list, and with the same ids in another order, which is another list.
 fn check(collection: &Collection, ids: &[usize], model: &BTreeMap<usize, usize>) {
     let named = |version: Option<usize>| {
-        let there = |id: &&usize| model.get(id).is_some_and(|found| version.is_none_or(|v| *found == v));
+        let there = |id: &&usize| model.get(*id).is_some_and(|found| version.is_none_or(|v| *found == v));
         let mut names: Vec<String> = ids.iter().filter(there).map(|id| format!("id {id}")).collect();
         names.sort();
         names
