@@ -50,13 +50,21 @@ const rangeCells = (rows) =>
     return single("range", { where: both({ serial: { $gte: first } }, { serial: { $lt: last } }) });
   });
 
-const idCells = ({ ids }) =>
-  [0.1, 0.01, 0.001, 0.0001].map((share) => {
-    const stride = Math.round(1 / share);
-    return single("ids", { ids: ids.filter((_, row) => row % stride === 0) });
-  });
+/** Every so-many-th id: the same list with each query, and one that differs from all before it. */
+const idCells = ({ ids }) => {
+  const list = (share) => ({ ids: ids.filter((_, row) => row % Math.round(1 / share) === 0) });
+  const same = [0.1, 0.01, 0.001, 0.0001].map((share) => single("ids", list(share)));
+  const differing = [0.1, 0.01].map((share) => single("ids, another list each", list(share), { varies: true }));
+  return [...same, ...differing];
+};
 
-const single = (kind, filter) => ({ kind, parts: [{ group: null, filter }] });
+const single = (kind, filter, more) => ({ kind, parts: [{ group: null, filter, ...more }] });
+
+/** A list of the same ids that differs from those for other numbers: it begins elsewhere. */
+export const otherList = ({ ids }, number) => {
+  const first = number % ids.length;
+  return { ids: [...ids.slice(first), ...ids.slice(0, first)] };
+};
 
 const firstBuckets = (count) => ({ bucket: { $in: Array.from({ length: count }, (_, value) => value) } });
 
@@ -82,8 +90,9 @@ const KINDS = [
 ];
 
 /**
- * All cells over `entries`: `{ kind, parts: [{ filter, queries }] }`, where `queries` are the numbers of the queries that the
- * filter is asked with. `count` is the number of queries there are.
+ * All cells over `entries`: `{ kind, parts: [{ filter, varies, queries }] }`, where `queries` are the numbers of the queries that
+ * the filter is asked with, and a filter that varies is another list of the same ids each time. `count` is the number of queries
+ * there are.
  */
 export function filterCells(entries, count) {
   const groups = queryGroups();
@@ -92,8 +101,9 @@ export function filterCells(entries, count) {
   const cells = [...gridCells(), ...rangeCells(entries.ids.length), ...idCells(entries), ...KINDS];
   return cells.map(({ kind, parts }) => ({
     kind,
-    parts: parts.map(({ group, filter }) => ({
+    parts: parts.map(({ group, filter, varies }) => ({
       filter,
+      varies,
       queries: group === null ? all : groups[group].members.slice(0, perGroup),
     })),
   }));

@@ -1,5 +1,6 @@
 // Filtered search: recall against the exact answer, number of results, and speed, over the cells of filter-grid.mjs.
 import { ALL_QUERIES, K, readQueries } from "./dataset.mjs";
+import { otherList } from "./filter-grid.mjs";
 import { formats } from "./table.mjs";
 import { percentile, recallCounts, timeQueries } from "./timing.mjs";
 
@@ -37,10 +38,12 @@ const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.
 const countWrong = (answers, exact) => answers.reduce((n, ids, i) => n + Number(ids.length !== exact[i].length), 0);
 
 /** Measures one filter with its queries. */
-async function measurePart(store, vectors, { filter, queries, ids }, settings) {
+async function measurePart(store, vectors, { filter, varies, queries, ids }, settings) {
   const prepared = queries.map((query) => store.prepareQuery(vectors[query]));
   const options = { k: K, ef: EF, filter: store.prepareFilter(filter) };
-  const ask = (i) => store.query(prepared[i], options);
+  let asked = 0;
+  const other = () => ({ ...options, filter: store.prepareFilter(otherList(filter, asked++)) });
+  const ask = (i) => store.query(prepared[i], varies ? other() : options);
   const started = performance.now();
   await ask(0);
   const first = (performance.now() - started) * 1_000;

@@ -58,7 +58,7 @@ const TRUTHS = { search: searchTruth, filters: filterTruth };
 export function ensureTruth(kind, settings, folder, say) {
   const file = join(
     folder,
-    `exact-${kind === "filters" ? "filter-grid" : kind}-${settings.rows}-${settings.queries}.json`,
+    `exact-${kind === "filters" ? "filter-cells" : kind}-${settings.rows}-${settings.queries}.json`,
   );
   if (existsSync(file)) return file;
   say(`Computing exact answers (${kind}, ${settings.rows} rows)`);

@@ -846,6 +846,7 @@ module.exports.NativeDatabase = nativeBinding.NativeDatabase
 module.exports.NativeDatabaseCopy = nativeBinding.NativeDatabaseCopy
 module.exports.NativeExport = nativeBinding.NativeExport
 module.exports.NativeExportFile = nativeBinding.NativeExportFile
+module.exports.NativeIds = nativeBinding.NativeIds
 module.exports.NativeProgress = nativeBinding.NativeProgress
 module.exports.NativeRecordFile = nativeBinding.NativeRecordFile
 module.exports.buildInfo = nativeBinding.buildInfo

@@ -82,20 +82,20 @@ export declare class NativeCollection {
   /** add, update or upsert of what `batch` holds; it is empty afterwards. */
   write(kind: string, batch: NativeBatch): Promise<void>
   /** Deletes records; the promise is for their number. */
-  delete(request: string): Promise<number>
+  delete(request: string, ids?: NativeIds | undefined | null): Promise<number>
   /** Number of records. */
   count(): number
   /** Reads records in insertion order. */
-  get(request: string): Promise<string | PackedReply>
+  get(request: string, ids?: NativeIds | undefined | null): Promise<string | PackedReply>
   /** The nearest records of each query vector. A short query is answered at once, a long one by a promise. */
-  query(queries: Float32Array, dim: number, request: string, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
+  query(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
   /**
    * Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
    * threads; the failure of one is a text, `!` and its JSON, in its place.
    */
-  static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>): (string | PackedReply | Promise<string | PackedReply>)[]
+  static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>, ids: Array<NativeIds | undefined | null>): (string | PackedReply | Promise<string | PackedReply>)[]
   /** How a query is answered and what that takes, as JSON. */
-  explain(queries: Float32Array, dim: number, request: string): Promise<string>
+  explain(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null): Promise<string>
   /** Opens all files, and copies indices into memory as far as there is room. */
   preload(): Promise<void>
   /** How much of the collection has its final index, as JSON in Chroma's words. */
@@ -221,6 +221,15 @@ export declare class NativeExportFile {
   finish(): Promise<number>
   /** Closes the file as it is. Does nothing once it is finished. */
   discard(): void
+}
+
+/** The ids that a request names, where there are many. The request that it is given to takes them out. */
+export declare class NativeIds {
+  /**
+   * Ids in UTF-8, one after the other in `text`, and where each ends, in bytes. Both are copied before the call returns. Null
+   * where two ids are equal.
+   */
+  static pack(text: Uint8Array, ends: Uint32Array): NativeIds | null
 }
 
 /** How far a compaction that it was given to has come, for whoever looks. */

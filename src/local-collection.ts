@@ -9,9 +9,17 @@ import { ChromaServerError, ChromaValueError, ReadOnlyError } from "./errors.js"
 import type { QueryExplanation } from "./explanation.js";
 import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
 import { type FileImportArgs, type FileImportReport, importFile } from "./files/import-file.js";
+import { type NamedIds, NO_IDS, namedIds } from "./id-list.js";
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "./lenient.js";
 import { validateName } from "./names.js";
-import { binding, type NativeCollection, type NativeDatabase, type NativeReply, toError } from "./native.js";
+import {
+  binding,
+  type NativeCancel,
+  type NativeCollection,
+  type NativeDatabase,
+  type NativeReply,
+  toError,
+} from "./native.js";
 import { readGetReply, readQueryReply } from "./native-reply.js";
 import {
   encodableMetadata,
@@ -77,10 +85,11 @@ export class LocalCollection extends BaseCollection implements Collection {
 
   async get<TMeta extends Metadata = Metadata>(args: GetArgs = {}): Promise<GetResult<TMeta>> {
     const asked = withLenientFilters(args, this.rules);
-    const { ids, where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = asked;
-    validateGet(asked, include);
+    const { where, limit, offset, whereDocument, include = ["documents", "metadatas"] } = asked;
+    const ids = new IdsOfRequest();
+    validateGet(asked, include, ids.check);
     const request = JSON.stringify({
-      ids,
+      ids: ids.named.listed,
       where,
       where_document: whereDocument,
       limit: limit ?? undefined,
@@ -90,7 +99,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     const native = this.openNative() ?? (await this.connect());
     let reply: NativeReply;
     try {
-      reply = await native.get(request);
+      reply = await native.get(request, ids.named.packed);
     } catch (failure) {
       throw toError(failure, this.route("get"));
     }
@@ -101,16 +110,18 @@ export class LocalCollection extends BaseCollection implements Collection {
     const args = withLenientFilters(asked, this.rules);
     const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
-    const given = givenQueries(args, include);
+    const ids = new IdsOfRequest();
+    const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
     const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
-    const request = encodeQuery(args, include);
+    const request = encodeQuery(args, ids.named, include);
     const native = this.openNative() ?? (await this.connect());
+    const { packed } = ids.named;
     try {
       const reply =
         signal === undefined
-          ? await this.handle.queries.ask(native, vectors, dimension, request)
-          : await cancellable(native, vectors, dimension, request, signal);
+          ? await this.handle.queries.ask(native, vectors, dimension, request, packed)
+          : await cancellable(signal, (cancel) => native.query(vectors, dimension, request, packed, cancel));
       return readQueryReply<TMeta>(reply, include);
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;
@@ -121,12 +132,14 @@ export class LocalCollection extends BaseCollection implements Collection {
   async explain(asked: QueryArgs): Promise<QueryExplanation> {
     const args = withLenientFilters(asked, this.rules);
     const { include = ["metadatas", "documents", "distances"] } = args;
-    const given = givenQueries(args, include);
+    const ids = new IdsOfRequest();
+    const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
     const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
+    const request = encodeQuery(args, ids.named, include);
     const native = this.openNative() ?? (await this.connect());
     try {
-      return JSON.parse(await native.explain(vectors, dimension, encodeQuery(args, include)));
+      return JSON.parse(await native.explain(vectors, dimension, request, ids.named.packed));
     } catch (failure) {
       throw toError(failure, this.route("explain"));
     }
@@ -174,13 +187,14 @@ export class LocalCollection extends BaseCollection implements Collection {
 
   async delete(args: DeleteArgs = {}): Promise<DeleteResult> {
     const asked = withLenientFilters(args, this.rules);
-    validateDelete(asked);
-    const { ids, where, whereDocument, limit } = asked;
-    const request = JSON.stringify({ ids, where, where_document: whereDocument, limit });
+    const ids = new IdsOfRequest();
+    validateDelete(asked, ids.check);
+    const { where, whereDocument, limit } = asked;
+    const request = JSON.stringify({ ids: ids.named.listed, where, where_document: whereDocument, limit });
     const deleted = await this.handle.beforeClosing((open) =>
       this.inCallOrder("delete", open, {
         check: async () => {},
-        prepare: async () => ({ bytes: request.length, submit: (native) => native.delete(request) }),
+        prepare: async () => ({ bytes: request.length, submit: (native) => native.delete(request, ids.named.packed) }),
       }),
     );
     return { deleted };
@@ -397,8 +411,21 @@ function queryName(row: number): string {
   return `query ${row}`;
 }
 
+/** The ids that a request names, checked where its other arguments are. */
+class IdsOfRequest {
+  named: NamedIds = NO_IDS;
+
+  readonly check = (ids: string[]): void => {
+    this.named = namedIds(ids);
+  };
+}
+
 /** What of a query crosses as JSON. */
-function encodeQuery({ nResults, searchParams, ids, where, whereDocument }: QueryArgs, include: Include[]): string {
+function encodeQuery(
+  { nResults, searchParams, where, whereDocument }: QueryArgs,
+  { listed: ids }: NamedIds,
+  include: Include[],
+): string {
   return JSON.stringify({
     n_results: nResults ?? 10,
     ...searchParameters(searchParams),
@@ -423,18 +450,15 @@ function searchParameters(params: SearchParams | undefined): SearchParams {
 
 /** Runs a query that the signal stops. The listener is gone when the query has settled. */
 async function cancellable(
-  native: NativeCollection,
-  queries: Float32Array,
-  dimension: number,
-  request: string,
   signal: AbortSignal,
+  query: (cancel: NativeCancel) => NativeReply | Promise<NativeReply>,
 ): Promise<NativeReply> {
   signal.throwIfAborted();
   const cancel = new (binding().NativeCancel)();
   const onAbort = (): void => cancel.cancel();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await native.query(queries, dimension, request, cancel);
+    return await query(cancel);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -35,6 +35,9 @@ export interface NativeBatch {
   push(records: string, vectors: Float32Array | null): void;
 }
 
+/** Many ids of one request. The call that they are given to takes them out. */
+export type NativeIds = object;
+
 /** The body of an HTTP request, handed over chunk by chunk. What uses it empties it. */
 export interface NativeBody {
   push(chunk: Uint8Array): void;
@@ -105,16 +108,17 @@ export interface NativeCheckProgress {
 /** One open collection. */
 export interface NativeCollection {
   write(kind: "add" | "update" | "upsert", batch: NativeBatch): Promise<void>;
-  delete(request: string): Promise<number>;
+  delete(request: string, ids: NativeIds | null): Promise<number>;
   count(): number;
-  get(request: string): Promise<NativeReply>;
+  get(request: string, ids: NativeIds | null): Promise<NativeReply>;
   query(
     queries: Float32Array,
     dimension: number,
     request: string,
+    ids: NativeIds | null,
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
-  explain(queries: Float32Array, dimension: number, request: string): Promise<string>;
+  explain(queries: Float32Array, dimension: number, request: string, ids: NativeIds | null): Promise<string>;
   compact(secure: boolean, cancel: NativeCancel, progress: NativeProgress): Promise<void>;
   preload(): Promise<void>;
   indexingStatus(): string;
@@ -177,6 +181,7 @@ interface Binding {
   NativeCheckProgress: new () => NativeCheckProgress;
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
+  NativeIds: { pack(text: Uint8Array, ends: Uint32Array): NativeIds | null };
   NativeCancel: new () => NativeCancel;
   NativeProgress: new () => NativeProgress;
   NativeCollection: {
@@ -185,6 +190,7 @@ interface Binding {
       queries: Float32Array[],
       dimensions: number[],
       requests: string[],
+      ids: (NativeIds | null)[],
     ): (NativeReply | Promise<NativeReply>)[];
   };
   buildInfo(): string;

@@ -1,5 +1,5 @@
 import { SLICE_MS } from "./event-loop.js";
-import { binding, type NativeCollection, type NativeReply } from "./native.js";
+import { binding, type NativeCollection, type NativeIds, type NativeReply } from "./native.js";
 
 /** A query that waits for the end of the present turn. */
 interface WaitingQuery {
@@ -7,6 +7,7 @@ interface WaitingQuery {
   queries: Float32Array;
   dimension: number;
   request: string;
+  ids: NativeIds | null;
   resolve: (reply: NativeReply | Promise<NativeReply>) => void;
   reject: (failure: unknown) => void;
 }
@@ -24,9 +25,15 @@ export class QueryQueue {
   private turnIsWatched = false;
 
   /** The native reply to a query; the vectors must not change before the next turn. */
-  ask(native: NativeCollection, queries: Float32Array, dimension: number, request: string): Promise<NativeReply> {
+  ask(
+    native: NativeCollection,
+    queries: Float32Array,
+    dimension: number,
+    request: string,
+    ids: NativeIds | null,
+  ): Promise<NativeReply> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ native, queries, dimension, request, resolve, reject });
+      this.waiting.push({ native, queries, dimension, request, ids, resolve, reject });
       if (this.waiting.length > 1) return;
       if (this.turnIsOverdue()) setImmediate(this.flush);
       else queueMicrotask(this.flush);
@@ -41,7 +48,7 @@ export class QueryQueue {
     const only = waiting[0];
     if (waiting.length === 1 && only !== undefined) {
       try {
-        only.resolve(only.native.query(only.queries, only.dimension, only.request));
+        only.resolve(only.native.query(only.queries, only.dimension, only.request, only.ids));
       } catch (failure) {
         only.reject(failure);
       }
@@ -67,6 +74,7 @@ function answerTogether(waiting: WaitingQuery[]): void {
       waiting.map(({ queries }) => queries),
       waiting.map(({ dimension }) => dimension),
       waiting.map(({ request }) => request),
+      waiting.map(({ ids }) => ids),
     );
   } catch (failure) {
     for (const { reject } of waiting) reject(failure);

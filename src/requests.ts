@@ -52,10 +52,17 @@ export async function validateWrite(
   validateMaxBatchSize(recordSet.ids.length, maxBatchSize);
 }
 
+/** Checks the ids that a request names. */
+export type CheckIds = (ids: string[]) => void;
+
 /** Checks what a read asks for. */
-export function validateGet({ ids, where, whereDocument, limit, offset }: GetArgs, include: Include[]): void {
+export function validateGet(
+  { ids, where, whereDocument, limit, offset }: GetArgs,
+  include: Include[],
+  checkIds: CheckIds = validateIDs,
+): void {
   validateInclude(include, "distances");
-  if (ids) validateIDs(ids);
+  if (ids) checkIds(ids);
   if (where) validateWhere(where);
   if (whereDocument) validateWhereDocument(whereDocument);
   validateCount("limit", limit);
@@ -63,8 +70,11 @@ export function validateGet({ ids, where, whereDocument, limit, offset }: GetArg
 }
 
 /** Checks what a delete asks for. */
-export function validateDelete({ ids, where, whereDocument, limit }: DeleteArgs): void {
-  if (ids) validateIDs(ids);
+export function validateDelete(
+  { ids, where, whereDocument, limit }: DeleteArgs,
+  checkIds: CheckIds = validateIDs,
+): void {
+  if (ids) checkIds(ids);
   if (where) validateWhere(where);
   if (whereDocument) validateWhereDocument(whereDocument);
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 0)) {
@@ -79,11 +89,12 @@ export function validateDelete({ ids, where, whereDocument, limit }: DeleteArgs)
 export function givenQueries(
   { queryEmbeddings, queryTexts, dimension, ids, where, whereDocument, nResults = 10 }: QueryArgs,
   include: Include[],
+  checkIds: CheckIds = validateIDs,
 ): { embeddings: Embeddings | undefined; dimension: number | undefined } {
   const embeddings = queryEmbeddings && asQueries(queryEmbeddings, dimension);
   validateQueries(embeddings, queryTexts);
   validateInclude(include);
-  if (ids) validateIDs(ids);
+  if (ids) checkIds(ids);
   if (where) validateWhere(where);
   if (whereDocument) validateWhereDocument(whereDocument);
   if (nResults !== null) validateNResults(nResults);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use ferrochrome_types::Result;
+use memchr::memmem::Finder;
 
 use crate::Blob;
 use crate::arrow_file::{BatchLayout, Codec};
@@ -153,16 +154,21 @@ pub(crate) struct BytesColumn {
 impl BytesColumn {
     /// The value of a row, `None` if it is null.
     pub(crate) fn get<'a>(&'a self, blob: &'a Blob, row: usize) -> Result<Option<&'a [u8]>> {
-        if let Some(validity) = &self.validity {
-            let [byte] = validity.array(blob, row / 8)?;
-            if byte & (1 << (row % 8)) == 0 {
-                return Ok(None);
-            }
+        if !self.is_valid(blob, row)? {
+            return Ok(None);
         }
         let pair: [u8; 8] = self.offsets.array(blob, row * 4)?;
         let start = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) as usize;
         let end = u32::from_le_bytes([pair[4], pair[5], pair[6], pair[7]]) as usize;
         self.data.bytes(blob, start..end).map(Some)
+    }
+
+    /// A hint that [`prefetch`](Self::prefetch) will be called for `row`.
+    #[inline]
+    pub(crate) fn prefetch_offset(&self, blob: &Blob, row: usize) {
+        if self.offsets.codec.is_none() {
+            blob.prefetch(self.offsets.place.start.saturating_add(row * 4), 1);
+        }
     }
 
     /// A hint that the value of `row` will be asked for.
@@ -174,6 +180,46 @@ impl BytesColumn {
             let start = u32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]) as usize;
             blob.prefetch(self.data.place.start.saturating_add(start), PREFETCHED_LINES);
         }
+    }
+
+    /// Calls `found` with each of `rows` whose value contains what `finder` looks for: at least one byte. The values lie one behind the
+    /// other, so that they are searched as one text, and only hits cost anything beside that.
+    pub(crate) fn each_containing(
+        &self,
+        blob: &Blob,
+        rows: Range<usize>,
+        finder: &Finder<'_>,
+        mut found: impl FnMut(usize),
+    ) -> Result<()> {
+        let cut = || blob.damaged("a column is cut");
+        let offsets = self.offsets.bytes(blob, rows.start * 4..(rows.end + 1) * 4)?.as_chunks().0;
+        let end_of = |row: usize| offsets.get(row).map_or(0, |end| u32::from_le_bytes(*end) as usize);
+        let start = end_of(0);
+        let values = self.data.bytes(blob, start..end_of(rows.len()))?;
+        let (mut row, mut at) = (0, 0);
+        while let Some(hit) = finder.find(values.get(at..).ok_or_else(cut)?) {
+            let first = at + hit;
+            while row < rows.len() && end_of(row + 1) <= start + first {
+                row += 1;
+            }
+            let end = end_of(row + 1).checked_sub(start).filter(|end| *end > first).ok_or_else(cut)?;
+            if first + finder.needle().len() > end {
+                // It reaches into the next value.
+                at = first + 1;
+                continue;
+            }
+            if self.is_valid(blob, rows.start + row)? {
+                found(rows.start + row);
+            }
+            (row, at) = (row + 1, end);
+        }
+        Ok(())
+    }
+
+    fn is_valid(&self, blob: &Blob, row: usize) -> Result<bool> {
+        let Some(validity) = &self.validity else { return Ok(true) };
+        let [byte] = validity.array(blob, row / 8)?;
+        Ok(byte & (1 << (row % 8)) != 0)
     }
 
     /// As [`get`](Self::get), for text.

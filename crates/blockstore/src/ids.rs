@@ -10,11 +10,17 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::arrow_file::{ArrowFile, ArrowWriter, write_error};
 use crate::column::{ColumnBuffer, ColumnCursor};
 use crate::segment_rows::open_once;
-use crate::{Blob, BlobStore};
+use crate::{Blob, BlobStore, prefetch};
 
 /// Segments of at most so many rows get a filter: those that were sealed and not merged yet. There may be a hundred of them, and
 /// every new id is looked up in each; the few that are larger are searched.
 const FILTERED_ROWS: usize = 32_768;
+/// Ids that are looked up together: what each step reads for one of them arrives while it works on the others.
+pub(crate) const LOOKED_UP_TOGETHER: usize = 64;
+/// Rows for each id that is looked up at once up to which a [`Directory`] is made: it takes a pass over all hashes.
+const ROWS_PER_LOOK_UP: usize = 1_024;
+/// Entries that are looked through one after the other.
+const SHORT_RANGE: usize = 64;
 
 fn schema() -> Schema {
     Schema::new(vec![
@@ -49,6 +55,14 @@ pub(crate) struct IdsFile {
     hashes: ColumnBuffer,
     labels: ColumnBuffer,
     filter: OnceLock<HashFilter>,
+    directory: OnceLock<Directory>,
+}
+
+/// The columns of `ids.arrow`, verified as a whole.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    hashes: &'a [[u8; 8]],
+    labels: &'a [[u8; 4]],
 }
 
 impl IdsFile {
@@ -63,7 +77,8 @@ impl IdsFile {
         }
         let mut cursor = ColumnCursor::new(&layout, &blob);
         let (hashes, labels) = (cursor.number_column()?, cursor.number_column()?);
-        Ok(IdsFile { blob, rows: layout.rows, hashes, labels, filter: OnceLock::new() })
+        let (filter, directory) = (OnceLock::new(), OnceLock::new());
+        Ok(IdsFile { blob, rows: layout.rows, hashes, labels, filter, directory })
     }
 
     pub(crate) fn blob(&self) -> &Blob {
@@ -84,6 +99,46 @@ impl IdsFile {
             at += 1;
         }
         Ok(None)
+    }
+
+    /// Calls `candidate` with the place of each of `hashes` and every label that is filed under it. Those of hashes that are near one
+    /// another come near one another, and for all hashes of a group of [`LOOKED_UP_TOGETHER`] before those of the next.
+    pub(crate) fn find_many(&self, hashes: &[u64], mut candidate: impl FnMut(usize, u32)) -> Result<()> {
+        let filter = if self.rows <= FILTERED_ROWS { Some(self.filter()?) } else { None };
+        let may_hold = |hash: u64| filter.is_none_or(|filter| filter.may_hold(hash));
+        if self.directory.get().is_none() && self.rows / ROWS_PER_LOOK_UP > hashes.len() {
+            for (place, hash) in hashes.iter().enumerate().filter(|(_, hash)| may_hold(**hash)) {
+                self.each_label(*hash, |label| candidate(place, label))?;
+            }
+            return Ok(());
+        }
+        let columns = self.columns()?;
+        let directory = open_once(&self.directory, || Directory::new(columns, &self.blob))?;
+        let mut ranges = [(0, 0); LOOKED_UP_TOGETHER];
+        for (group, hashes) in hashes.chunks(LOOKED_UP_TOGETHER).enumerate() {
+            for (range, hash) in ranges.iter_mut().zip(hashes) {
+                *range = if may_hold(*hash) { directory.range(*hash) } else { (0, 0) };
+                columns.prefetch(*range);
+            }
+            for (i, (range, hash)) in ranges.iter().zip(hashes).enumerate() {
+                columns.each_label(*range, *hash, |label| candidate(group * LOOKED_UP_TOGETHER + i, label));
+            }
+        }
+        Ok(())
+    }
+
+    fn each_label(&self, hash: u64, mut found: impl FnMut(u32)) -> Result<()> {
+        let mut at = self.lower_bound(hash)?;
+        while at < self.rows && self.hash(at)? == hash {
+            found(self.entry(at)?.1);
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn columns(&self) -> Result<Columns<'_>> {
+        let hashes = self.hashes.bytes(&self.blob, 0..self.rows * 8)?.as_chunks().0;
+        Ok(Columns { hashes, labels: self.labels.bytes(&self.blob, 0..self.rows * 4)?.as_chunks().0 })
     }
 
     /// The entry at `at`: a hash and a label.
@@ -131,6 +186,68 @@ impl IdsFile {
             }
         }
         Ok(low)
+    }
+}
+
+impl Columns<'_> {
+    /// The labels of the entries in `range` whose hash is `hash`.
+    #[inline]
+    fn each_label(self, (start, end): (u32, u32), hash: u64, mut found: impl FnMut(u32)) {
+        let (mut start, mut end) = (start as usize, end as usize);
+        if end - start > SHORT_RANGE {
+            // Hashes that are spread evenly never come here; ids may be chosen so that theirs are not.
+            let hashes = &self.hashes[start..end];
+            let first = hashes.partition_point(|entry| u64::from_le_bytes(*entry) < hash);
+            end = start + hashes.partition_point(|entry| u64::from_le_bytes(*entry) <= hash);
+            start += first;
+        }
+        for (entry, label) in self.hashes[start..end].iter().zip(&self.labels[start..end]) {
+            if *entry == hash.to_le_bytes() {
+                found(u32::from_le_bytes(*label));
+            }
+        }
+    }
+
+    #[inline]
+    fn prefetch(self, (start, end): (u32, u32)) {
+        let (start, end) = (start as usize, end as usize);
+        prefetch::prefetch(self.hashes[start..end].as_flattened(), 1);
+        prefetch::prefetch(self.labels[start..end].as_flattened(), 1);
+    }
+}
+
+/// Where the hashes begin that share their upper bits: two to four each, so that a row takes a byte or two of memory.
+#[derive(Debug)]
+struct Directory {
+    starts: Vec<u32>,
+    shift: u32,
+}
+
+impl Directory {
+    fn new(columns: Columns<'_>, blob: &Blob) -> Result<Self> {
+        let bits = columns.hashes.len().max(4).ilog2() - 1;
+        let shift = u64::BITS - bits;
+        let mut starts = Vec::with_capacity((1 << bits) + 1);
+        let mut last = 0;
+        for (at, hash) in (0_u32..).zip(columns.hashes) {
+            let hash = u64::from_le_bytes(*hash);
+            if hash < last {
+                return Err(blob.damaged("its hashes are not in ascending order"));
+            }
+            last = hash;
+            while starts.len() as u64 <= hash >> shift {
+                starts.push(at);
+            }
+        }
+        starts.resize((1 << bits) + 1, columns.hashes.len() as u32);
+        Ok(Directory { starts, shift })
+    }
+
+    /// The places of the entries among which those with this hash are.
+    #[inline]
+    fn range(&self, hash: u64) -> (u32, u32) {
+        let bucket = (hash >> self.shift) as usize;
+        (self.starts[bucket], self.starts[bucket + 1])
     }
 }
 

@@ -7,6 +7,7 @@ use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder, UInt64Bui
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use ferrochrome_types::{Code, Error, Metadata, Record, Result};
+use memchr::memmem::Finder;
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, BatchLayout, Codec, write_error};
 use crate::column::{BytesColumn, ColumnBuffer, ColumnCursor};
@@ -240,6 +241,21 @@ impl RecordsFile {
         self.id_in(columns, row)
     }
 
+    /// Whether the id of a record is `id`.
+    #[inline]
+    pub(crate) fn has_id(&self, label: u32, id: &str) -> Result<bool> {
+        let (columns, row) = self.locate(label)?;
+        Ok(columns.ids.get(self.blob(), row)? == Some(id.as_bytes()))
+    }
+
+    /// A hint that [`prefetch`](Self::prefetch) will be called for a record.
+    #[inline]
+    pub(crate) fn prefetch_offset(&self, label: u32) {
+        if let Ok((columns, row)) = self.locate(label) {
+            columns.ids.prefetch_offset(self.blob(), row);
+        }
+    }
+
     pub(crate) fn document(&self, label: u32) -> Result<Option<&str>> {
         let (columns, row) = self.locate(label)?;
         columns.documents.get_str(self.blob(), row)
@@ -301,6 +317,25 @@ impl RecordsFile {
         Ok(())
     }
 
+    /// Calls `found` with each of `labels` whose document contains `text`, which is not empty.
+    pub(crate) fn each_containing(
+        &self,
+        labels: Range<u32>,
+        text: &str,
+        found: &mut dyn FnMut(u32),
+    ) -> Result<()> {
+        let finder = Finder::new(text);
+        for (index, bounds) in self.starts.windows(2).enumerate() {
+            let (first, end) = (bounds[0].max(labels.start), bounds[1].min(labels.end));
+            if first < end {
+                let rows = (first - bounds[0]) as usize..(end - bounds[0]) as usize;
+                let documents = &self.columns(index)?.documents;
+                documents.each_containing(self.blob(), rows, &finder, |row| found(bounds[0] + row as u32))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A hint that the id of a record, or with `whole` all that is shown of it, will be asked for.
     pub(crate) fn prefetch(&self, label: u32, whole: bool) {
         // Whoever asks for the record next is told what is wrong with it.
@@ -321,7 +356,12 @@ impl RecordsFile {
     }
 
     fn locate(&self, label: u32) -> Result<(&RecordColumns, usize)> {
-        let batch = self.starts.partition_point(|start| *start <= label);
+        // Nearly all batches are full, so that most labels are found at the first look.
+        let full = label as usize / BATCH_ROWS;
+        let batch = match self.starts.get(full..full + 2) {
+            Some([start, end]) if *start <= label && label < *end => full + 1,
+            _ => self.starts.partition_point(|start| *start <= label),
+        };
         let start = batch.checked_sub(1).and_then(|index| self.starts.get(index));
         match start {
             Some(start) if batch < self.starts.len() => {

@@ -1,6 +1,6 @@
 //! A published segment.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -148,5 +148,9 @@ impl DocumentRows for SegmentReader {
 
     fn document(&self, label: u32) -> Result<Option<&str>> {
         self.rows.document(label)
+    }
+
+    fn each_containing(&self, labels: Range<u32>, text: &str, found: &mut dyn FnMut(u32)) -> Result<()> {
+        DocumentRows::each_containing(&self.rows, labels, text, found)
     }
 }

@@ -1,12 +1,12 @@
 //! The rows of a segment: records, vectors and ids by label.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
 use uuid::Uuid;
 
-use crate::ids::{IdsFile, hash_id};
+use crate::ids::{IdsFile, LOOKED_UP_TOGETHER, hash_id};
 use crate::records::RecordsFile;
 use crate::row_cache::{RowCache, RowCacheBudget};
 use crate::segment_json::SegmentDescription;
@@ -179,6 +179,35 @@ impl SegmentRows {
         self.ids_file()?.find(hash, |label| Ok(self.id(label)? == id))
     }
 
+    /// Looks many ids up: calls `found` with the place of each id that a row has, and the label of that row, the smallest if several
+    /// have it. `hashes` are the ids' [`hash_id`]s, `id` returns an id by its place. Places may come in any order.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn find_many<'a>(
+        &self,
+        hashes: &[u64],
+        id: impl Fn(usize) -> &'a str,
+        mut found: impl FnMut(usize, u32),
+    ) -> Result<()> {
+        let (ids, records) = (self.ids_file()?, self.records_file()?);
+        let mut candidates: Vec<(usize, u32)> = Vec::with_capacity(hashes.len());
+        ids.find_many(hashes, |place, label| candidates.push((place, label)))?;
+        let mut last = None;
+        for group in candidates.chunks(LOOKED_UP_TOGETHER) {
+            // Each step asks for what the next one reads.
+            group.iter().for_each(|(_, label)| records.prefetch_offset(*label));
+            group.iter().for_each(|(_, label)| records.prefetch(*label, false));
+            for (place, label) in group {
+                if last != Some(*place) && records.has_id(*label, id(*place))? {
+                    last = Some(*place);
+                    found(*place, *label);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `f` with every document in label order until it breaks. Rows without a document are passed over.
     ///
     /// # Errors
@@ -307,5 +336,9 @@ impl DocumentRows for SegmentRows {
 
     fn document(&self, label: u32) -> Result<Option<&str>> {
         SegmentRows::document(self, label)
+    }
+
+    fn each_containing(&self, labels: Range<u32>, text: &str, found: &mut dyn FnMut(u32)) -> Result<()> {
+        self.records_file()?.each_containing(labels, text, found)
     }
 }

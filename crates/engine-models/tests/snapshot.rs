@@ -154,7 +154,7 @@ fn what_is_deleted_during_a_seal_or_a_merge_stays_deleted() {
             spawn(move || {
                 for id in &ids[..3] {
                     let request =
-                        DeleteRequest { ids: Some(vec![(*id).to_owned()]), ..DeleteRequest::default() };
+                        DeleteRequest { ids: Some([*id].into_iter().collect()), ..DeleteRequest::default() };
                     deleter.delete(&request).unwrap();
                     assert!(!read(&deleter).contains_key(*id), "{id} is still there");
                 }

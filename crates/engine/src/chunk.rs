@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use ferrochrome_metadata::Postings;
 use ferrochrome_types::{DocumentRows, Error, Record, Result, VectorRows};
+use roaring::RoaringBitmap;
+
+use crate::id_list::IdList;
+use crate::remembered::Remembered;
 
 /// Records that were written together (or merged from such), with their vectors and posting lists.
 ///
@@ -17,7 +21,12 @@ pub(crate) struct Chunk {
     labels: HashMap<Box<str>, u32>,
     postings: Postings,
     bytes: usize,
+    id_lists: Remembered<u64>,
 }
+
+/// Lists of ids for which a chunk remembers its rows, and how many bytes those may take together.
+const REMEMBERED_LISTS: usize = 16;
+const REMEMBERED_LIST_BYTES: usize = 64 << 10;
 
 /// A record on its way into a chunk, with its vector.
 #[derive(Clone, Debug)]
@@ -45,7 +54,8 @@ impl Chunk {
             labels.insert(record.id.as_str().into(), label);
             postings.insert(label, record.metadata.as_ref());
         }
-        Chunk { dim, records, vectors, labels, postings, bytes }
+        let id_lists = Remembered::new(REMEMBERED_LISTS, REMEMBERED_LIST_BYTES);
+        Chunk { dim, records, vectors, labels, postings, bytes, id_lists }
     }
 
     /// Bytes of user data held.
@@ -55,6 +65,29 @@ impl Chunk {
 
     pub fn find(&self, id: &str) -> Option<u32> {
         self.labels.get(id).copied()
+    }
+
+    /// Labels of the rows that have one of these ids.
+    pub fn named(&self, ids: &IdList) -> Arc<RoaringBitmap> {
+        if let Some(found) = ids.number().and_then(|number| self.id_lists.recall(&number)) {
+            return found;
+        }
+        let bitmap: RoaringBitmap = if ids.len() < self.records.len() {
+            (0..ids.len()).filter_map(|place| self.find(ids.id(place))).collect()
+        } else {
+            let named = |(_, record): &(u32, &Arc<Record>)| ids.contains(&record.id);
+            (0_u32..).zip(&self.records).filter(named).map(|(label, _)| label).collect()
+        };
+        let bitmap = Arc::new(bitmap);
+        if let Some(number) = ids.number() {
+            self.id_lists.remember(number, 0, bitmap.clone());
+        }
+        bitmap
+    }
+
+    /// Whether [`named`](Self::named) would answer from memory.
+    pub fn remembers_ids(&self, ids: &IdList) -> bool {
+        ids.number().is_some_and(|number| self.id_lists.holds(&number))
     }
 
     pub fn record(&self, label: u32) -> Result<&Arc<Record>> {

@@ -8,13 +8,14 @@ use ferrochrome_types::{CancelToken, DocumentFilter, Filter, Result};
 use roaring::RoaringBitmap;
 
 use crate::collection::Collection;
+use crate::id_list::IdList;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
 
 /// Which records to read.
 #[derive(Clone, Debug, Default)]
 pub struct GetRequest {
     /// Only these ids; unknown ones are skipped.
-    pub ids: Option<Vec<String>>,
+    pub ids: Option<IdList>,
     /// Only those for which this holds.
     pub filter: Option<Filter>,
     /// Only those whose document passes.
@@ -43,7 +44,7 @@ impl Collection {
         let snapshot = self.snapshot()?;
         let filter = self.combined_filter(request.filter.as_ref(), request.document_filter.as_ref())?;
         let limit = request.limit.unwrap_or(usize::MAX);
-        let rows = snapshot.select(request.ids.as_deref(), filter.as_ref(), request.offset, limit, cancel)?;
+        let rows = snapshot.select(request.ids.as_ref(), filter.as_ref(), request.offset, limit, cancel)?;
         Ok(GetResult { snapshot, rows })
     }
 
@@ -78,7 +79,7 @@ impl Snapshot {
     /// Live rows that pass, in insertion order.
     pub(crate) fn select(
         &self,
-        ids: Option<&[String]>,
+        ids: Option<&IdList>,
         filter: Option<&Filter>,
         offset: usize,
         limit: usize,
@@ -94,20 +95,6 @@ impl Snapshot {
             selected.push(allowed(view, named, filter, cancel)?);
         }
         self.in_insertion_order(selected, offset, limit)
-    }
-
-    /// Live labels of these ids, per part.
-    pub(crate) fn labels_of(&self, ids: &[String]) -> Result<NamedRows> {
-        let mut named = NamedRows { by_part: vec![RoaringBitmap::new(); self.parts.len()], unknown: 0 };
-        for address in self.find(ids)? {
-            match address {
-                Some(address) => {
-                    named.by_part[address.part as usize].insert(address.label);
-                }
-                None => named.unknown += 1,
-            }
-        }
-        Ok(named)
     }
 
     /// Merges the parts' rows by ordinal.
@@ -146,12 +133,6 @@ impl Snapshot {
         }
         Ok(rows)
     }
-}
-
-/// What [`Snapshot::labels_of`] found.
-pub(crate) struct NamedRows {
-    pub by_part: Vec<RoaringBitmap>,
-    pub unknown: usize,
 }
 
 struct Cursor<'a> {
@@ -210,22 +191,22 @@ impl Allowed {
 /// Live rows of a part that are among `named` and pass the filter.
 pub(crate) fn allowed(
     view: &PartView,
-    named: Option<&RoaringBitmap>,
+    named: Option<&Arc<RoaringBitmap>>,
     filter: Option<&Filter>,
     cancel: &CancelToken,
 ) -> Result<Allowed> {
     // `named` rows are live already.
-    if named.is_some_and(RoaringBitmap::is_empty) {
+    if named.is_some_and(|named| named.is_empty()) {
         return Ok(Allowed::Only(Arc::default()));
     }
     Ok(match (filter, named) {
         (None, None) if view.tombstones.is_empty() => Allowed::All,
         (None, None) => Allowed::Only(view.live().clone()),
-        (None, Some(named)) => Allowed::Only(Arc::new(named.clone())),
+        (None, Some(named)) => Allowed::Only(named.clone()),
         (Some(filter), named) => {
             let matching = view.part.matching(filter, cancel)?;
             Allowed::Only(match named {
-                Some(named) => Arc::new(matching.as_ref() & named),
+                Some(named) => Arc::new(matching.as_ref() & named.as_ref()),
                 None if view.tombstones.is_disjoint(&matching) => matching,
                 None => Arc::new(matching.as_ref() - view.tombstones.as_ref()),
             })

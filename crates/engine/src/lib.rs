@@ -45,6 +45,7 @@ mod follow;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod get;
+mod id_list;
 mod index_loader;
 mod lock;
 mod log_entry;
@@ -58,6 +59,7 @@ mod options;
 mod part;
 mod planner;
 mod query;
+mod remembered;
 mod repair;
 mod replacement;
 mod seal;
@@ -81,6 +83,7 @@ pub use ferrochrome_blockstore::Compression;
 pub use ferrochrome_index::{Parameters as IndexParameters, SearchCounts};
 pub use ferrochrome_metadata::{CollectionRow, Durability, VersionRow};
 pub use get::{GetRequest, GetResult};
+pub use id_list::IdList;
 pub use options::DatabaseOptions;
 pub use query::{PreparedQuery, QueryRequest, QueryResult};
 pub use repair::{

@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::Chunk;
+use crate::id_list::IdList;
 use crate::segment::Segment;
 
 /// A chunk of the head or a sealed segment.
@@ -33,11 +34,40 @@ impl Part {
         }
     }
 
-    /// The label of an id, whose [`hash_id`](ferrochrome_blockstore::hash_id) is `hash`.
-    pub fn find(&self, id: &str, hash: u64) -> Result<Option<u32>> {
+    /// Looks ids up: calls `found` with the place and the label of each that is here, tombstoned or not. `hashes` are the ids'
+    /// [`hash_id`](ferrochrome_blockstore::hash_id)s, `id` returns an id by its place.
+    pub fn find_many<'a>(
+        &self,
+        hashes: &[u64],
+        id: impl Fn(usize) -> &'a str,
+        mut found: impl FnMut(usize, u32),
+    ) -> Result<()> {
         match self {
-            Part::Chunk(chunk) => Ok(chunk.find(id)),
-            Part::Segment(segment) => segment.reader().find_hashed(id, hash),
+            Part::Chunk(chunk) => {
+                for place in 0..hashes.len() {
+                    if let Some(label) = chunk.find(id(place)) {
+                        found(place, label);
+                    }
+                }
+                Ok(())
+            }
+            Part::Segment(segment) => segment.reader().find_many(hashes, id, found),
+        }
+    }
+
+    /// Labels of the rows that have one of these ids, tombstoned ones among them.
+    pub fn named(&self, ids: &IdList) -> Result<Arc<RoaringBitmap>> {
+        match self {
+            Part::Chunk(chunk) => Ok(chunk.named(ids)),
+            Part::Segment(segment) => segment.named(ids),
+        }
+    }
+
+    /// Whether [`named`](Self::named) would answer from memory.
+    pub fn remembers_ids(&self, ids: &IdList) -> bool {
+        match self {
+            Part::Chunk(chunk) => chunk.remembers_ids(ids),
+            Part::Segment(segment) => segment.remembers_ids(ids),
         }
     }
 

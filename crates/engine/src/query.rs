@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::collection::Collection;
-use crate::get::{Allowed, NamedRows, allowed};
+use crate::get::{Allowed, allowed};
+use crate::id_list::IdList;
 use crate::part::Part;
 use crate::planner::{Plan, Question};
-use crate::snapshot::{PartView, RowAddress, Snapshot};
+use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
 
 /// Queries predicted to take no longer than this, all together, are worth answering on the calling thread.
@@ -38,7 +39,7 @@ pub struct QueryRequest {
     /// Compare with every matching record in full precision.
     pub exact: bool,
     /// Only these ids.
-    pub ids: Option<Vec<String>>,
+    pub ids: Option<IdList>,
     /// Only those for which this holds.
     pub filter: Option<Filter>,
     /// Only those whose document passes.
@@ -60,7 +61,7 @@ pub struct PreparedQuery {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) request: QueryRequest,
     pub(crate) filter: Option<Filter>,
-    named: Option<Vec<RoaringBitmap>>,
+    named: Option<Vec<Arc<RoaringBitmap>>>,
     pub(crate) metric: Metric,
     pub(crate) ef: usize,
     cost: f64,
@@ -120,6 +121,14 @@ impl Collection {
         let mut prepared = PreparedQuery { snapshot, request, filter, named, metric, ef, cost: 0.0 };
         prepared.cost = self.predict(&prepared)?;
         Ok(prepared)
+    }
+
+    /// Whether it is known already which records have these ids.
+    ///
+    /// # Errors
+    /// `Closed`, `NotFound`.
+    pub fn remembers_ids(&self, ids: &IdList) -> Result<bool> {
+        Ok(self.snapshot()?.remembers_ids(ids))
     }
 
     /// Runs a prepared query; several vectors at once on the database's own threads.
@@ -198,8 +207,9 @@ impl Collection {
 
     fn predict(&self, query: &PreparedQuery) -> Result<f64> {
         let mut cost = 0.0;
-        for view in &query.snapshot.parts {
-            let question = query.question(view, view.live_rows());
+        for (number, view) in query.snapshot.parts.iter().enumerate() {
+            let question =
+                query.question(view, query.named(number).map_or(view.live_rows(), |named| named.len()));
             cost += match (&view.part, &query.filter) {
                 (_, None) if question.exact => Plan::Exact.cost(question),
                 (Part::Segment(segment), _) if !question.exact && segment.is_index_in_file() => {
@@ -228,8 +238,12 @@ impl Collection {
 impl PreparedQuery {
     /// Rows of a part that may be found.
     pub(crate) fn allowed(&self, number: usize, cancel: &CancelToken) -> Result<Allowed> {
-        let named = self.named.as_ref().map(|by_part| &by_part[number]);
-        allowed(&self.snapshot.parts[number], named, self.filter.as_ref(), cancel)
+        allowed(&self.snapshot.parts[number], self.named(number), self.filter.as_ref(), cancel)
+    }
+
+    /// The rows of a part that have one of the ids asked for, if any were.
+    fn named(&self, number: usize) -> Option<&Arc<RoaringBitmap>> {
+        self.named.as_ref().map(|by_part| &by_part[number])
     }
 
     /// A part made ready; `None` where nothing may be found.

@@ -1,6 +1,5 @@
 //! A sealed segment that is open: its files, its index, its look-ups, and answers worth keeping.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -10,18 +9,28 @@ use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate};
 use ferrochrome_types::{CancelToken, Error, Filter, Result};
 use parking_lot::Mutex;
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::collection::Shared;
+use crate::id_list::IdList;
 use crate::index_loader::{IndexLoader, load};
 use crate::open_segments::OpenSegments;
+use crate::remembered::Remembered;
 
 /// Name of the file with posting lists and full text.
 pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
 /// Filters whose bitmaps a segment remembers, and how many bytes they may take together.
 const REMEMBERED_FILTERS: usize = 64;
 const REMEMBERED_BYTES: usize = 8 << 20;
+/// Likewise lists of ids. They have a place of their own: who asks with a new list each time shall not drive out filters.
+const REMEMBERED_LISTS: usize = 256;
+const REMEMBERED_LIST_BYTES: usize = 2 << 20;
+/// Ids that one thread looks up at a time.
+const IDS_PER_TASK: usize = 2_048;
+/// Where a list has fewer labels than one in so many rows, they are sorted; otherwise a bit is set for each.
+const ROWS_PER_SORTED_LABEL: usize = 256;
 /// The part of the vector cache that one segment may take.
 const SEGMENT_CACHE_PART: u64 = 4;
 /// Mapped vectors that may stay resident after an exact search, and mapped rows after a pass over many.
@@ -40,7 +49,8 @@ pub(crate) struct Segment {
     uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
     opening: Mutex<()>,
-    remembered: Mutex<VecDeque<(String, Arc<RoaringBitmap>)>>,
+    filters: Remembered<String>,
+    id_lists: Remembered<u64>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
     /// Dropped after the files of a retired segment were removed.
@@ -66,7 +76,8 @@ impl Segment {
             uses_in_file: AtomicU64::new(0),
             lookup: OnceLock::new(),
             opening: Mutex::new(()),
-            remembered: Mutex::default(),
+            filters: Remembered::new(REMEMBERED_FILTERS, REMEMBERED_BYTES),
+            id_lists: Remembered::new(REMEMBERED_LISTS, REMEMBERED_LIST_BYTES),
             order: OnceLock::new(),
             retired: AtomicBool::new(false),
             files: Arc::default(),
@@ -167,39 +178,56 @@ impl Segment {
     /// Labels for which `filter` holds. Segments never change, so an answer stays right for ever.
     pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
         let key = format!("{filter:?}");
-        if let Some(found) = self.recall(&key) {
+        if let Some(found) = self.filters.recall(&key) {
             return Ok(found);
         }
         let bitmap = evaluate(filter, self.lookup()?, &self.reader, self.rows(), cancel)?;
         let bitmap = Arc::new(bitmap);
-        self.remember(key, bitmap.clone());
+        let key_bytes = key.len();
+        self.filters.remember(key, key_bytes, bitmap.clone());
         Ok(bitmap)
     }
 
     /// Whether [`matching`](Self::matching) would answer from memory.
     pub fn remembers(&self, filter: &Filter) -> bool {
-        let key = format!("{filter:?}");
-        self.remembered.lock().iter().any(|(k, _)| *k == key)
+        self.filters.holds(&format!("{filter:?}"))
     }
 
-    fn recall(&self, key: &str) -> Option<Arc<RoaringBitmap>> {
-        let mut remembered = self.remembered.lock();
-        let at = remembered.iter().position(|(k, _)| k == key)?;
-        let entry = remembered.remove(at)?;
-        let bitmap = entry.1.clone();
-        remembered.push_front(entry);
-        Some(bitmap)
-    }
-
-    fn remember(&self, key: String, bitmap: Arc<RoaringBitmap>) {
-        let mut remembered = self.remembered.lock();
-        remembered.push_front((key, bitmap));
-        let cost = |(key, bitmap): &(String, Arc<RoaringBitmap>)| key.len() + bitmap.serialized_size();
-        let mut bytes: usize = remembered.iter().map(cost).sum();
-        while remembered.len() > REMEMBERED_FILTERS || bytes > REMEMBERED_BYTES {
-            let Some(oldest) = remembered.pop_back() else { break };
-            bytes -= cost(&oldest);
+    /// Labels of the rows that have one of these ids, tombstoned ones among them. As right for ever as [`matching`](Self::matching).
+    pub fn named(&self, ids: &IdList) -> Result<Arc<RoaringBitmap>> {
+        if let Some(found) = ids.number().and_then(|number| self.id_lists.recall(&number)) {
+            return Ok(found);
         }
+        let bitmap = Arc::new(self.look_up(ids)?);
+        if let Some(number) = ids.number() {
+            self.id_lists.remember(number, 0, bitmap.clone());
+        }
+        Ok(bitmap)
+    }
+
+    /// Whether [`named`](Self::named) would answer from memory.
+    pub fn remembers_ids(&self, ids: &IdList) -> bool {
+        ids.number().is_some_and(|number| self.id_lists.holds(&number))
+    }
+
+    /// On a thread of a pool with several, those share many ids; a pool of one, as that of writers, who hold locks, has nobody to
+    /// share with.
+    fn look_up(&self, ids: &IdList) -> Result<RoaringBitmap> {
+        let some = |task: usize, hashes: &[u64]| -> Result<Vec<u32>> {
+            let first = task * IDS_PER_TASK;
+            let mut labels = Vec::with_capacity(hashes.len());
+            self.reader.find_many(hashes, |place| ids.id(first + place), |_, label| labels.push(label))?;
+            Ok(labels)
+        };
+        let tasks = ids.hashes().chunks(IDS_PER_TASK).enumerate();
+        let found: Vec<Vec<u32>> =
+            if rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1 {
+                let tasks = tasks.collect::<Vec<_>>().into_par_iter();
+                tasks.map(|(task, hashes)| some(task, hashes)).collect::<Result<_>>()?
+            } else {
+                tasks.map(|(task, hashes)| some(task, hashes)).collect::<Result<_>>()?
+            };
+        Ok(bitmap_of(&found, self.rows()))
     }
 
     /// Labels in insertion order, or `None` where labels already are.
@@ -256,6 +284,22 @@ impl Segment {
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
+}
+
+/// The bitmap of labels that come in any order.
+fn bitmap_of(labels: &[Vec<u32>], rows: u32) -> RoaringBitmap {
+    let count: usize = labels.iter().map(Vec::len).sum();
+    let labels = labels.iter().flatten().copied();
+    if count < rows as usize / ROWS_PER_SORTED_LABEL {
+        let mut labels: Vec<u32> = labels.collect();
+        labels.sort_unstable();
+        return labels.into_iter().collect();
+    }
+    let mut bits = vec![0_u8; rows.div_ceil(8) as usize];
+    for label in labels {
+        bits[label as usize / 8] |= 1 << (label % 8);
+    }
+    RoaringBitmap::from_lsb0_bytes(0, &bits)
 }
 
 /// Opens the file with posting lists and full text.

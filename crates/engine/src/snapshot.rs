@@ -7,6 +7,7 @@ use ferrochrome_types::{Metadata, Result};
 use roaring::RoaringBitmap;
 
 use crate::chunk::Chunk;
+use crate::id_list::IdList;
 use crate::part::Part;
 use crate::segment::Segment;
 
@@ -37,10 +38,21 @@ impl PartView {
         })
     }
 
-    /// The label of a live record; `hash` is its id's.
-    fn find(&self, id: &str, hash: u64) -> Result<Option<u32>> {
-        Ok(self.part.find(id, hash)?.filter(|label| !self.tombstones.contains(*label)))
+    /// Labels of the live records that have one of these ids.
+    fn named(&self, ids: &IdList) -> Result<Arc<RoaringBitmap>> {
+        let named = self.part.named(ids)?;
+        let all_live = self.tombstones.is_disjoint(&named);
+        Ok(if all_live { named } else { Arc::new(named.as_ref() - self.tombstones.as_ref()) })
     }
+}
+
+/// What [`Snapshot::labels_of`] found.
+#[derive(Debug)]
+pub(crate) struct NamedRows {
+    /// Live labels in each part.
+    pub by_part: Vec<Arc<RoaringBitmap>>,
+    /// How many different ids no record has.
+    pub unknown: u64,
 }
 
 /// Where a record lies in a [`Snapshot`].
@@ -78,19 +90,40 @@ impl Snapshot {
 
     /// Where each of the ids lies; `None` where there is no such record.
     pub(crate) fn find<T: AsRef<str>>(&self, ids: &[T]) -> Result<Vec<Option<RowAddress>>> {
-        let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id.as_ref())).collect();
         let mut found = vec![None; ids.len()];
+        let mut missing: Vec<usize> = (0..ids.len()).collect();
+        let mut hashes: Vec<u64> = ids.iter().map(|id| hash_id(id.as_ref())).collect();
         // Newest first: what is written again was mostly written lately. All ids in one part before the next one, whose filter then
         // stays in the processor's cache.
         for (part, view) in self.parts.iter().enumerate().rev() {
-            for ((id, hash), address) in ids.iter().zip(&hashes).zip(&mut found) {
-                if address.is_none() {
-                    let label = view.find(id.as_ref(), *hash)?;
-                    *address = label.map(|label| RowAddress { part: part as u32, label });
+            let id = |place: usize| ids[missing[place]].as_ref();
+            let mut any = false;
+            view.part.find_many(&hashes, id, |place, label| {
+                if !view.tombstones.contains(label) {
+                    found[missing[place]] = Some(RowAddress { part: part as u32, label });
+                    any = true;
                 }
+            })?;
+            if any {
+                let mut is_missing = missing.iter().map(|place| found[*place].is_none());
+                hashes.retain(|_| is_missing.next().unwrap_or_default());
+                missing.retain(|place| found[*place].is_none());
             }
         }
         Ok(found)
+    }
+
+    /// Live labels of these ids, per part.
+    pub(crate) fn labels_of(&self, ids: &IdList) -> Result<NamedRows> {
+        let by_part = self.parts.iter().map(|view| view.named(ids)).collect::<Result<Vec<_>>>()?;
+        // An id is live in one part at most, and there in one row.
+        let found: u64 = by_part.iter().map(|labels| labels.len()).sum();
+        Ok(NamedRows { by_part, unknown: (ids.different() as u64).saturating_sub(found) })
+    }
+
+    /// Whether [`labels_of`](Self::labels_of) would answer from memory.
+    pub(crate) fn remembers_ids(&self, ids: &IdList) -> bool {
+        self.parts.iter().all(|view| view.part.remembers_ids(ids))
     }
 
     /// The last batch of the log that the segments may contain.

@@ -1,6 +1,6 @@
 //! add, update, upsert and delete: from a request to the entry that the log keeps.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ferrochrome_types::{
@@ -8,6 +8,7 @@ use ferrochrome_types::{
 };
 
 use crate::collection::Collection;
+use crate::id_list::IdList;
 use crate::log_entry::LogEntry;
 use crate::snapshot::{RowAddress, Snapshot};
 use crate::versions::version_is_read_only;
@@ -49,7 +50,7 @@ pub struct WriteBatch {
 #[derive(Clone, Debug, Default)]
 pub struct DeleteRequest {
     /// These ids.
-    pub ids: Option<Vec<String>>,
+    pub ids: Option<IdList>,
     /// Those for which this holds (of the ids, if both are given).
     pub filter: Option<Filter>,
     /// Those whose document passes (in conjunction with the rest).
@@ -291,18 +292,14 @@ impl Collection {
             entry.deletes.push(before.id(*row)?.to_owned());
         }
         self.commit(&mut state, &before, entry, &rows, None)?;
-        let asked = request.ids.as_ref().filter(|_| !filtered).map(Vec::len);
+        let asked = request.ids.as_ref().filter(|_| !filtered).map(IdList::len);
         Ok(asked.unwrap_or(rows.len()) as u64)
     }
 
     fn select(&self, snapshot: &Snapshot, request: &DeleteRequest) -> Result<Vec<RowAddress>> {
         let filter = self.combined_filter(request.filter.as_ref(), request.document_filter.as_ref())?;
-        let unique: Option<Vec<String>> = request.ids.as_ref().map(|ids| {
-            let mut seen = HashSet::new();
-            ids.iter().filter(|id| seen.insert(id.as_str())).cloned().collect()
-        });
         let limit = request.limit.unwrap_or(usize::MAX);
-        snapshot.select(unique.as_deref(), filter.as_ref(), 0, limit, &CancelToken::default())
+        snapshot.select(request.ids.as_ref(), filter.as_ref(), 0, limit, &CancelToken::default())
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

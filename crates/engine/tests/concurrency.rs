@@ -89,8 +89,10 @@ fn rows_deleted_during_a_merge_stay_deleted() {
     thread::scope(|scope| {
         scope.spawn(|| collection.compact(&CancelToken::default()).unwrap());
         for id in (0..4_000_u64).step_by(3) {
-            let request =
-                ferrochrome_engine::DeleteRequest { ids: Some(vec![id.to_string()]), ..Default::default() };
+            let request = ferrochrome_engine::DeleteRequest {
+                ids: Some([id.to_string()].into_iter().collect()),
+                ..Default::default()
+            };
             collection.delete(&request).unwrap();
         }
     });

@@ -319,7 +319,7 @@ fn a_version_can_be_read_and_nothing_else() {
     let batch =
         WriteBatch { ids: vec!["1".into()], embeddings: Some(vec![0.0; 2]), dim: 2, ..WriteBatch::default() };
     assert_eq!(view.write(WriteKind::Add, batch).unwrap_err().code(), Code::ReadOnly);
-    let request = DeleteRequest { ids: Some(vec!["1".into()]), ..DeleteRequest::default() };
+    let request = DeleteRequest { ids: Some(["1"].into_iter().collect()), ..DeleteRequest::default() };
     assert_eq!(view.delete(&request).unwrap_err().code(), Code::ReadOnly);
     assert_eq!(view.compact(&CancelToken::default()).unwrap_err().code(), Code::ReadOnly);
     assert_eq!(view.create_version(None).unwrap_err().code(), Code::ReadOnly);

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ferrochrome_engine::{
-    Collection, CollectionRow, Database, DatabaseOptions, DeleteRequest, GetRequest, Handle, MetadataPatch,
-    QueryRequest, WriteBatch, WriteKind,
+    Collection, CollectionRow, Database, DatabaseOptions, DeleteRequest, GetRequest, Handle, IdList,
+    MetadataPatch, QueryRequest, WriteBatch, WriteKind,
 };
 use ferrochrome_types::{CancelToken, Comparison, Filter, Metadata, Scalar, Test, Value};
 use proptest::prelude::*;
@@ -188,7 +188,7 @@ impl Subject {
         match step {
             Step::Write(kind, rows) => self.collection.write(*kind, batch(rows)).unwrap(),
             Step::Delete(ids) => {
-                let ids: Vec<_> = ids.iter().map(|id| IDS[*id].to_owned()).collect();
+                let ids: IdList = ids.iter().map(|id| IDS[*id]).collect();
                 let asked = ids.len() as u64;
                 let request = DeleteRequest { ids: Some(ids), ..DeleteRequest::default() };
                 assert_eq!(self.collection.delete(&request).unwrap(), asked);

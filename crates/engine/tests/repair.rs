@@ -78,7 +78,9 @@ fn build(folder: &Path) -> Model {
     settle(&notes);
     let gone: Vec<String> = (10..20).map(|i| format!("id{i}")).collect();
     gone.iter().for_each(|id| _ = model.remove(id));
-    notes.delete(&DeleteRequest { ids: Some(gone), ..DeleteRequest::default() }).unwrap();
+    notes
+        .delete(&DeleteRequest { ids: Some(gone.into_iter().collect()), ..DeleteRequest::default() })
+        .unwrap();
     write(&notes, &[3_000, 3_001, 5], 3, &mut model);
     write(&notes, &[3_002], 3, &mut model);
     create(&handle, "empty", "{}");

@@ -25,7 +25,9 @@ fn parts_are_described() {
     let stats = collection.stats().unwrap();
     assert_eq!((stats.records, stats.head_records, stats.segments.len()), (ROWS as u64, ROWS as u64, 0));
     collection.compact(&CancelToken::default()).unwrap();
-    collection.delete(&DeleteRequest { ids: Some(vec!["7".into()]), ..DeleteRequest::default() }).unwrap();
+    collection
+        .delete(&DeleteRequest { ids: Some(["7"].into_iter().collect()), ..DeleteRequest::default() })
+        .unwrap();
 
     let stats = collection.stats().unwrap();
     let [segment] = stats.segments.as_slice() else { panic!("{stats:?}") };

@@ -16,8 +16,8 @@ pub(crate) fn requests(bytes: &[u8]) {
     if let Ok(records) = Records::parse(text) {
         black_box(records.into_batch(Some(vec![0.5; 4]), 2).is_ok());
     }
-    black_box((parse_delete(text).is_ok(), parse_get(text).is_ok()));
-    black_box(parse_query(text, vec![0.5, 1.0], 2).is_ok());
+    black_box((parse_delete(text, None).is_ok(), parse_get(text, None).is_ok()));
+    black_box(parse_query(text, vec![0.5, 1.0], 2, None).is_ok());
     if let Ok(collection) = CreateCollection::parse(text) {
         black_box(collection.into_row().is_ok());
     }

@@ -179,7 +179,10 @@ impl FilterSource for Lookup {
 
     fn equal_any(&self, key: &str, scalars: &[Scalar]) -> Result<RoaringBitmap> {
         self.with_column(key, false, |connection, column| {
-            scalars.iter().map(|scalar| self.equal_in(connection, column, scalar)).union()
+            let is_number = |scalar: &&Scalar| matches!(scalar, Scalar::Int(_) | Scalar::Float(_));
+            let others = scalars.iter().filter(|scalar| !is_number(scalar));
+            let others = others.map(|scalar| self.posting_list(connection, column, scalar)).union()?;
+            Ok(others | numbers::equal_any(connection, column, scalars.iter().filter(is_number))?)
         })
     }
 
@@ -187,6 +190,10 @@ impl FilterSource for Lookup {
         self.with_column(key, false, |connection, column| {
             numbers::related(connection, column, Relation::Compare(comparison), operand)
         })
+    }
+
+    fn compare_all(&self, key: &str, bounds: &[(Comparison, &Scalar)]) -> Result<RoaringBitmap> {
+        self.with_column(key, false, |connection, column| numbers::within(connection, column, bounds))
     }
 
     fn contains(&self, key: &str, element: &Scalar) -> Result<RoaringBitmap> {

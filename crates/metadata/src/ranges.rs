@@ -52,6 +52,25 @@ pub(crate) fn float_range(relation: Relation, operand: &Scalar) -> Option<KeyRan
     between(relation, i128::from(floor), i128::from(ceil))
 }
 
+/// The keys that lie in both ranges; `None` if there are none.
+pub(crate) fn intersection(a: KeyRange, b: KeyRange) -> Option<KeyRange> {
+    let (low, high) = (a.0.max(b.0), a.1.min(b.1));
+    (low <= high).then_some((low, high))
+}
+
+/// The same keys in ascending ranges that neither overlap nor touch.
+pub(crate) fn joined(mut ranges: Vec<KeyRange>) -> Vec<KeyRange> {
+    ranges.sort_unstable();
+    let mut joined: Vec<KeyRange> = Vec::with_capacity(ranges.len());
+    for (low, high) in ranges {
+        match joined.last_mut() {
+            Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
+            _ => joined.push((low, high)),
+        }
+    }
+    joined
+}
+
 /// `floor` and `ceil`: the largest key not above and the smallest not below the operand, which need not be a key itself.
 fn between(relation: Relation, floor: i128, ceil: i128) -> Option<KeyRange> {
     let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
@@ -79,6 +98,27 @@ mod tests {
         Relation::Compare(Comparison::Less),
         Relation::Compare(Comparison::LessOrEqual),
     ];
+
+    proptest! {
+        #[test]
+        fn joined_ranges_hold_the_same_keys(
+            ranges in prop::collection::vec((-20..20_i64, 0..6_i64).prop_map(|(low, length)| (low, low + length)), 0..12),
+        ) {
+            let joined = joined(ranges.clone());
+            let holds = |ranges: &[KeyRange], key: i64| ranges.iter().any(|(low, high)| *low <= key && key <= *high);
+            for key in -25..30 {
+                prop_assert_eq!(holds(&joined, key), holds(&ranges, key));
+            }
+            prop_assert!(joined.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+    }
+
+    #[test]
+    fn ranges_at_the_ends_join_and_intersect() {
+        assert_eq!(joined(vec![(5, i64::MAX), (i64::MAX, i64::MAX), (i64::MIN, 4)]), [(i64::MIN, i64::MAX)]);
+        assert_eq!(intersection((i64::MIN, 4), (4, i64::MAX)), Some((4, 4)));
+        assert_eq!(intersection((i64::MIN, 3), (4, i64::MAX)), None);
+    }
 
     fn holds(relation: Relation, stored: Ordering) -> bool {
         match relation {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, Handle, WriteBatch, WriteKind};
+use ferrochrome_engine::{Collection, Handle, IdList, WriteBatch, WriteKind};
 use ferrochrome_types::{CancelToken, Code, Error, Result};
 use ferrochrome_wire::{Records, Reply, explanation_json, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::background::{long_promise, promise, promise_on};
 use crate::failure::failure;
+use crate::id_list::NativeIds;
 use crate::together::{Question, Shape, answer_together, groups};
 
 /// The records of one collection.
@@ -175,15 +176,22 @@ impl NativeCollection {
         }
     }
 
-    /// Checks a query and predicts what it costs. `None` where the collection must catch up with another process first, which takes
-    /// too long for the calling thread.
-    fn question(&self, queries: Vec<f32>, dim: u32, request: &str) -> Result<Option<Question>> {
+    /// Checks a query and predicts what it costs. `None` where that takes too long for the calling thread: the collection must catch up
+    /// with another process first, or many ids are to be looked up.
+    fn question(&self, queries: Vec<f32>, shape: Shape<'_>) -> Result<Option<Question>> {
         let database = self.handle.database()?;
         let collection = self
             .version
             .clone()
             .map_or_else(|| database.collection_at_once(self.id), |view| Ok(Some(view)))?;
-        collection.map(|collection| question(collection, queries, dim, request)).transpose()
+        let Some(collection) = collection else { return Ok(None) };
+        if let Some(ids) = shape.ids
+            && ids.is_long()
+            && !collection.remembers_ids(ids)?
+        {
+            return Ok(None);
+        }
+        question(collection, queries, shape.dim, shape.request, shape.ids.cloned()).map(Some)
     }
 
     /// A promise for what `work` answers on the database's own threads.
@@ -212,12 +220,18 @@ impl NativeCollection {
         &self,
         env: &'env Env,
         queries: Vec<f32>,
-        dim: u32,
-        request: String,
+        shape: Shape<'_>,
         cancel: CancelToken,
     ) -> napi::Result<Answer<'env>> {
         let find = self.finder();
-        self.later(env, move || question(find()?, queries, dim, &request)?.answer(&cancel))
+        let (dim, request, ids) = (shape.dim, shape.request.to_owned(), shape.ids.cloned());
+        self.later(env, move || question(find()?, queries, dim, &request, ids)?.answer(&cancel))
+    }
+
+    /// What of a query can be shared with others.
+    fn shape<'a>(&self, queries: &[f32], dim: u32, request: &'a str, ids: Option<&'a IdList>) -> Shape<'a> {
+        let single = queries.len() == dim as usize && request.len() <= LONG_REQUEST_BYTES;
+        Shape { collection: self.id, dim, request, ids, single }
     }
 
     pub(crate) fn in_write_order<'env, T, F>(&self, env: &'env Env, work: F) -> napi::Result<Object<'env>>
@@ -231,8 +245,14 @@ impl NativeCollection {
 }
 
 /// Checks a query and predicts what it costs.
-fn question(collection: Arc<Collection>, queries: Vec<f32>, dim: u32, request: &str) -> Result<Question> {
-    let (request, include) = parse_query(request, queries, dim as usize)?;
+fn question(
+    collection: Arc<Collection>,
+    queries: Vec<f32>,
+    dim: u32,
+    request: &str,
+    ids: Option<IdList>,
+) -> Result<Question> {
+    let (request, include) = parse_query(request, queries, dim as usize, ids)?;
     let query = collection.prepare_query(request)?;
     Ok(Question { collection, query, include })
 }
@@ -265,15 +285,14 @@ impl<'env> Sorted<'env> {
     ) -> napi::Result<()> {
         let vectors = queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
         if shape.request.len() > LONG_REQUEST_BYTES {
-            let request = shape.request.to_owned();
-            let later = collection.ask_later(env, vectors, shape.dim, request, CancelToken::default())?;
+            let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
             self.answers[group.start] = Some(later);
             return Ok(());
         }
-        match collection.question(vectors, shape.dim, shape.request) {
+        match collection.question(vectors, shape) {
             Ok(None) if group.len() == 1 => {
-                let (vectors, request) = (queries[group.start].to_vec(), shape.request.to_owned());
-                let later = collection.ask_later(env, vectors, shape.dim, request, CancelToken::default())?;
+                let vectors = queries[group.start].to_vec();
+                let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
                 self.answers[group.start] = Some(later);
             }
             Ok(Some(question)) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
@@ -325,9 +344,15 @@ impl NativeCollection {
 
     /// Deletes records; the promise is for their number.
     #[napi(catch_unwind, ts_return_type = "Promise<number>")]
-    pub fn delete<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
+    pub fn delete<'env>(
+        &self,
+        env: &'env Env,
+        request: String,
+        ids: Option<&NativeIds>,
+    ) -> napi::Result<Object<'env>> {
+        let ids = ids.and_then(NativeIds::take);
         self.in_write_order(env, move |collection| {
-            collection.delete(&parse_delete(&request)?).map(|n| n as f64)
+            collection.delete(&parse_delete(&request, ids)?).map(|n| n as f64)
         })
     }
 
@@ -340,10 +365,16 @@ impl NativeCollection {
 
     /// Reads records in insertion order.
     #[napi(catch_unwind, ts_return_type = "Promise<string | PackedReply>")]
-    pub fn get<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
+    pub fn get<'env>(
+        &self,
+        env: &'env Env,
+        request: String,
+        ids: Option<&NativeIds>,
+    ) -> napi::Result<Object<'env>> {
         let find = self.finder();
+        let ids = ids.and_then(NativeIds::take);
         promise(env, move || {
-            let (request, include) = parse_get(&request)?;
+            let (request, include) = parse_get(&request, ids)?;
             let result = find()?.get(&request, &CancelToken::default())?;
             get_reply(&result, include).map(to_js)
         })
@@ -357,14 +388,17 @@ impl NativeCollection {
         queries: Float32ArraySlice<'_>,
         dim: u32,
         request: String,
+        ids: Option<&NativeIds>,
         cancel: Option<&NativeCancel>,
     ) -> napi::Result<Answer<'env>> {
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
+        let ids = ids.and_then(NativeIds::take);
+        let shape = self.shape(&queries, dim, &request, ids.as_ref());
         if request.len() > LONG_REQUEST_BYTES {
-            return self.ask_later(env, queries.to_vec(), dim, request, cancel);
+            return self.ask_later(env, queries.to_vec(), shape, cancel);
         }
-        let Some(question) = self.question(queries.to_vec(), dim, &request).map_err(|e| failure(&e))? else {
-            return self.ask_later(env, queries.to_vec(), dim, request, cancel);
+        let Some(question) = self.question(queries.to_vec(), shape).map_err(|e| failure(&e))? else {
+            return self.ask_later(env, queries.to_vec(), shape, cancel);
         };
         if question.query.is_short() {
             return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
@@ -381,13 +415,16 @@ impl NativeCollection {
         queries: Vec<Float32ArraySlice<'_>>,
         dims: Vec<u32>,
         requests: Vec<String>,
+        ids: Vec<Option<ClassInstance<'_, NativeIds>>>,
     ) -> napi::Result<Vec<Answer<'env>>> {
+        let ids: Vec<Option<IdList>> =
+            ids.iter().map(|ids| ids.as_ref().and_then(|ids| ids.take())).collect();
         let mut shapes = Vec::with_capacity(queries.len());
         for (i, collection) in collections.iter().enumerate().take(queries.len()) {
             let collection: &NativeCollection = collection;
             let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
-            let single = queries[i].len() == dim as usize && request.len() <= LONG_REQUEST_BYTES;
-            shapes.push(Shape { collection: collection.id, dim, request, single });
+            let ids = ids.get(i).and_then(Option::as_ref);
+            shapes.push(collection.shape(&queries[i], dim, request, ids));
         }
         let Some(first) = collections.first() else { return Ok(Vec::new()) };
         let database = first.handle.database().map_err(|e| failure(&e))?;
@@ -415,11 +452,12 @@ impl NativeCollection {
         queries: Float32ArraySlice<'_>,
         dim: u32,
         request: String,
+        ids: Option<&NativeIds>,
     ) -> napi::Result<Object<'env>> {
         let collection = self.usable().map_err(|e| failure(&e))?;
-        let vectors = queries.to_vec();
+        let (vectors, ids) = (queries.to_vec(), ids.and_then(NativeIds::take));
         promise(env, move || {
-            let (request, _) = parse_query(&request, vectors, dim as usize)?;
+            let (request, _) = parse_query(&request, vectors, dim as usize, ids)?;
             Ok(explanation_json(&collection.explain(request, &CancelToken::default())?).to_string())
         })
     }

@@ -12,6 +12,7 @@ mod database;
 mod database_copy;
 mod failure;
 mod http;
+mod id_list;
 mod inspection;
 mod repair;
 mod together;
@@ -24,6 +25,7 @@ pub use compaction::NativeProgress;
 pub use database::NativeDatabase;
 pub use database_copy::NativeDatabaseCopy;
 pub use http::{NativeBody, NativeBodyLimits};
+pub use id_list::NativeIds;
 pub use repair::NativeCheckProgress;
 pub use transfer::NativeExport;
 

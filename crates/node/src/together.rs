@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ferrochrome_engine::{Collection, PreparedQuery, QueryResult};
+use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
 use parking_lot::Mutex;
@@ -42,6 +42,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) collection: Uuid,
     pub(crate) dim: u32,
     pub(crate) request: &'a str,
+    /// The ids asked for, where they did not come in the request.
+    pub(crate) ids: Option<&'a IdList>,
     /// Whether it may be joined with others: there is one vector, and not too much besides.
     pub(crate) single: bool,
 }

@@ -190,7 +190,7 @@ impl NativeCollection {
     pub fn export<'env>(&self, env: &'env Env, request: String) -> napi::Result<Object<'env>> {
         let collection = self.usable().map_err(|e| crate::failure::failure(&e))?;
         long_promise(env, move || {
-            let (request, include) = parse_get(&request)?;
+            let (request, include) = parse_get(&request, None)?;
             let result = collection.get(&request, &CancelToken::default())?;
             let total = result.rows.len() as f64;
             Ok(NativeExport { rows: Arc::new(Mutex::new(ExportedRows { result, include, next: 0 })), total })

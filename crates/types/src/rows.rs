@@ -50,6 +50,20 @@ pub trait DocumentRows: Send + Sync {
     /// # Errors
     /// `Corrupted` if the bytes do not match their checksum or `label >= len`.
     fn document(&self, label: u32) -> Result<Option<&str>>;
+
+    /// Calls `found` with each of `labels`, in ascending order, whose document contains `text`, which is not empty. A source whose
+    /// documents lie one behind the other searches them as one text.
+    ///
+    /// # Errors
+    /// As [`document`](Self::document).
+    fn each_containing(&self, labels: Range<u32>, text: &str, found: &mut dyn FnMut(u32)) -> Result<()> {
+        for label in labels {
+            if self.document(label)?.is_some_and(|document| document.contains(text)) {
+                found(label);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The named buffers of a vector index in one file, to be read piece by piece.

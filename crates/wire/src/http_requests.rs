@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use ferrochrome_engine::{DeleteRequest, GetRequest, QueryRequest, WriteBatch, WriteKind};
+use ferrochrome_engine::{DeleteRequest, GetRequest, IdList, QueryRequest, WriteBatch, WriteKind};
 use ferrochrome_types::{Code, Error, Result, limits};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -66,10 +66,10 @@ impl BodyLimits {
     }
 
     /// The ids that a request asks for, if there are not too many.
-    fn ids(&self, ids: Option<Bounded<String>>) -> Result<Option<Vec<String>>> {
+    fn ids(&self, ids: Option<Bounded<String>>) -> Result<Option<IdList>> {
         let ids = column(ids, "ids")?;
         self.check_rows("ids", ids.as_ref().map_or(0, Vec::len))?;
-        Ok(ids)
+        Ok(ids.map(IdList::from_iter))
     }
 
     /// Whether a query of this many vectors may have `k` results for each, in a collection of `count` records.

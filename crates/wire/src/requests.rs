@@ -1,6 +1,6 @@
 //! Requests of a collection.
 
-use ferrochrome_engine::{DeleteRequest, GetRequest, MetadataPatch, QueryRequest, WriteBatch};
+use ferrochrome_engine::{DeleteRequest, GetRequest, IdList, MetadataPatch, QueryRequest, WriteBatch};
 use ferrochrome_metadata::{parse_document_filter, parse_filter};
 use ferrochrome_types::{Code, DocumentFilter, Error, Filter, Result, limits};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -184,31 +184,35 @@ struct SelectionBody<'a> {
 }
 
 impl SelectionBody<'_> {
+    fn ids(&self) -> Option<IdList> {
+        self.ids.as_ref().map(IdList::from_iter)
+    }
+
     fn filters(&self) -> Result<(Option<Filter>, Option<DocumentFilter>)> {
         RawFilters { filter: self.r#where, document: self.where_document }.parse()
     }
 }
 
-/// Reads the body of a delete.
+/// Reads the body of a delete whose ids, if it has many, came beside it.
 ///
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
-pub fn parse_delete(body: &str) -> Result<DeleteRequest> {
+pub fn parse_delete(body: &str, ids: Option<IdList>) -> Result<DeleteRequest> {
     let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
-    Ok(DeleteRequest { ids: body.ids, filter, document_filter, limit: body.limit })
+    Ok(DeleteRequest { ids: ids.or_else(|| body.ids()), filter, document_filter, limit: body.limit })
 }
 
-/// Reads the body of a get.
+/// Reads the body of a get whose ids, if it has many, came beside it.
 ///
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
-pub fn parse_get(body: &str) -> Result<(GetRequest, Include)> {
+pub fn parse_get(body: &str, ids: Option<IdList>) -> Result<(GetRequest, Include)> {
     let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
     let default = Include { documents: true, metadatas: true, ..Include::default() };
     let request = GetRequest {
-        ids: body.ids,
+        ids: ids.or_else(|| body.ids()),
         filter,
         document_filter,
         limit: body.limit,
@@ -217,11 +221,16 @@ pub fn parse_get(body: &str) -> Result<(GetRequest, Include)> {
     Ok((request, body.include.as_deref().map_or(default, Include::from)))
 }
 
-/// Reads the body of a query whose vectors, row-major `[n, dim]`, came beside it.
+/// Reads the body of a query whose vectors, row-major `[n, dim]`, came beside it, and its ids too if there are many.
 ///
 /// # Errors
 /// `InvalidArgument`, `Unprocessable`, with Chroma's messages.
-pub fn parse_query(body: &str, embeddings: Vec<f32>, dim: usize) -> Result<(QueryRequest, Include)> {
+pub fn parse_query(
+    body: &str,
+    embeddings: Vec<f32>,
+    dim: usize,
+    ids: Option<IdList>,
+) -> Result<(QueryRequest, Include)> {
     let body: SelectionBody<'_> = parse(body.as_bytes())?;
     let (filter, document_filter) = body.filters()?;
     let default = Include { documents: true, metadatas: true, distances: true, ..Include::default() };
@@ -231,7 +240,7 @@ pub fn parse_query(body: &str, embeddings: Vec<f32>, dim: usize) -> Result<(Quer
         k: body.n_results.unwrap_or(10),
         ef: body.ef,
         exact: body.exact,
-        ids: body.ids,
+        ids: ids.or_else(|| body.ids()),
         filter,
         document_filter,
     };
@@ -244,17 +253,17 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_json_differs_from_one_of_another_shape() {
-        assert_eq!(parse_get("{").unwrap_err().code(), Code::InvalidArgument);
-        assert_eq!(parse_get("").unwrap_err().code(), Code::InvalidArgument);
-        assert_eq!(parse_get(r#"{"ids":3}"#).unwrap_err().code(), Code::Unprocessable);
-        assert_eq!(parse_get(r#"{"include":["nothing"]}"#).unwrap_err().code(), Code::Unprocessable);
-        assert_eq!(parse_get(r#"{"limit":-1}"#).unwrap_err().code(), Code::Unprocessable);
-        assert_eq!(parse_get(r#"{"ids":["\ud800"]}"#).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(parse_get("{", None).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(parse_get("", None).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(parse_get(r#"{"ids":3}"#, None).unwrap_err().code(), Code::Unprocessable);
+        assert_eq!(parse_get(r#"{"include":["nothing"]}"#, None).unwrap_err().code(), Code::Unprocessable);
+        assert_eq!(parse_get(r#"{"limit":-1}"#, None).unwrap_err().code(), Code::Unprocessable);
+        assert_eq!(parse_get(r#"{"ids":["\ud800"]}"#, None).unwrap_err().code(), Code::InvalidArgument);
     }
 
     #[test]
     fn a_message_says_where() {
-        let message = |body| parse_get(body).unwrap_err().message().to_owned();
+        let message = |body| parse_get(body, None).unwrap_err().message().to_owned();
         assert!(message(r#"{"include":["x"]}"#).starts_with(
             "Failed to deserialize the JSON body into the target type: include[0]: unknown variant `x`"
         ));
@@ -264,12 +273,12 @@ mod tests {
     #[test]
     fn a_filter_has_a_largest_size() {
         let body = format!(r#"{{"where":{{"k":"{}"}}}}"#, "x".repeat(limits::MAX_FILTER_BYTES));
-        assert_eq!(parse_get(&body).unwrap_err().code(), Code::LimitExceeded);
+        assert_eq!(parse_get(&body, None).unwrap_err().code(), Code::LimitExceeded);
     }
 
     #[test]
     fn defaults_are_those_of_chroma() {
-        let (request, include) = parse_query("{}", vec![], 0).unwrap();
+        let (request, include) = parse_query("{}", vec![], 0, None).unwrap();
         assert_eq!(request.k, 10);
         assert!(
             include.documents
@@ -278,7 +287,7 @@ mod tests {
                 && !include.embeddings
                 && !include.uris
         );
-        let (request, include) = parse_get(r#"{"include":[]}"#).unwrap();
+        let (request, include) = parse_get(r#"{"include":[]}"#, None).unwrap();
         assert_eq!((request.limit, request.offset), (None, 0));
         assert_eq!(include, Include::default());
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{Compression, Lookup, SegmentReader, SegmentRows};
+use ferrochrome_blockstore::{Compression, Lookup, SegmentReader, SegmentRows, hash_id};
 use ferrochrome_types::{Code, DocumentRows, IndexBuffers, Metadata, Record, Value, VectorRows};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -36,10 +36,40 @@ fn assert_holds(segment: &SegmentRows, expected: &[Row]) {
     let with_document = expected.iter().enumerate();
     let with_document = with_document.filter_map(|(i, (r, _))| Some((i as u32, r.document.clone()?)));
     assert_eq!(documents, with_document.collect::<Vec<_>>());
+    assert_finds_many(segment, expected);
+    assert_searches_documents(segment, expected);
     let beyond = expected.len() as u32;
     for label in [beyond, beyond + 1, u32::MAX] {
         assert_eq!(segment.record(label).unwrap_err().code(), Code::Corrupted);
         assert_eq!(segment.vector(label).unwrap_err().code(), Code::Corrupted);
+    }
+}
+
+fn assert_finds_many(segment: &SegmentRows, expected: &[Row]) {
+    let ids = expected.iter().rev().map(|(record, _)| record.id.as_str());
+    let ids: Vec<&str> = ["not there", ""].into_iter().chain(ids).chain(["nor that"]).collect();
+    let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id)).collect();
+    let mut found = vec![None; ids.len()];
+    segment.find_many(&hashes, |place| ids[place], |place, label| found[place] = Some(label)).unwrap();
+    assert_eq!(found, ids.iter().map(|id| segment.find(id).unwrap()).collect::<Vec<_>>());
+}
+
+fn assert_searches_documents(segment: &SegmentRows, expected: &[Row]) {
+    let texts: Vec<&str> = expected.iter().filter_map(|(record, _)| record.document.as_deref()).collect();
+    // Also what only two documents side by side contain.
+    let across = texts
+        .windows(2)
+        .filter_map(|pair| Some(format!("{}{}", pair[0].chars().next_back()?, pair[1].chars().next()?)));
+    let needles = ["t 1", "xx", "document"].map(String::from).into_iter().chain(across.take(20));
+    for needle in needles {
+        for labels in [0..segment.rows(), 3..segment.rows() / 2, 0..0] {
+            let mut found = Vec::new();
+            DocumentRows::each_containing(segment, labels.clone(), &needle, &mut |label| found.push(label))
+                .unwrap();
+            let contains =
+                |label: &u32| segment.document(*label).unwrap().is_some_and(|text| text.contains(&needle));
+            assert_eq!(found, labels.filter(contains).collect::<Vec<_>>(), "{needle:?}");
+        }
     }
 }
 

@@ -1,15 +1,22 @@
 //! From filters to bitmaps of labels.
 
+use std::collections::HashMap;
+
 use ferrochrome_types::{
     CancelToken, Comparison, DocumentFilter, DocumentRows, Filter, Result, Scalar, Test,
 };
 use memchr::memmem::Finder;
+use rayon::prelude::*;
 use roaring::{MultiOps, RoaringBitmap};
 
 use super::{RequiredText, compile_regex};
 
 /// Documents read between two looks at the cancel token.
 const CANCEL_EVERY: usize = 256;
+/// Documents that one thread reads at a time.
+const DOCUMENTS_PER_TASK: usize = 8_192;
+/// Where more documents than one in so many must be read, all are searched as one text.
+const ROWS_PER_READ_DOCUMENT: u64 = 3;
 
 /// Where single tests are looked up. Labels beyond the rows of the source do not occur.
 pub trait FilterSource: Send + Sync {
@@ -32,6 +39,14 @@ pub trait FilterSource: Send + Sync {
     /// # Errors
     /// As [`equal`](Self::equal).
     fn compare(&self, key: &str, comparison: Comparison, operand: &Scalar) -> Result<RoaringBitmap>;
+
+    /// Rows whose `key` holds a number that compares so with all these operands.
+    ///
+    /// # Errors
+    /// As [`equal`](Self::equal).
+    fn compare_all(&self, key: &str, bounds: &[(Comparison, &Scalar)]) -> Result<RoaringBitmap> {
+        bounds.iter().map(|(comparison, operand)| self.compare(key, *comparison, operand)).intersection()
+    }
 
     /// Rows whose `key` holds an array with this element, of the same type.
     ///
@@ -86,9 +101,12 @@ impl Evaluation<'_> {
         self.cancel.check()?;
         match filter {
             Filter::And(parts) => {
-                let mut parts: Vec<&Filter> = parts.iter().collect();
-                parts.sort_by_key(|part| cost(part));
-                narrow(&parts, within, |part, within| self.filter(part, within))
+                let mut parts = conjuncts(parts);
+                parts.sort_by_key(Conjunct::cost);
+                narrow(&parts, within, |part, within| match part {
+                    Conjunct::Filter(filter) => self.filter(filter, within),
+                    Conjunct::Bounds(key, bounds) => Ok(self.source.compare_all(key, bounds)? & within),
+                })
             }
             Filter::Or(parts) => parts.iter().map(|part| self.filter(part, within)).union(),
             Filter::Key(key, test) => self.key(key, test, within),
@@ -127,8 +145,24 @@ impl Evaluation<'_> {
 
     fn containing(&self, needle: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
         let candidates = self.candidates(RequiredText::text(needle).as_ref(), within)?;
+        if !needle.is_empty() && candidates.len() >= self.documents.len() as u64 / ROWS_PER_READ_DOCUMENT {
+            return Ok(self.all_containing(needle)? & candidates);
+        }
         let finder = Finder::new(needle);
         self.verify(&candidates, |document| finder.find(document.as_bytes()).is_some())
+    }
+
+    /// The labels of all documents that contain `needle`.
+    fn all_containing(&self, needle: &str) -> Result<RoaringBitmap> {
+        let rows = self.documents.len() as u32;
+        let starts: Vec<u32> = (0..rows).step_by(DOCUMENTS_PER_TASK).collect();
+        in_tasks(&starts, |start| {
+            self.cancel.check()?;
+            let mut found = Vec::new();
+            let end = rows.min(start.saturating_add(DOCUMENTS_PER_TASK as u32));
+            self.documents.each_containing(*start..end, needle, &mut |label| found.push(label))?;
+            Ok(found)
+        })
     }
 
     fn matching(&self, pattern: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
@@ -151,23 +185,80 @@ impl Evaluation<'_> {
     }
 
     /// The candidates whose document passes `test`.
-    fn verify(&self, candidates: &RoaringBitmap, test: impl Fn(&str) -> bool) -> Result<RoaringBitmap> {
-        let mut found = Vec::new();
-        for (step, label) in candidates.iter().enumerate() {
-            if step % CANCEL_EVERY == 0 {
-                self.cancel.check()?;
+    fn verify(
+        &self,
+        candidates: &RoaringBitmap,
+        test: impl Fn(&str) -> bool + Sync,
+    ) -> Result<RoaringBitmap> {
+        let candidates: Vec<u32> = candidates.iter().collect();
+        let tasks: Vec<&[u32]> = candidates.chunks(DOCUMENTS_PER_TASK).collect();
+        in_tasks(&tasks, |labels| {
+            let mut found = Vec::new();
+            for (step, label) in labels.iter().enumerate() {
+                if step % CANCEL_EVERY == 0 {
+                    self.cancel.check()?;
+                }
+                if self.documents.document(*label)?.is_some_and(&test) {
+                    found.push(*label);
+                }
             }
-            if self.documents.document(label)?.is_some_and(&test) {
-                found.push(label);
-            }
-        }
-        Ok(found.into_iter().collect())
+            Ok(found)
+        })
     }
+}
+
+/// The labels that the tasks find, in ascending order task after task. On a thread of a pool with several, those share the tasks; a
+/// pool of one, as that of writers, who hold locks, has nobody to share with.
+fn in_tasks<T: Sync>(
+    tasks: &[T],
+    find: impl Fn(&T) -> Result<Vec<u32>> + Sync + Send,
+) -> Result<RoaringBitmap> {
+    let found: Vec<Vec<u32>> = if rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
+    {
+        tasks.par_iter().map(find).collect::<Result<_>>()?
+    } else {
+        tasks.iter().map(find).collect::<Result<_>>()?
+    };
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What must hold besides others.
+enum Conjunct<'a> {
+    Filter(&'a Filter),
+    /// All comparisons of one key, which make one range.
+    Bounds(&'a str, Vec<(Comparison, &'a Scalar)>),
+}
+
+impl Conjunct<'_> {
+    fn cost(&self) -> u8 {
+        match self {
+            Conjunct::Filter(filter) => cost(filter),
+            Conjunct::Bounds(..) => 0,
+        }
+    }
+}
+
+/// The parts of a conjunction, with the comparisons of each key put together.
+fn conjuncts(parts: &[Filter]) -> Vec<Conjunct<'_>> {
+    let mut conjuncts: Vec<Conjunct<'_>> = Vec::with_capacity(parts.len());
+    let mut bounds_of: HashMap<&str, usize> = HashMap::new();
+    for part in parts {
+        let Filter::Key(key, Test::Compare(comparison, operand)) = part else {
+            conjuncts.push(Conjunct::Filter(part));
+            continue;
+        };
+        let place = *bounds_of.entry(key).or_insert(conjuncts.len());
+        match conjuncts.get_mut(place) {
+            Some(Conjunct::Bounds(_, bounds)) => bounds.push((*comparison, operand)),
+            _ => conjuncts.push(Conjunct::Bounds(key, vec![(*comparison, operand)])),
+        }
+    }
+    conjuncts
 }
 
 /// Applies the parts one after the other, each to what the last left over.
 fn narrow<T>(
-    parts: &[&T],
+    parts: &[T],
     within: &RoaringBitmap,
     apply: impl Fn(&T, &RoaringBitmap) -> Result<RoaringBitmap>,
 ) -> Result<RoaringBitmap> {

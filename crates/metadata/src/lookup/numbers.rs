@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use ferrochrome_types::{Error, Result, Scalar, ValueKind};
+use ferrochrome_types::{Comparison, Error, Result, Scalar, ValueKind};
 use roaring::{MultiOps, RoaringBitmap};
 use rusqlite::{Connection, params};
 
 use super::{ColumnId, LOOKUP, bad_row, bitmap_bytes, blob, sql};
 use crate::checksum::RowChecksum;
-use crate::ranges::{KeyRange, Relation, float_range, int_range};
+use crate::ranges::{KeyRange, Relation, float_range, int_range, intersection, joined};
 
 /// Numbers in a block.
 const BLOCK: usize = 4096;
+/// Blocks between two ranges that are passed over; if there are more, the next one is looked up.
+const SKIPPED_BLOCKS: usize = 8;
 /// Bytes of a sort key and its label.
 const PAIR_BYTES: usize = 12;
 /// Bytes of the checksum behind the pairs.
@@ -60,17 +62,62 @@ pub(super) fn related(
     relation: Relation,
     operand: &Scalar,
 ) -> Result<RoaringBitmap> {
-    let ints = in_range(connection, column, ValueKind::Int, int_range(relation, operand))?;
-    let floats = in_range(connection, column, ValueKind::Float, float_range(relation, operand))?;
-    Ok(ints | floats)
+    in_ranges(connection, column, int_range(relation, operand), float_range(relation, operand))
+}
+
+/// Rows whose number compares so with all the operands.
+pub(super) fn within(
+    connection: &Connection,
+    column: ColumnId,
+    bounds: &[(Comparison, &Scalar)],
+) -> Result<RoaringBitmap> {
+    let common = |range: fn(Relation, &Scalar) -> Option<KeyRange>| {
+        let ranges =
+            bounds.iter().map(|(comparison, operand)| range(Relation::Compare(*comparison), operand));
+        ranges.reduce(|a, b| intersection(a?, b?)).flatten()
+    };
+    in_ranges(connection, column, common(int_range), common(float_range))
+}
+
+/// Rows whose number equals one of the operands.
+pub(super) fn equal_any<'a>(
+    connection: &Connection,
+    column: ColumnId,
+    operands: impl Iterator<Item = &'a Scalar> + Clone,
+) -> Result<RoaringBitmap> {
+    let ints = operands.clone().filter_map(|operand| int_range(Relation::Equal, operand));
+    let floats = operands.filter_map(|operand| float_range(Relation::Equal, operand));
+    in_ranges(connection, column, ints, floats)
 }
 
 /// Rows with an array that has this number of this type in it.
 pub(super) fn element(connection: &Connection, column: ColumnId, operand: &Scalar) -> Result<RoaringBitmap> {
     match operand {
-        Scalar::Int(_) => in_range(connection, column, ValueKind::Int, int_range(Relation::Equal, operand)),
-        _ => in_range(connection, column, ValueKind::Float, float_range(Relation::Equal, operand)),
+        Scalar::Int(_) => in_ranges(connection, column, int_range(Relation::Equal, operand), None),
+        _ => in_ranges(connection, column, None, float_range(Relation::Equal, operand)),
     }
+}
+
+/// Rows whose number is an integer with a key in one of `ints` or a float with a key in one of `floats`.
+fn in_ranges(
+    connection: &Connection,
+    column: ColumnId,
+    ints: impl IntoIterator<Item = KeyRange>,
+    floats: impl IntoIterator<Item = KeyRange>,
+) -> Result<RoaringBitmap> {
+    let mut found = Vec::new();
+    let mut list = |kind, ranges: Vec<KeyRange>| -> Result<()> {
+        let list = List { connection, column, kind };
+        let mut ranges = joined(ranges);
+        while !ranges.is_empty() {
+            let done = list.read(&ranges, &mut found)?;
+            ranges.drain(..done);
+        }
+        Ok(())
+    };
+    list(ValueKind::Int, ints.into_iter().collect())?;
+    list(ValueKind::Float, floats.into_iter().collect())?;
+    Ok(found.union())
 }
 
 /// The columns of a block before its lists.
@@ -95,72 +142,89 @@ impl Head {
     }
 }
 
-fn in_range(
-    connection: &Connection,
+/// The numbers of one type of a column.
+#[derive(Clone, Copy)]
+struct List<'a> {
+    connection: &'a Connection,
     column: ColumnId,
     kind: ValueKind,
-    range: Option<KeyRange>,
-) -> Result<RoaringBitmap> {
-    let Some((low, high)) = range else { return Ok(RoaringBitmap::new()) };
-    // The pairs are left out: SQLite would read them for every block.
-    let mut query = connection
-        .prepare_cached(
-            "SELECT low, high, block, labels, crc FROM numbers \
-             WHERE key = ?1 AND element = ?2 AND kind = ?3 AND high >= ?4 ORDER BY high, block",
-        )
-        .map_err(sql)?;
-    let mut rows = query.query(params![column.key, column.element, kind.as_str(), low]).map_err(sql)?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next().map_err(sql)? {
-        let head = Head {
-            low: row.get(0).map_err(sql)?,
-            high: row.get(1).map_err(sql)?,
-            block: row.get(2).map_err(sql)?,
-        };
-        let labels = blob(row, 3)?;
-        if head.checksum(column, kind, labels) != row.get::<_, i64>(4).map_err(sql)? {
-            return Err(bad_row("numbers"));
-        }
-        if head.low > high {
-            break;
-        }
-        if low <= head.low && head.high <= high {
-            let whole = RoaringBitmap::deserialize_from(labels);
-            parts.push(
-                whole.map_err(|error| Error::corrupted(LOOKUP, format!("a block of numbers: {error}")))?,
-            );
-        } else {
-            parts.push(edge(connection, column, kind, head, (low, high))?);
-        }
-    }
-    Ok(parts.union())
 }
 
-/// The labels of a block that reaches beyond the range.
-fn edge(
-    connection: &Connection,
-    column: ColumnId,
-    kind: ValueKind,
-    head: Head,
-    (low, high): KeyRange,
-) -> Result<RoaringBitmap> {
-    let mut query = connection
-        .prepare_cached(
-            "SELECT pairs FROM numbers WHERE key = ?1 AND element = ?2 AND kind = ?3 AND high = ?4 AND block = ?5",
-        )
-        .map_err(sql)?;
-    let mut rows = query
-        .query(params![column.key, column.element, kind.as_str(), head.high, head.block])
-        .map_err(sql)?;
-    let row = rows.next().map_err(sql)?.ok_or_else(|| bad_row("numbers"))?;
-    let (keys, labels) = split_pairs(blob(row, 0)?)?;
-    let key = |place: usize| i64::from_le_bytes(keys[place]);
-    let first = partition(keys.len(), |place| key(place) < low);
-    let end = partition(keys.len(), |place| key(place) <= high);
-    let mut found: Vec<u32> =
-        labels.get(first..end).unwrap_or_default().iter().map(|l| u32::from_le_bytes(*l)).collect();
-    found.sort_unstable();
-    Ok(found.into_iter().collect())
+impl List<'_> {
+    /// Reads blocks from the first of `ranges` on, which ascend, and adds the labels that lie in them to `found`. Returns how many
+    /// ranges are done with: not all where the next one begins far behind the blocks that were read.
+    fn read(self, ranges: &[KeyRange], found: &mut Vec<RoaringBitmap>) -> Result<usize> {
+        let Some((least, _)) = ranges.first() else { return Ok(0) };
+        // The pairs are left out: SQLite would read them for every block.
+        let mut query = self
+            .connection
+            .prepare_cached(
+                "SELECT low, high, block, labels, crc FROM numbers \
+                 WHERE key = ?1 AND element = ?2 AND kind = ?3 AND high >= ?4 ORDER BY high, block",
+            )
+            .map_err(sql)?;
+        let ColumnId { key, element } = self.column;
+        let mut rows = query.query(params![key, element, self.kind.as_str(), least]).map_err(sql)?;
+        let (mut done, mut skipped) = (0, 0);
+        while let Some(row) = rows.next().map_err(sql)? {
+            let head = Head {
+                low: row.get(0).map_err(sql)?,
+                high: row.get(1).map_err(sql)?,
+                block: row.get(2).map_err(sql)?,
+            };
+            done += ranges[done..].iter().take_while(|(_, high)| *high < head.low).count();
+            let Some((low, high)) = ranges.get(done) else { return Ok(done) };
+            if head.high < *low {
+                if done == 0 {
+                    // Blocks that end before the first range were not asked for.
+                    return Err(bad_row("numbers"));
+                }
+                skipped += 1;
+                if skipped > SKIPPED_BLOCKS {
+                    return Ok(done);
+                }
+                continue;
+            }
+            let labels = blob(row, 3)?;
+            if head.checksum(self.column, self.kind, labels) != row.get::<_, i64>(4).map_err(sql)? {
+                return Err(bad_row("numbers"));
+            }
+            if *low <= head.low && head.high <= *high {
+                let whole = RoaringBitmap::deserialize_from(labels);
+                found.push(
+                    whole
+                        .map_err(|error| Error::corrupted(LOOKUP, format!("a block of numbers: {error}")))?,
+                );
+            } else {
+                found.push(self.edge(head, &ranges[done..])?);
+            }
+        }
+        Ok(ranges.len())
+    }
+
+    /// The labels of a block that reaches beyond `ranges`, which ascend; some may begin behind it.
+    fn edge(self, head: Head, ranges: &[KeyRange]) -> Result<RoaringBitmap> {
+        let mut query = self
+            .connection
+            .prepare_cached(
+                "SELECT pairs FROM numbers WHERE key = ?1 AND element = ?2 AND kind = ?3 AND high = ?4 AND block = ?5",
+            )
+            .map_err(sql)?;
+        let ColumnId { key, element } = self.column;
+        let mut rows =
+            query.query(params![key, element, self.kind.as_str(), head.high, head.block]).map_err(sql)?;
+        let row = rows.next().map_err(sql)?.ok_or_else(|| bad_row("numbers"))?;
+        let (keys, labels) = split_pairs(blob(row, 0)?)?;
+        let key = |place: usize| i64::from_le_bytes(keys[place]);
+        let mut found = Vec::new();
+        for (low, high) in ranges.iter().take_while(|(low, _)| *low <= head.high) {
+            let first = partition(keys.len(), |place| key(place) < *low);
+            let end = partition(keys.len(), |place| key(place) <= *high);
+            found.extend(labels.get(first..end).unwrap_or_default().iter().map(|l| u32::from_le_bytes(*l)));
+        }
+        found.sort_unstable();
+        Ok(found.into_iter().collect())
+    }
 }
 
 /// The first place for which `before` does not hold.

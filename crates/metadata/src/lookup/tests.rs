@@ -62,6 +62,55 @@ fn a_file_answers_like_bytes_and_is_not_overwritten() {
     assert_eq!(Lookup::open_file(&dir.path().join("none")).map(drop).unwrap_err().code(), Code::Io);
 }
 
+/// Many blocks of numbers, each value in several rows.
+fn long_lists() -> (Postings, u32) {
+    let mut postings = Postings::new();
+    let rows = 60_000;
+    for label in 0..rows {
+        let value = i64::from((label * 7_919) % rows / 3);
+        let number = if label % 2 == 0 { Value::Int(value) } else { Value::Float(value as f64 + 0.5) };
+        postings.insert(label, Some(&BTreeMap::from([("number".to_owned(), number)])));
+    }
+    (postings, rows)
+}
+
+#[test]
+fn ranges_over_many_blocks_are_those_of_the_postings() {
+    let (postings, rows) = long_lists();
+    let cancel = CancelToken::default();
+    let bytes = write_lookup(None, &postings, &Documents(vec![None; rows as usize]), false, &cancel);
+    let lookup = Lookup::open_bytes(bytes.unwrap().unwrap()).unwrap();
+    let key = |test| Filter::Key("number".into(), test);
+    let bound = |comparison, operand: i64| key(Test::Compare(comparison, Scalar::Int(operand)));
+    let numbers =
+        |numbers: &[i64]| key(Test::In(numbers.iter().map(|number| Scalar::Int(*number)).collect()));
+    let every = |step: usize| (0..20_000).step_by(step).collect::<Vec<i64>>();
+    for filter in [
+        Filter::And(vec![bound(Comparison::GreaterOrEqual, 3_000), bound(Comparison::Less, 17_000)]),
+        Filter::And(vec![bound(Comparison::Greater, 9_000), bound(Comparison::LessOrEqual, 9_001)]),
+        Filter::And(vec![bound(Comparison::Greater, 9_000), bound(Comparison::Less, 9_000)]),
+        Filter::And(vec![
+            bound(Comparison::Less, 12_000),
+            key(Test::NotEqual(Scalar::Int(70))),
+            bound(Comparison::Greater, 50),
+            key(Test::Compare(Comparison::Less, Scalar::Float(80.25))),
+        ]),
+        numbers(&[19_999, 0, 0, 11_000, 11_001, -4, 70_000]),
+        numbers(&every(1)),
+        numbers(&every(97)),
+        numbers(&every(6_000)),
+        key(Test::NotIn(vec![
+            Scalar::Float(5.5),
+            Scalar::Int(6),
+            Scalar::Str("x".into()),
+            Scalar::Float(9_999.5),
+        ])),
+    ] {
+        let expected = evaluate(&filter, &postings, &NoDocuments, rows, &cancel).unwrap();
+        assert_eq!(evaluate(&filter, &lookup, &NoDocuments, rows, &cancel).unwrap(), expected, "{filter:?}");
+    }
+}
+
 #[test]
 fn a_cancelled_file_is_gone() {
     let dir = TempDir::new().unwrap();
