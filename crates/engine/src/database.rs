@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
 use crate::index_loader::IndexLoader;
+use crate::interrupted_restore;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::open_segments::OpenSegments;
@@ -505,8 +506,17 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(0),
         Err(e) => Err(Error::io(path.join(name).display(), e)),
     };
+    interrupted_restore::expect_complete(path)?;
     if length(CATALOG_FILE)? > 0 {
         return Ok(());
+    }
+    if read_only {
+        interrupted_restore::expect_undone(path)?;
+    } else {
+        interrupted_restore::undo(path)?;
+        if length(CATALOG_FILE)? > 0 {
+            return Ok(());
+        }
     }
     if path.exists() && !path.is_dir() {
         return Err(Error::invalid(format!("{shown} is a file; a database needs a folder")));

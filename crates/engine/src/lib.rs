@@ -46,6 +46,7 @@ mod follow;
 pub mod fuzzing;
 mod get;
 mod index_loader;
+mod interrupted_restore;
 mod lock;
 mod log_entry;
 mod maintenance;
