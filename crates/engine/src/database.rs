@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
+use crate::folders::make_folders;
 use crate::index_loader::IndexLoader;
 use crate::interrupted_restore;
 use crate::lock::{DatabaseLock, LOCK_FILE};
@@ -524,7 +525,7 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     if read_only {
         return Err(Error::new(Code::NotFound, format!("{shown} holds no database to open read-only")));
     }
-    std::fs::create_dir_all(path).map_err(|e| Error::io(&shown, e))?;
+    make_folders(path)?;
     for entry in std::fs::read_dir(path).map_err(|e| Error::io(&shown, e))? {
         let name = entry.map_err(|e| Error::io(&shown, e))?.file_name();
         let name = name.to_string_lossy();

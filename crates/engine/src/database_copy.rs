@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::collection::Shared;
 use crate::database::{CATALOG_FILE, Database, SEGMENTS_FOLDER};
-use crate::interrupted_restore::{self, Replaced, absolute, staging_folder, sync_folder, sync_parent};
+use crate::folders::{absolute, sync_folder, sync_parent};
+use crate::interrupted_restore::{self, Replaced, staging_folder};
 use crate::lock::DatabaseLock;
 use crate::open_segments::RemovalHold;
 use crate::options::DatabaseOptions;

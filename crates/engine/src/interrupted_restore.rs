@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ferrochrome_types::{Code, Error, Result};
 use uuid::Uuid;
 
+use crate::folders::{absolute, make_folders, sync_parent};
 use crate::lock::DatabaseLock;
 
 /// Of a folder that holds a copy until it is complete, or a database that is being removed: the name of the target, a UUID, and this.
@@ -57,7 +58,7 @@ impl Replaced {
 pub(crate) fn staging_folder(target: &Path) -> Result<PathBuf> {
     let staging = beside(target, INCOMPLETE)?;
     if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent).map_err(|e| Error::io(parent.display(), e))?;
+        make_folders(parent)?;
     }
     Ok(staging)
 }
@@ -142,27 +143,4 @@ fn beside(target: &Path, suffix: &str) -> Result<PathBuf> {
     let mut folder = name.to_owned();
     folder.push(format!(".{}.{suffix}", Uuid::new_v4()));
     Ok(parent.join(folder))
-}
-
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path)
-        .map_err(|e| Error::new(Code::InvalidArgument, format!("{}: {e}", path.display())))
-}
-
-/// Puts the name of a folder on the medium.
-pub(crate) fn sync_parent(folder: &Path) -> Result<()> {
-    folder.parent().map_or(Ok(()), sync_folder)
-}
-
-#[cfg(unix)]
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // The parent of a relative path of one part.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(folder.display(), e))
-}
-
-/// Elsewhere a folder cannot be synced; the file system journals its entries.
-#[cfg(not(unix))]
-pub(crate) fn sync_folder(_folder: &Path) -> Result<()> {
-    Ok(())
 }

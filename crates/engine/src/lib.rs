@@ -41,6 +41,7 @@ mod disk_space;
 mod erasure;
 mod explain;
 mod file_system;
+mod folders;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
