@@ -135,7 +135,7 @@ impl<'a> SegmentBuilder<'a> {
             built = Some(index);
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
-        let path = shared.store.staging_path(&name);
+        let path = shared.store.staging_path(&name)?;
         let soon_merged = matches!(source, IndexSource::Codes);
         let full_text =
             settings.indexed.full_text() && !(soon_merged && self.document_bytes <= MAX_UNINDEXED_TEXT_BYTES);
