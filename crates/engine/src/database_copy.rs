@@ -164,7 +164,8 @@ impl DatabaseCopy {
     /// Copies what is left, and puts the copy in its place, on the medium.
     ///
     /// # Errors
-    /// As [`step`](Self::step); `InvalidArgument` where the target is not empty any more.
+    /// As [`step`](Self::step); `InvalidArgument` where the target is not empty any more. The target is as it was then, unless it
+    /// was only the sync of its name that failed.
     pub fn finish(mut self) -> Result<CopyProgress> {
         while self.step()? {}
         let staging = self.staging()?.to_owned();
@@ -192,7 +193,10 @@ impl DatabaseCopy {
         match fs::remove_dir(&self.target) {
             Ok(()) => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(not_empty(&self.target)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+                Err(not_empty(&self.target))
+            }
+            Err(e) => Err(Error::io(self.target.display(), e)),
         }
     }
 }
