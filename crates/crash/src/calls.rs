@@ -194,8 +194,7 @@ impl Lives {
             }
             let range = allowed.0.get(name).cloned().unwrap_or(0..=0);
             if !life.states[range.clone()].contains(&collection) {
-                let at: Vec<_> =
-                    (0..life.states.len()).filter(|at| life.states[*at] == collection).collect();
+                let at: Vec<_> = (0..life.states.len()).filter(|at| life.states[*at] == collection).collect();
                 return Err(format!("{name} is in state {at:?}, allowed are {range:?}: {collection:?}"));
             }
         }

@@ -29,7 +29,8 @@ fn main() -> Result<(), String> {
     let [command, script, root, durability, more @ ..] = arguments.as_slice() else {
         return Err(format!("{arguments:?} is no command"));
     };
-    let script = Script::ALL.into_iter().find(|one| one.name() == *script).ok_or("there is no such script")?;
+    let script =
+        Script::ALL.into_iter().find(|one| one.name() == *script).ok_or("there is no such script")?;
     let run = Run { script, control: &control, root: Path::new(root), durability: parse(durability)? };
     match (*command, more) {
         ("record", []) => record(run),

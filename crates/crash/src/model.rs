@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use ferrochrome_engine::{Collection, CollectionRow, Database, GetRequest, MetadataPatch};
-use ferrochrome_types::{CancelToken, Code, Comparison, Error, Filter, Metadata, Result, Scalar, Test, Value};
+use ferrochrome_types::{
+    CancelToken, Code, Comparison, Error, Filter, Metadata, Result, Scalar, Test, Value,
+};
 
 /// Components of each vector.
 pub const DIM: usize = 4;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferrochrome_engine::{
-    Collection, CollectionStats, CompactOptions, Database, DatabaseOptions, DeleteRequest, Durability, Handle,
-    WriteBatch, WriteKind, restore,
+    Collection, CollectionStats, CompactOptions, Database, DatabaseOptions, DeleteRequest, Durability,
+    Handle, WriteBatch, WriteKind, restore,
 };
 use ferrochrome_types::{CancelToken, Error, Result};
 
@@ -102,7 +102,9 @@ impl Step {
     /// What the step should do. It [fits](Self::fits).
     pub fn apply(&self, state: &mut State) {
         match self {
-            Step::Create(name) | Step::CreateKeeping(name) => _ = state.entry((*name).to_owned()).or_default(),
+            Step::Create(name) | Step::CreateKeeping(name) => {
+                _ = state.entry((*name).to_owned()).or_default()
+            }
             Step::Write(name, kind, numbers, version) => {
                 let records = &mut state.entry((*name).to_owned()).or_default().records;
                 write_records(records, *kind, numbers.clone(), *version);
@@ -317,9 +319,7 @@ impl Program {
                 let (collection, version) = version_of(&database, from, label)?;
                 database.fork_collection(collection, Some(version), to).map(|_| ())
             }
-            Step::Version(name, label) => {
-                open(name)?.create_version(Some((*label).to_owned())).map(|_| ())
-            }
+            Step::Version(name, label) => open(name)?.create_version(Some((*label).to_owned())).map(|_| ()),
             Step::DeleteVersion(name, label) => {
                 let (collection, version) = version_of(&database, name, label)?;
                 database.delete_version(collection, version)

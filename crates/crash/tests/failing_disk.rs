@@ -13,10 +13,10 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 /// Runs a script with the n-th operation of these kinds failing, for n = 1, 2, ... until it passes without a failure; in the short
-/// form for some of them. Several processes share the work: they mostly wait for each other's background work.
+/// form for fewer of them than every third. Several processes share the work: they mostly wait for each other's background work.
 fn fail_each(script: Script, durability: &str, errno: i32, kinds: u32, how_long: &str, short_stride: u64) {
     let Some(workplace) = Workplace::new() else { return };
-    let (processes, stride) = if long() { (8, 8) } else { (8, short_stride) };
+    let (processes, stride) = if long() { (8, 24) } else { (8, short_stride) };
     let running: Vec<_> = (0..processes)
         .map(|process| {
             let root = workplace.path().join(format!("process-{process}"));
@@ -40,7 +40,10 @@ fn fail_each(script: Script, durability: &str, errno: i32, kinds: u32, how_long:
         assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         runs += String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().unwrap();
     }
-    support::report(&format!("{}, {durability}, error {errno}, kinds {kinds}, {how_long}: {runs} runs", script.name()));
+    support::report(&format!(
+        "{}, {durability}, error {errno}, kinds {kinds}, {how_long}: {runs} runs",
+        script.name()
+    ));
     assert!(runs > 8);
 }
 
@@ -72,7 +75,14 @@ fn one_read_fails() {
 
 #[test]
 fn the_disk_is_full_from_some_moment_on() {
-    fail_each(Script::Records, "normal", ENOSPC, kinds::OPEN | kinds::WRITE | kinds::TRUNCATE | kinds::SHORT, "forever", 240);
+    fail_each(
+        Script::Records,
+        "normal",
+        ENOSPC,
+        kinds::OPEN | kinds::WRITE | kinds::TRUNCATE | kinds::SHORT,
+        "forever",
+        240,
+    );
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn stop_everywhere(durability: &str, share: f64) {
     let checked = check_all(workplace.path(), one, |send| cases(&Tree::new(), &trace, &sample, watch, send));
     let checked = checked.passed();
     let (calls, operations) = (expected.calls(), trace.len());
-    support::report(&format!("{durability}: {checked} states after {operations} operations of {calls} calls"));
+    support::report(&format!(
+        "{durability}: {checked} states after {operations} operations of {calls} calls"
+    ));
     assert!(checked > 100 && calls > 30);
 }
 
