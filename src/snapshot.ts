@@ -24,7 +24,8 @@ export interface SnapshotOptions {
 export interface RestoreOptions extends SnapshotOptions {
   /**
    * Takes the place of the database in the target folder, which nobody may have open, once the copy is complete. Default false:
-   * the target must be empty or missing.
+   * the target must be empty or missing. If the process ends in the middle of that, the next client that opens the folder to write
+   * finds the former database there.
    */
   replace?: boolean | undefined;
 }

@@ -151,13 +151,13 @@ impl BlobStore for LocalStore {
         Some(self.published_dir(folder).join(file))
     }
 
-    fn staging_path(&self, name: &str) -> Option<PathBuf> {
-        let (folder, file) = split_name(name).ok()?;
+    fn staging_path(&self, name: &str) -> Result<Option<PathBuf>> {
+        let (folder, file) = split_name(name)?;
         let dir = self.staging_dir(folder);
         if !self.read_only {
-            make_folder(&dir).ok()?;
+            make_folder(&dir).map_err(|e| Error::io(dir.display(), e))?;
         }
-        Some(dir.join(file))
+        Ok(Some(dir.join(file)))
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
         fs::remove_dir(&folder).unwrap();
         let name = "6b1f0c1e-7f0d-4a53-9a55-0c2f3a3f8d10/records.arrow";
         assert_eq!(store.create(name).err().map(|e| e.code()), Some(Code::Io));
-        assert_eq!(store.staging_path(name), None);
+        assert_eq!(store.staging_path(name).err().map(|e| e.code()), Some(Code::Io));
         assert!(!folder.exists());
     }
 }

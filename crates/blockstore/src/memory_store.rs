@@ -118,8 +118,8 @@ impl BlobStore for MemoryStore {
         None
     }
 
-    fn staging_path(&self, _name: &str) -> Option<PathBuf> {
-        None
+    fn staging_path(&self, name: &str) -> Result<Option<PathBuf>> {
+        split_name(name).map(|_| None)
     }
 }
 

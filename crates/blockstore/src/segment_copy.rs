@@ -67,8 +67,8 @@ fn copy_file(source: &dyn BlobStore, name: &str, target: &LocalStore, mode: Copy
         writer.write_all(blob.bytes(0..blob.len())?).map_err(|e| Error::io(name, e))?;
         return writer.finish();
     };
-    let Some(to) = target.staging_path(name) else {
-        return Err(Error::invalid(format!("{name:?} does not name a segment file")));
+    let Some(to) = target.staging_path(name)? else {
+        return Err(Error::internal("a folder has paths"));
     };
     place(&from, &to, name, mode)?;
     if name.ends_with(SEGMENT_JSON) {

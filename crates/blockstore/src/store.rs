@@ -92,8 +92,11 @@ pub trait BlobStore: Send + Sync + Debug {
     /// The path of a published file, if the store has paths and the name is good. The file may be missing.
     fn local_path(&self, name: &str) -> Option<PathBuf>;
 
-    /// The path of a staged file, if the store has paths and the name is good. Its folder exists on return.
-    fn staging_path(&self, name: &str) -> Option<PathBuf>;
+    /// The path of a staged file, if the store has paths. Its folder exists on return.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a bad name, `Io` where the folder cannot be made.
+    fn staging_path(&self, name: &str) -> Result<Option<PathBuf>>;
 }
 
 /// Writes one file of a staged folder.

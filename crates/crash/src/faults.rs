@@ -10,7 +10,8 @@ use ferrochrome_types::{Code, Error};
 
 use crate::check::{check, check_files};
 use crate::model::{self, State};
-use crate::steps::{Program, Step, more_steps, options, steps};
+use crate::scripts::Script;
+use crate::steps::{Program, Step};
 
 /// How long the database may need to notice that the disk works again: background work rests after a failure.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -45,46 +46,102 @@ struct Known {
 impl Known {
     /// Takes notice of what was found; `opened` says whether by an opening that came after a failure.
     fn found(&mut self, found: State, opened: bool) -> Result<(), String> {
-        if found == self.state || (opened && self.perhaps.contains(&found)) {
-            self.state = found;
+        if found == self.state {
+            return Ok(());
+        }
+        if let Some(state) = self.perhaps.iter().find(|state| opened && **state == found) {
+            self.state = state.clone();
             return Ok(());
         }
         Err(format!("{:?} was acknowledged, {found:?} is there", self.state))
     }
 }
 
-/// Runs the program with its n-th operation failing. Returns whether it came so far.
-///
-/// # Errors
-/// Which promise was broken.
-pub fn run_with_fault(
-    control: &Control,
-    folder: &Path,
-    durability: Durability,
-    fault: Fault,
-    n: u64,
-) -> Result<bool, String> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|e| e.to_string())?;
-    }
-    let mut program = Program::new(folder.to_owned(), options(durability));
-    let mut known = Known::default();
-    control.fail(n, fault.count(), fault.errno, fault.kinds).map_err(|e| e.to_string())?;
-    for step in steps() {
-        // A seal that failed is tried again after some seconds: nothing to wait for.
-        if step.fits(&known.state) && !matches!(step, Step::Settle(_)) {
-            take(&mut program, &step, &mut known, fault).map_err(|e| format!("{step:?}: {e}"))?;
+/// What to run, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The program.
+    pub script: Script,
+    /// The shim.
+    pub control: &'a Control,
+    /// Where it works; emptied first.
+    pub root: &'a Path,
+    /// Its durability.
+    pub durability: Durability,
+}
+
+impl Run<'_> {
+    /// Runs the program with its n-th operation failing. Returns whether it came so far.
+    ///
+    /// # Errors
+    /// Which promise was broken.
+    pub fn with_fault(self, fault: Fault, n: u64) -> Result<bool, String> {
+        if self.root.exists() {
+            fs::remove_dir_all(self.root).map_err(|e| e.to_string())?;
         }
+        if self.script.has_several() {
+            fs::create_dir_all(self.root).map_err(|e| e.to_string())?;
+            return self.until_a_copy_fails(fault, n);
+        }
+        let mut program = Program::new(self.script, self.root, self.durability);
+        let mut known = Known::default();
+        self.fail(fault, n)?;
+        for step in self.script.steps() {
+            // A seal that failed is tried again after some seconds: nothing to wait for.
+            if step.fits(&known.state) && !step.waits() {
+                take(&mut program, &step, &mut known, fault).map_err(|e| format!("{step:?}: {e}"))?;
+            }
+        }
+        let failed = self.heal()?;
+        recover(&mut program, self.root, &mut known)?;
+        // Closed or not, nothing is lost.
+        if n.is_multiple_of(2) {
+            program.close().map_err(|e| format!("closing: {e}"))?;
+        }
+        drop(program);
+        check(self.script, self.root, &[known.state], 0..=0, true)
+            .map_err(|e| format!("opened again: {e}"))?;
+        Ok(failed)
     }
-    let failed = control.heal().map_err(|e| e.to_string())?.failed > 0;
-    recover(&mut program, folder, &mut known)?;
-    // Closed or not, nothing is lost.
-    if n.is_multiple_of(2) {
-        program.close().map_err(|e| format!("closing: {e}"))?;
+
+    /// The same for a program that makes copies: it ends with the first step that fails. Operations count from its first copy on.
+    fn until_a_copy_fails(self, fault: Fault, n: u64) -> Result<bool, String> {
+        let mut program = Program::new(self.script, self.root, self.durability);
+        let mut states = vec![State::new()];
+        let mut counting = false;
+        for step in self.script.steps() {
+            if step.copies() && !counting {
+                self.fail(fault, n)?;
+                counting = true;
+            }
+            let mut after = states.last().cloned().unwrap_or_default();
+            step.apply(&mut after);
+            let outcome = program.run(&step);
+            states.push(after);
+            match outcome {
+                Ok(()) => _ = states.drain(..states.len() - 1),
+                Err(e) => {
+                    check_error(&e, fault).map_err(|e| format!("{step:?}: {e}"))?;
+                    break;
+                }
+            }
+        }
+        let failed = self.heal()?;
+        // What the failure left is found by an opening that does not know of it.
+        let _ = program.close();
+        drop(program);
+        check(self.script, self.root, &states, 0..=states.len() - 1, true)
+            .map_err(|e| format!("opened again: {e}"))?;
+        Ok(failed)
     }
-    drop(program);
-    check(folder, &[known.state], 0..=0, true).map_err(|e| format!("opened again: {e}"))?;
-    Ok(failed)
+
+    fn fail(self, fault: Fault, n: u64) -> Result<(), String> {
+        self.control.fail(n, fault.count(), fault.errno, fault.kinds).map_err(|e| e.to_string())
+    }
+
+    fn heal(self) -> Result<bool, String> {
+        Ok(self.control.heal().map_err(|e| e.to_string())?.failed > 0)
+    }
 }
 
 /// Takes a step, which may fail: with an error that says so, and wholly.
@@ -146,7 +203,7 @@ fn recover(program: &mut Program, folder: &Path, known: &mut Known) -> Result<()
     let found = model::read(&database).map_err(|e| format!("reading on a disk that works again: {e}"))?;
     known.found(found, opened)?;
     let began = Instant::now();
-    for step in more_steps() {
+    for step in Script::More.steps() {
         loop {
             match program.run(&step) {
                 Ok(()) => break,

@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use ferrochrome_testing::{Disk, Operation};
 
-const LOG: &str = "catalog.sqlite-wal";
-
 /// Counts the steps of a program while its trace is replayed. States are numbered by the steps that they contain.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
+    /// Path of the log.
+    log: String,
     started: usize,
     acknowledged: usize,
     /// Acknowledged when the log was last synced.
@@ -25,20 +25,35 @@ pub const STARTED: &str = "started";
 pub const ACKNOWLEDGED: &str = "acknowledged";
 
 impl Ledger {
+    /// A ledger that is empty, for a database with its log at this path.
+    pub fn new(log: &str) -> Self {
+        Ledger { log: log.to_owned(), started: 0, acknowledged: 0, synced: 0, durable: 0, doubtful: false }
+    }
+
+    /// Takes notice that a step was begun.
+    pub fn start(&mut self) {
+        self.started += 1;
+    }
+
+    /// Takes notice that the oldest step under way was acknowledged.
+    pub fn acknowledge(&mut self) {
+        self.acknowledged += 1;
+    }
+
     /// Takes notice of an operation that was applied to `disk`.
     pub fn observe(&mut self, operation: &Operation, disk: &Disk) {
         match operation {
-            Operation::Mark(text) if text == STARTED => self.started += 1,
-            Operation::Mark(text) if text == ACKNOWLEDGED => self.acknowledged = self.started,
+            Operation::Mark(text) if text == STARTED => self.start(),
+            Operation::Mark(text) if text == ACKNOWLEDGED => self.acknowledge(),
             Operation::Sync(fd) => {
-                if disk.name_of(*fd) == LOG && !self.doubtful {
+                if !self.doubtful && disk.path_of(*fd) == self.log {
                     self.synced = self.acknowledged;
                 }
-                if disk.is_name_durable(LOG) {
+                if disk.is_name_durable(&self.log) {
                     self.durable = self.synced;
                 }
             }
-            Operation::SyncFailed(fd) if disk.name_of(*fd) == LOG => self.doubtful = true,
+            Operation::SyncFailed(fd) if disk.path_of(*fd) == self.log => self.doubtful = true,
             _ => {}
         }
     }

@@ -5,8 +5,10 @@
 //! [check] it against the [ledger]: what was acknowledged is there, and what was not is there whole or not at all.
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod check;
 pub mod faults;
 pub mod ledger;
 pub mod model;
+pub mod scripts;
 pub mod steps;

@@ -1,25 +1,25 @@
 //! The program that is disturbed: a list of steps, each of which is one commit or none.
 //!
 //! A new operation of the engine is a new [`Step`], its effect on the [model](crate::model) in [`Step::apply`], its execution in
-//! [`Program::run`], and a place in [`steps`].
+//! [`Program::run`], and a place in a [script](crate::scripts).
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferrochrome_engine::{
-    Collection, Database, DatabaseOptions, DeleteRequest, Durability, Handle, WriteBatch, WriteKind,
+    Collection, CollectionStats, CompactOptions, Database, DatabaseOptions, DeleteRequest, Durability,
+    Handle, WriteBatch, WriteKind, restore,
 };
 use ferrochrome_types::{CancelToken, Error, Result};
 
 use crate::model::{
-    DIM, State, TAGS, delete_collection, document_of, id_of, metadata_of, new_row, note, row_of, tag_is,
-    vector_of,
+    CollectionState, DIM, Records, State, TAGS, count_forks, delete_collection, document_of, id_of, keeping,
+    metadata_of, new_row, note, row_of, tag_is, vector_of, version_of,
 };
+use crate::scripts::{SEAL_ROWS, Script};
 
-/// Rows that start a seal: few, so that a short program sees many.
-const SEAL_ROWS: usize = 10;
 /// How long background work may take until the program goes on.
 const SETTLING: Duration = Duration::from_secs(5);
 
@@ -28,6 +28,8 @@ const SETTLING: Duration = Duration::from_secs(5);
 pub enum Step {
     /// Creates a collection.
     Create(&'static str),
+    /// Creates a collection that keeps its newest version by itself.
+    CreateKeeping(&'static str),
     /// Adds, updates or upserts records in this version.
     Write(&'static str, WriteKind, Range<u32>, u32),
     /// Deletes records.
@@ -40,69 +42,30 @@ pub enum Step {
     Note(&'static str, i64),
     /// Seals and merges everything.
     Compact(&'static str),
+    /// The same with every segment written anew, and nothing of what was deleted left.
+    SecureCompact(&'static str),
     /// Waits until the background has sealed the head and merged what has decayed.
     Settle(&'static str),
+    /// Waits until the background, without writes, has merged all segments.
+    Idle(&'static str),
+    /// Forks a collection under a new name.
+    Fork(&'static str, &'static str),
+    /// Forks the version with a label under a new name.
+    ForkVersion(&'static str, &'static str, &'static str),
+    /// Keeps the present state as a version with this label.
+    Version(&'static str, &'static str),
+    /// Deletes the version with a label.
+    DeleteVersion(&'static str, &'static str),
+    /// Copies the database into a folder beside it.
+    Snapshot(&'static str),
+    /// Makes a database in a second folder beside it of the snapshot in the first.
+    Restore(&'static str, &'static str),
+    /// Closes the database and puts the snapshot in a folder beside it in its place.
+    Replace(&'static str),
     /// Deletes a collection.
     DeleteCollection(&'static str),
     /// Closes the database and opens it again.
     Reopen,
-}
-
-/// The program: every kind of change, on rows in the head and in segments, with seals and merges in between.
-pub fn steps() -> Vec<Step> {
-    use Step::{Compact, Create, Delete, DeleteCollection, DeleteTag, Note, Rename, Reopen, Settle, Write};
-    use WriteKind::{Add, Update, Upsert};
-    vec![
-        Create("a"),
-        Write("a", Add, 0..4, 1),
-        Write("a", Add, 4..8, 1),
-        Write("a", Add, 8..14, 1),
-        Settle("a"),
-        Write("a", Upsert, 2..6, 2),
-        Delete("a", 0..1),
-        Create("b"),
-        Write("b", Add, 0..6, 1),
-        Note("a", 1),
-        Write("a", Update, 5..9, 3),
-        DeleteTag("a", 1),
-        Compact("a"),
-        Write("a", Add, 20..32, 1),
-        Settle("a"),
-        Rename("b", "c"),
-        Reopen,
-        Write("c", Upsert, 3..9, 2),
-        Write("a", Add, 32..44, 1),
-        Settle("a"),
-        // Most of the two segments has died: the background writes them anew.
-        Write("a", Upsert, 20..40, 4),
-        Settle("a"),
-        Compact("a"),
-        DeleteCollection("c"),
-        Create("b"),
-        Write("b", Add, 0..3, 1),
-        Reopen,
-        Delete("a", 20..44),
-        Compact("a"),
-        Note("b", 2),
-        Write("a", Add, 50..56, 1),
-        Reopen,
-        Compact("b"),
-        Delete("b", 0..3),
-        Compact("b"),
-        DeleteCollection("a"),
-    ]
-}
-
-/// A short program for a database that survived something: it goes on where [`steps`] may have stopped.
-pub fn more_steps() -> Vec<Step> {
-    use Step::{Compact, Create, Reopen, Write};
-    vec![
-        Create("more"),
-        Write("more", WriteKind::Add, 0..12, 1),
-        Compact("more"),
-        Reopen,
-        Write("more", WriteKind::Upsert, 5..7, 2),
-    ]
 }
 
 impl Step {
@@ -110,14 +73,28 @@ impl Step {
     pub fn fits(&self, state: &State) -> bool {
         match self {
             Step::Reopen => true,
-            Step::Create(name) => !state.contains_key(*name),
-            Step::Rename(from, to) => state.contains_key(*from) && !state.contains_key(*to),
+            Step::Create(name) | Step::CreateKeeping(name) => !state.contains_key(*name),
+            Step::Rename(from, to) | Step::Fork(from, to) => {
+                state.contains_key(*from) && !state.contains_key(*to)
+            }
+            Step::ForkVersion(from, label, to) => {
+                version_in(state, from, label).is_some() && !state.contains_key(*to)
+            }
+            // Without a write since the last version this would only give that one another label.
+            Step::Version(name, _) => {
+                state.get(*name).is_some_and(|c| c.versions.values().all(|version| *version != c.records))
+            }
+            Step::DeleteVersion(name, label) => version_in(state, name, label).is_some(),
+            Step::Snapshot(to) | Step::Restore(_, to) => copied(state, to).next().is_none(),
+            Step::Replace(from) => copied(state, from).next().is_some(),
             Step::Write(name, ..)
             | Step::Delete(name, _)
             | Step::DeleteTag(name, _)
             | Step::Note(name, _)
             | Step::Compact(name)
+            | Step::SecureCompact(name)
             | Step::Settle(name)
+            | Step::Idle(name)
             | Step::DeleteCollection(name) => state.contains_key(*name),
         }
     }
@@ -125,20 +102,12 @@ impl Step {
     /// What the step should do. It [fits](Self::fits).
     pub fn apply(&self, state: &mut State) {
         match self {
-            Step::Create(name) => _ = state.entry((*name).to_owned()).or_default(),
+            Step::Create(name) | Step::CreateKeeping(name) => {
+                _ = state.entry((*name).to_owned()).or_default()
+            }
             Step::Write(name, kind, numbers, version) => {
                 let records = &mut state.entry((*name).to_owned()).or_default().records;
-                for number in numbers.clone() {
-                    let known = records.contains_key(&number);
-                    let written = match kind {
-                        WriteKind::Add => !known,
-                        WriteKind::Update => known,
-                        WriteKind::Upsert => true,
-                    };
-                    if written {
-                        records.insert(number, *version);
-                    }
-                }
+                write_records(records, *kind, numbers.clone(), *version);
             }
             Step::Delete(name, numbers) => {
                 let records = &mut state.entry((*name).to_owned()).or_default().records;
@@ -155,10 +124,89 @@ impl Step {
             Step::Note(name, value) => {
                 state.entry((*name).to_owned()).or_default().note = Some(*value);
             }
-            Step::DeleteCollection(name) => _ = state.remove(*name),
-            Step::Compact(_) | Step::Settle(_) | Step::Reopen => {}
+            Step::DeleteCollection(name) => {
+                state.remove(*name);
+                count_forks(state);
+            }
+            Step::Fork(from, to) => {
+                let records = state.get(*from).map(|source| source.records.clone());
+                fork(state, from, to, records.unwrap_or_default());
+            }
+            Step::ForkVersion(from, label, to) => {
+                let records = version_in(state, from, label).cloned();
+                fork(state, from, to, records.unwrap_or_default());
+            }
+            Step::Version(name, label) => {
+                let collection = state.entry((*name).to_owned()).or_default();
+                collection.versions.insert((*label).to_owned(), collection.records.clone());
+            }
+            Step::DeleteVersion(name, label) => {
+                state.entry((*name).to_owned()).or_default().versions.remove(*label);
+            }
+            Step::Snapshot(to) => {
+                let copies = state.clone().into_iter().filter(|(name, _)| !name.contains('/'));
+                state.extend(copies.map(|(name, collection)| (format!("{to}/{name}"), collection)));
+            }
+            Step::Restore(from, to) => {
+                let copies: Vec<_> = copied(state, from).collect();
+                state.extend(copies.into_iter().map(|(name, c)| (format!("{to}/{name}"), c)));
+            }
+            Step::Replace(from) => {
+                let copies: Vec<_> = copied(state, from).collect();
+                state.retain(|name, _| name.contains('/'));
+                state.extend(copies);
+            }
+            Step::Compact(_) | Step::SecureCompact(_) | Step::Settle(_) | Step::Idle(_) | Step::Reopen => {}
         }
     }
+
+    /// Whether the step only waits for background work.
+    pub fn waits(&self) -> bool {
+        matches!(self, Step::Settle(_) | Step::Idle(_))
+    }
+
+    /// Whether the step copies a whole database.
+    pub fn copies(&self) -> bool {
+        matches!(self, Step::Snapshot(_) | Step::Restore(..) | Step::Replace(_))
+    }
+}
+
+/// What a write does to the records of a collection.
+pub fn write_records(records: &mut Records, kind: WriteKind, numbers: Range<u32>, version: u32) {
+    for number in numbers {
+        let known = records.contains_key(&number);
+        let written = match kind {
+            WriteKind::Add => !known,
+            WriteKind::Update => known,
+            WriteKind::Upsert => true,
+        };
+        if written {
+            records.insert(number, version);
+        }
+    }
+}
+
+fn version_in<'a>(state: &'a State, name: &str, label: &str) -> Option<&'a Records> {
+    state.get(name).and_then(|collection| collection.versions.get(label))
+}
+
+/// The collections in the database of this folder.
+fn copied<'a>(state: &'a State, folder: &'a str) -> impl Iterator<Item = (String, CollectionState)> + 'a {
+    let inside = move |(path, collection): (&String, &CollectionState)| {
+        let (there, name) = path.split_once('/')?;
+        (there == folder).then(|| (name.to_owned(), collection.clone()))
+    };
+    state.iter().filter_map(inside)
+}
+
+fn fork(state: &mut State, from: &str, to: &str, records: Records) {
+    let source = state.entry(from.to_owned()).or_default();
+    let family = source.lineage.family.get_or_insert_with(|| format!("{from} and {to}")).clone();
+    let mut fork = CollectionState { note: source.note, records, ..CollectionState::default() };
+    fork.lineage.family = Some(family);
+    fork.lineage.is_fork = true;
+    state.insert(to.to_owned(), fork);
+    count_forks(state);
 }
 
 /// The states between the steps of a program that starts with `first`: as many as steps, and one.
@@ -172,15 +220,6 @@ pub fn states(first: &State, steps: &[Step]) -> Vec<State> {
     states
 }
 
-/// Options for a database of the program.
-pub fn options(durability: Durability) -> DatabaseOptions {
-    let mut options = DatabaseOptions::default();
-    options.durability = durability;
-    options.seal_rows = SEAL_ROWS;
-    options.threads = 1;
-    options
-}
-
 /// A database at work.
 #[derive(Debug)]
 pub struct Program {
@@ -190,9 +229,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program on this folder, which is opened by the first step.
-    pub fn new(folder: PathBuf, options: DatabaseOptions) -> Self {
-        Program { folder, options, handle: None }
+    /// A program that works below this folder, whose database is opened by the first step.
+    pub fn new(script: Script, root: &Path, durability: Durability) -> Self {
+        Program { folder: script.database(root), options: script.options(durability), handle: None }
     }
 
     /// The database, opened if it is not.
@@ -227,13 +266,22 @@ impl Program {
     /// # Errors
     /// Of the engine.
     pub fn run(&mut self, step: &Step) -> Result<()> {
-        if let Step::Reopen = step {
-            self.close()?;
+        match step {
+            Step::Reopen => self.close()?,
+            Step::Restore(from, to) => {
+                return restore(&self.beside(from), &self.beside(to), false)?.finish().map(|_| ());
+            }
+            Step::Replace(from) => {
+                self.close()?;
+                return restore(&self.beside(from), &self.folder, true)?.finish().map(|_| ());
+            }
+            _ => {}
         }
         let database = self.database()?;
         let open = |name: &str| database.collection(row_of(&database, name)?.id);
         match step {
             Step::Create(name) => database.create_collection(&new_row(name), false).map(|_| ()),
+            Step::CreateKeeping(name) => database.create_collection(&keeping(name), false).map(|_| ()),
             Step::Write(name, kind, numbers, version) => {
                 open(name)?.write(*kind, batch(numbers.clone(), *version))
             }
@@ -253,10 +301,36 @@ impl Program {
                 database.update_collection(row_of(&database, name)?.id, None, Some(Some(&note)), None)
             }
             Step::Compact(name) => open(name)?.compact(&CancelToken::default()),
-            Step::Settle(name) => settle(open(name)?.as_ref()),
+            Step::SecureCompact(name) => {
+                open(name)?.compact_with(&CompactOptions { secure: true, ..CompactOptions::default() })
+            }
+            Step::Settle(name) => wait_until(&*open(name)?, |stats| {
+                let decayed = stats.segments.iter().any(|one| one.tombstones * 5 > u64::from(one.rows));
+                stats.head_records < SEAL_ROWS as u64 && !decayed
+            }),
+            Step::Idle(name) => {
+                wait_until(&*open(name)?, |stats| stats.head_records == 0 && stats.segments.len() <= 1)
+            }
             Step::DeleteCollection(name) => delete_collection(&database, name),
-            Step::Reopen => Ok(()),
+            Step::Fork(from, to) => {
+                database.fork_collection(row_of(&database, from)?.id, None, to).map(|_| ())
+            }
+            Step::ForkVersion(from, label, to) => {
+                let (collection, version) = version_of(&database, from, label)?;
+                database.fork_collection(collection, Some(version), to).map(|_| ())
+            }
+            Step::Version(name, label) => open(name)?.create_version(Some((*label).to_owned())).map(|_| ()),
+            Step::DeleteVersion(name, label) => {
+                let (collection, version) = version_of(&database, name, label)?;
+                database.delete_version(collection, version)
+            }
+            Step::Snapshot(to) => database.copy_to(&self.beside(to))?.finish().map(|_| ()),
+            Step::Reopen | Step::Restore(..) | Step::Replace(_) => Ok(()),
         }
+    }
+
+    fn beside(&self, name: &str) -> PathBuf {
+        self.folder.with_file_name(name)
     }
 }
 
@@ -272,14 +346,10 @@ pub fn batch(numbers: Range<u32>, version: u32) -> WriteBatch {
     }
 }
 
-fn settle(collection: &Collection) -> Result<()> {
+/// Waits for background work. If it does not come, it goes on without: it may happen at any later moment, too.
+fn wait_until(collection: &Collection, done: impl Fn(&CollectionStats) -> bool) -> Result<()> {
     let began = Instant::now();
-    while began.elapsed() < SETTLING {
-        let stats = collection.stats()?;
-        let decayed = stats.segments.iter().any(|segment| segment.tombstones * 5 > u64::from(segment.rows));
-        if stats.head_records < SEAL_ROWS as u64 && !decayed {
-            break;
-        }
+    while began.elapsed() < SETTLING && !done(&collection.stats()?) {
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())

@@ -1,233 +1,209 @@
-//! The program is stopped at every point, by the end of the process and by a power cut, and the ledger is checked.
+//! The programs are stopped at every point, by the end of the process and by a power cut, and the ledger is checked.
 #![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 mod support;
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use ferrochrome_crash::check::check;
 use ferrochrome_crash::ledger::Ledger;
 use ferrochrome_crash::model::{self, State};
-use ferrochrome_crash::steps::{more_steps, options, states, steps};
+use ferrochrome_crash::scripts::Script;
+use ferrochrome_crash::steps::states;
 use ferrochrome_engine::{Database, Durability};
-use ferrochrome_testing::{Disk, Operation, Random, Survives, Tree, kinds, read_tree, write_tree};
+use ferrochrome_testing::{Disk, Operation, Survives, Tree, kinds, read_tree, write_tree};
+use support::cases::{Case, Checked, Sample, cases, check_all};
 use support::{Workplace, long};
 
-/// A folder as a crash may have left it.
-struct Case {
-    tree: Tree,
-    allowed: RangeInclusive<usize>,
-    /// For the message.
-    what: String,
-    /// Whether to write more and open once more.
-    goes_on: bool,
+/// States of a program, by number of steps.
+type Steps = RangeInclusive<usize>;
+
+const EVERY_POINT: Sample = Sample { points: 0..usize::MAX, share: 1.0, mixed: 0.4, seeds: 1 };
+
+fn name_of(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Full => "full",
+        Durability::Normal => "normal",
+    }
 }
 
-/// Every so many cases are written to and opened once more.
-const GOES_ON: usize = 6;
-
-/// Passes the cases of a trace to `send`: at each of its `points` the end of the process, and a power cut that takes all that was
-/// not synced; there, or in the short form at some of them, also the other extremes and `seeds` mixtures. Equal ones are passed once.
-fn cases(
+/// Passes the cases of the trace of a script, with what its ledger allows.
+fn cases_of(
+    script: Script,
+    durability: Durability,
     first: &Tree,
     trace: &[Operation],
-    points: Range<usize>,
-    durability: Durability,
-    seeds: u64,
-    mut send: impl FnMut(Case),
+    sample: &Sample,
+    send: impl FnMut(Case<Steps>),
 ) {
-    let mut disk = Disk::new(first);
-    let mut ledger = Ledger::default();
-    let mut seen = HashSet::new();
-    let mut random = Random::new(trace.len() as u64);
-    let mut sent = 0;
-    for (at, operation) in trace.iter().enumerate() {
-        disk.apply(operation);
-        ledger.observe(operation, &disk);
-        // After these a crash leaves what it would have left before.
-        let changes_nothing =
-            matches!(operation, Operation::Close(_) | Operation::Duplicate { .. } | Operation::Unknown(..));
-        if changes_nothing || !points.contains(&at) {
-            continue;
-        }
+    let mut ledger = Ledger::new(&script.log());
+    let watch = |operation: &Operation, disk: &Disk| {
+        ledger.observe(operation, disk);
         let after_cut = match durability {
             Durability::Normal => ledger.after_power_cut(),
             Durability::Full => ledger.after_kill(),
         };
-        let mut all =
-            vec![(Survives::Everything, ledger.after_kill()), (Survives::Nothing, after_cut.clone())];
-        if long() || random.chance(0.4) {
-            let mixtures = (0..seeds).map(|_| Survives::Some(random.number()));
-            let more = [Survives::Names, Survives::Bytes].into_iter().chain(mixtures);
-            all.extend(more.map(|cut| (cut, after_cut.clone())));
-        }
-        for (survives, allowed) in all {
-            let tree = disk.after_crash(survives);
-            let mut hasher = DefaultHasher::new();
-            (&tree, allowed.start(), allowed.end()).hash(&mut hasher);
-            if seen.insert(hasher.finish()) {
-                let what = format!(
-                    "after operation {at} of {}, {} survives: {survives:?}",
-                    trace.len(),
-                    show(operation)
-                );
-                sent += 1;
-                send(Case { tree, allowed, what, goes_on: sent % GOES_ON == 0 });
-            }
-        }
-    }
+        (ledger.after_kill(), after_cut)
+    };
+    cases(first, trace, sample, watch, send);
 }
 
-fn show(operation: &Operation) -> String {
-    match operation {
-        Operation::Write { fd, offset, bytes } => format!("Write({fd}, {offset}, {} bytes)", bytes.len()),
-        other => format!("{other:?}"),
-    }
+fn check_states(
+    workplace: &Path,
+    script: Script,
+    states: &[State],
+    produce: impl FnOnce(&mut dyn FnMut(Case<Steps>)),
+) -> Checked {
+    let one = |folder: &Path, case: &Case<Steps>| {
+        check(script, folder, states, case.allowed.clone(), case.goes_on).map(|_| ())
+    };
+    check_all(workplace, one, produce)
 }
 
-/// What checking many cases came to.
-struct Checked {
-    cases: usize,
-    failures: Vec<String>,
-}
-
-impl Checked {
-    /// Fails the test if a case failed, else says how many there were.
-    fn passed(self) -> usize {
-        let shown = self.failures.iter().take(8).cloned().collect::<Vec<_>>().join("\n");
-        assert!(self.failures.is_empty(), "{} of {} cases failed:\n{shown}", self.failures.len(), self.cases);
-        self.cases
-    }
-}
-
-/// Checks cases on all cores.
-fn check_all(workplace: &Path, states: &[State], produce: impl FnOnce(&mut dyn FnMut(Case))) -> Checked {
-    let checked = Mutex::new(Checked { cases: 0, failures: Vec::new() });
-    let (sender, receiver) = sync_channel::<Case>(64);
-    let receiver = Mutex::new(receiver);
-    let next = |receiver: &Mutex<Receiver<Case>>| receiver.lock().unwrap().recv().ok();
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for worker in 0..threads {
-            let (checked, receiver) = (&checked, &receiver);
-            scope.spawn(move || {
-                let folder = workplace.join(format!("case-{worker}"));
-                while let Some(case) = next(receiver) {
-                    write_tree(&case.tree, &folder).unwrap();
-                    let outcome = check(&folder, states, case.allowed, case.goes_on);
-                    let mut checked = checked.lock().unwrap();
-                    checked.cases += 1;
-                    if let Err(message) = outcome {
-                        checked.failures.push(format!("{}\n    {message}", case.what));
-                    }
-                }
-            });
-        }
-        produce(&mut |case| sender.send(case).unwrap());
-        drop(sender);
-    });
-    checked.into_inner().unwrap()
-}
-
-fn stop_everywhere(durability: Durability, name: &str) {
+/// Stops a script at each point; in the short form, at this share of them.
+fn stop_everywhere(script: Script, durability: Durability, share: f64) {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", &[name], &Tree::new());
-    let states = states(&State::new(), &steps());
-    let seeds = if long() { 8 } else { 1 };
-    let checked = check_all(workplace.path(), &states, |send| {
-        cases(&Tree::new(), &recorded.trace, 0..usize::MAX, durability, seeds, send);
+    let recorded = workplace.record("record", script, &[name_of(durability)], &Tree::new());
+    let states = states(&State::new(), &script.steps());
+    let graphs = recorded.trace.iter().filter(|operation| writes_graph(operation)).count();
+    assert!(script.graphs().contains(&graphs), "{graphs} graphs were written");
+    let sample = Sample { share, seeds: if long() { 3 } else { 1 }, ..EVERY_POINT };
+    let checked = check_states(workplace.path(), script, &states, |send| {
+        cases_of(script, durability, &Tree::new(), &recorded.trace, &sample, send);
     })
     .passed();
-    support::report(&format!("{name}: {checked} states after {} operations", recorded.trace.len()));
-    assert!(checked > 1_000);
+    support::report(&format!(
+        "{}, {}: {checked} states after {} operations, {graphs} graphs",
+        script.name(),
+        name_of(durability),
+        recorded.trace.len()
+    ));
+    assert!(checked > 300);
+}
+
+/// Whether it writes the beginning of an index with a graph.
+fn writes_graph(operation: &Operation) -> bool {
+    let Operation::Write { offset: 0, bytes, .. } = operation else { return false };
+    bytes.starts_with(b"ARROW1") && String::from_utf8_lossy(bytes).contains(r#""graph":{"#)
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_stop_at_every_point_with_durability_full() {
-    stop_everywhere(Durability::Full, "full");
+    stop_everywhere(Script::Records, Durability::Full, 0.6);
 }
 
 #[test]
 fn a_stop_at_every_point_with_durability_normal_loses_whole_commits_newest_first() {
-    stop_everywhere(Durability::Normal, "normal");
+    stop_everywhere(Script::Records, Durability::Normal, 0.6);
+}
+
+#[test]
+fn forks_and_versions_are_there_whole_or_not_at_all_and_keep_what_they_share() {
+    stop_everywhere(Script::Family, Durability::Full, 0.25);
+}
+
+#[test]
+fn forks_and_versions_with_durability_normal_are_lost_whole_and_newest_first() {
+    stop_everywhere(Script::Family, Durability::Normal, 0.25);
+}
+
+#[test]
+fn graphs_that_are_extended_mended_and_shared_survive_a_stop_at_every_point() {
+    stop_everywhere(Script::Graphs, Durability::Normal, 0.2);
+}
+
+#[test]
+fn a_snapshot_or_a_restored_database_is_there_whole_or_not_at_all() {
+    stop_everywhere(Script::Copies, Durability::Full, 0.4);
 }
 
 #[test]
 fn recovery_may_itself_be_stopped_at_every_point() {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", &["normal"], &Tree::new());
-    let every = states(&State::new(), &steps());
-    let mut survivors = Vec::new();
-    let mut at = 0;
-    let stride = if long() { 200 } else { 1_001 };
-    cases(&Tree::new(), &recorded.trace, 0..usize::MAX, Durability::Normal, 1, |case| {
-        at += 1;
-        if at % stride == stride / 2 {
-            survivors.push(case);
-        }
-    });
     let mut checked = 0;
-    for survivor in &survivors {
-        let again = workplace.record("continue", &["normal"], &survivor.tree);
-        // What the second program found is one of the states that the first may have left.
-        let found = first_state(workplace.path(), &survivor.tree);
-        assert!(survivor.allowed.clone().any(|state| every[state] == found), "{}", survivor.what);
-        let states = states(&found, &more_steps());
-        checked += check_all(workplace.path(), &states, |send| {
-            cases(&survivor.tree, &again.trace, 0..usize::MAX, Durability::Normal, 1, send);
-        })
-        .passed();
+    let mut recoveries = 0;
+    for (script, stride) in [(Script::Records, 1_001), (Script::Family, 1_201)] {
+        let recorded = workplace.record("record", script, &["normal"], &Tree::new());
+        let every = states(&State::new(), &script.steps());
+        let mut survivors = Vec::new();
+        let mut at = 0;
+        let stride = if long() { 200 } else { stride };
+        cases_of(script, Durability::Normal, &Tree::new(), &recorded.trace, &EVERY_POINT, |case| {
+            at += 1;
+            if at % stride == stride / 2 {
+                survivors.push(case);
+            }
+        });
+        for survivor in &survivors {
+            let again = workplace.record("record", Script::More, &["normal"], &survivor.tree);
+            // What the second program found is one of the states that the first may have left.
+            let found = first_state(workplace.path(), &survivor.tree);
+            let known = survivor.allowed.clone().find(|state| every[*state] == found);
+            let known = known.map(|state| every[state].clone());
+            let states = states(&known.expect(&survivor.what), &Script::More.steps());
+            let sample = Sample { share: 0.5, ..EVERY_POINT };
+            checked += check_states(workplace.path(), Script::More, &states, |send| {
+                cases_of(Script::More, Durability::Normal, &survivor.tree, &again.trace, &sample, send);
+            })
+            .passed();
+        }
+        recoveries += survivors.len();
     }
-    support::report(&format!("{checked} states after {} recoveries", survivors.len()));
+    support::report(&format!("{checked} states after {recoveries} recoveries"));
     assert!(checked > 300);
 }
 
 /// Fails the n-th sync, for n = 1, 2, ..., in the short form for some of them, and stops at each point after that. The system does
 /// not try again to write what it could not: a later sync succeeds without it.
-fn stop_after_failed_syncs(durability: Durability, name: &str) {
+fn stop_after_failed_syncs(script: Script, durability: Durability, short_stride: usize) {
     let Some(workplace) = Workplace::new() else { return };
-    let states = states(&State::new(), &steps());
-    let (stride, points, seeds) = if long() { (2, 400, 1) } else { (53, 150, 1) };
+    let states = states(&State::new(), &script.steps());
+    let (stride, points) = if long() { (7, 150) } else { (short_stride, 100) };
     let (mut n, mut syncs, mut checked) = (2, 0, 0);
     loop {
-        let arguments = [name, "5", &kinds::SYNC.to_string(), "once", &n.to_string()];
-        let recorded = workplace.record("fail", &arguments, &Tree::new());
+        let sync = kinds::SYNC.to_string();
+        let arguments = [name_of(durability), "5", &sync, "once", &n.to_string()];
+        let recorded = workplace.record("fail", script, &arguments, &Tree::new());
         let failure =
             recorded.trace.iter().position(|operation| matches!(operation, Operation::SyncFailed(_)));
         let Some(failure) = failure else { break };
-        checked += check_all(workplace.path(), &states, |send| {
-            cases(&Tree::new(), &recorded.trace, failure..failure + points, durability, seeds, send);
+        let sample = Sample { points: failure..failure + points, ..EVERY_POINT };
+        checked += check_states(workplace.path(), script, &states, |send| {
+            cases_of(script, durability, &Tree::new(), &recorded.trace, &sample, send);
         })
         .passed();
         syncs += 1;
         n += stride;
     }
-    support::report(&format!("{name}: {checked} states after {syncs} failed syncs"));
+    let (script, durability) = (script.name(), name_of(durability));
+    support::report(&format!("{script}, {durability}: {checked} states after {syncs} failed syncs"));
     assert!(checked > 50);
 }
 
 /// A commit that could not be synced may still be found by the next opening: whole, with every file that it names.
 #[test]
 fn after_a_failed_sync_with_durability_full_the_commit_is_there_whole_or_not_at_all() {
-    stop_after_failed_syncs(Durability::Full, "full");
+    stop_after_failed_syncs(Script::Records, Durability::Full, 53);
 }
 
 #[test]
 fn after_a_failed_sync_with_durability_normal_commits_are_there_whole_and_no_file_is_missing() {
-    stop_after_failed_syncs(Durability::Normal, "normal");
+    stop_after_failed_syncs(Script::Records, Durability::Normal, 53);
+}
+
+#[test]
+fn after_a_failed_sync_no_file_that_a_fork_or_a_version_shares_is_missing() {
+    stop_after_failed_syncs(Script::Family, Durability::Normal, 73);
 }
 
 /// The checks themselves: each kind of sync is needed, and they notice when the disk forgets it.
 #[test]
 fn a_disk_that_lies_about_a_sync_is_found_out() {
     let Some(workplace) = Workplace::new() else { return };
-    let recorded = workplace.record("record", &["full"], &Tree::new());
-    let states = states(&State::new(), &steps());
+    let script = Script::Records;
+    let recorded = workplace.record("record", script, &["full"], &Tree::new());
+    let states = states(&State::new(), &script.steps());
     for forgotten in ["catalog.sqlite-wal", "records.arrow", "segment.json", "lookup.sqlite", "segments"] {
         let mut disk = Disk::new(&Tree::new());
         let mut trace = Vec::new();
@@ -238,8 +214,9 @@ fn a_disk_that_lies_about_a_sync_is_found_out() {
             }
         }
         let mut at = 0;
-        let checked = check_all(workplace.path(), &states, |send| {
-            cases(&Tree::new(), &trace, 0..usize::MAX, Durability::Full, 0, |case| {
+        let sample = Sample { seeds: 0, ..EVERY_POINT };
+        let checked = check_states(workplace.path(), script, &states, |send| {
+            cases_of(script, Durability::Full, &Tree::new(), &trace, &sample, |case| {
                 at += 1;
                 if at % 20 == 0 {
                     send(case);
@@ -253,7 +230,7 @@ fn a_disk_that_lies_about_a_sync_is_found_out() {
 fn first_state(workplace: &Path, tree: &Tree) -> State {
     let folder = workplace.join("survivor");
     write_tree(tree, &folder).unwrap();
-    let handle = Database::open(Some(&folder), options(Durability::Normal)).unwrap();
+    let handle = Database::open(Some(&folder), Script::Records.options(Durability::Normal)).unwrap();
     let state = model::read(handle.database().unwrap()).unwrap();
     handle.close().unwrap();
     state
@@ -262,8 +239,9 @@ fn first_state(workplace: &Path, tree: &Tree) -> State {
 #[test]
 fn the_shim_sees_every_change() {
     let Some(workplace) = Workplace::new() else { return };
-    for durability in ["normal", "full"] {
-        let recorded = workplace.record("record", &[durability], &Tree::new());
+    let all = [Script::Records, Script::Family, Script::Graphs, Script::Copies];
+    for (script, durability) in all.into_iter().zip(["normal", "full", "normal", "full"]) {
+        let recorded = workplace.record("record", script, &[durability], &Tree::new());
         let mut disk = Disk::new(&Tree::new());
         recorded.trace.iter().for_each(|operation| disk.apply(operation));
         assert!(disk.after_crash(Survives::Everything) == read_tree(&recorded.folder).unwrap());

@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use ferrochrome_index::Quantization;
 use ferrochrome_types::{CancelToken, Code, Error, Progress, Result, Stage};
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::collection::Collection;
 use crate::merge::{Base, Merge};
-use crate::merge_policy::{Candidate, choose_among};
+use crate::merge_policy::{Bounds, Candidate, choose_among};
 use crate::part::Part;
-use crate::segment_builder::MIN_ROWS_FOR_GRAPH;
 use crate::snapshot::{PartView, Snapshot};
 
 /// Share of tombstones beyond which a segment is written anew without them.
@@ -50,7 +48,11 @@ impl Collection {
             self.merge_wanted.expect_no_more();
         }
         let snapshot = self.snapshot()?;
-        let Some(merge) = choose(&snapshot, idle, self.most_merged_rows(&snapshot))? else {
+        let bounds = Bounds {
+            most_rows: self.most_merged_rows(&snapshot),
+            graph_rows: self.shared.options.min_rows_for_graph,
+        };
+        let Some(merge) = choose(&snapshot, idle, bounds)? else {
             return Ok((!idle).then(|| IDLE.saturating_sub(self.idle()).max(Duration::from_millis(1))));
         };
         // A writing program needs a core for itself.
@@ -148,7 +150,7 @@ impl Collection {
         let mut unfinished = Vec::new();
         for (_, group) in groups {
             let finished = match group.as_slice() {
-                [only] => only.tombstones.is_empty() && is_indexed(only, self.settings().quantization)?,
+                [only] => only.tombstones.is_empty() && self.is_indexed(only)?,
                 _ => false,
             };
             if secure || !finished {
@@ -156,6 +158,16 @@ impl Collection {
             }
         }
         Ok(unfinished)
+    }
+
+    /// Whether a merge of this segment alone would change nothing for queries.
+    fn is_indexed(&self, view: &PartView) -> Result<bool> {
+        let Part::Segment(segment) = &view.part else { return Ok(false) };
+        let small = u64::from(view.part.rows()) < self.shared.options.min_rows_for_graph;
+        let asked = self.settings().quantization;
+        Ok(segment.index_parameters()?.map_or(small, |parameters| {
+            parameters.quantization_asked == asked && (small || parameters.graph.is_some())
+        }))
     }
 
     /// Waits until the files of replaced segments are gone, which queries and exports may still be reading.
@@ -204,8 +216,8 @@ fn on_demand_base(views: &[&PartView]) -> Result<Base> {
     })
 }
 
-/// What should be merged now, if anything. No merge takes more than `most_rows`, unless a single segment has more.
-fn choose(snapshot: &Snapshot, idle: bool, most_rows: u64) -> Result<Option<Merge>> {
+/// What should be merged now, if anything.
+fn choose(snapshot: &Snapshot, idle: bool, bounds: Bounds) -> Result<Option<Merge>> {
     let segments = segments_of(snapshot);
     if let Some(decayed) = segments.iter().find(|view| is_decayed(view)) {
         let base = if has_graph(decayed)? { Base::Renewed(0) } else { Base::None };
@@ -213,7 +225,7 @@ fn choose(snapshot: &Snapshot, idle: bool, most_rows: u64) -> Result<Option<Merg
     }
     let candidate = |view: &&PartView| Ok(Candidate { rows: view.live_rows(), graph: has_graph(view)? });
     let candidates = segments.iter().map(candidate).collect::<Result<Vec<_>>>()?;
-    let Some(chosen) = choose_among(&candidates, idle, most_rows) else { return Ok(None) };
+    let Some(chosen) = choose_among(&candidates, idle, bounds) else { return Ok(None) };
     let chosen: Vec<_> = chosen.into_iter().map(|at| segments[at]).collect();
     let base = largest_graph(&chosen)?.map_or(Base::None, |at| Base::Extended(at as u32));
     Ok(Some(Merge::new(snapshot, chosen, base)))
@@ -228,15 +240,6 @@ fn has_graph(view: &PartView) -> Result<bool> {
         Part::Segment(segment) => segment.has_graph(),
         Part::Chunk(_) => Ok(false),
     }
-}
-
-/// Whether a merge of this segment alone would change nothing for queries.
-fn is_indexed(view: &PartView, quantization: Quantization) -> Result<bool> {
-    let Part::Segment(segment) = &view.part else { return Ok(false) };
-    let small = u64::from(view.part.rows()) < MIN_ROWS_FOR_GRAPH;
-    Ok(segment.index_parameters()?.map_or(small, |parameters| {
-        parameters.quantization_asked == quantization && (small || parameters.graph.is_some())
-    }))
 }
 
 fn is_decayed(view: &PartView) -> bool {

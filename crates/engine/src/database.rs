@@ -16,7 +16,9 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
+use crate::folders::make_folders;
 use crate::index_loader::IndexLoader;
+use crate::interrupted_restore;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::open_segments::OpenSegments;
@@ -505,8 +507,17 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(0),
         Err(e) => Err(Error::io(path.join(name).display(), e)),
     };
+    interrupted_restore::expect_complete(path)?;
     if length(CATALOG_FILE)? > 0 {
         return Ok(());
+    }
+    if read_only {
+        interrupted_restore::expect_undone(path)?;
+    } else {
+        interrupted_restore::undo(path)?;
+        if length(CATALOG_FILE)? > 0 {
+            return Ok(());
+        }
     }
     if path.exists() && !path.is_dir() {
         return Err(Error::invalid(format!("{shown} is a file; a database needs a folder")));
@@ -514,7 +525,7 @@ fn prepare_folder(path: &Path, read_only: bool) -> Result<()> {
     if read_only {
         return Err(Error::new(Code::NotFound, format!("{shown} holds no database to open read-only")));
     }
-    std::fs::create_dir_all(path).map_err(|e| Error::io(&shown, e))?;
+    make_folders(path)?;
     for entry in std::fs::read_dir(path).map_err(|e| Error::io(&shown, e))? {
         let name = entry.map_err(|e| Error::io(&shown, e))?.file_name();
         let name = name.to_string_lossy();

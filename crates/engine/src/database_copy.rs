@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, CopyMode, LocalStore, copy_segment};
 use ferrochrome_metadata::{Catalog, Durability, Location};
-use ferrochrome_types::{Code, Error, Result};
+use ferrochrome_types::{Error, Result};
 use uuid::Uuid;
 
 use crate::collection::Shared;
 use crate::database::{CATALOG_FILE, Database, SEGMENTS_FOLDER};
+use crate::folders::{absolute, sync_folder, sync_parent};
+use crate::interrupted_restore::{self, Replaced, staging_folder};
 use crate::lock::DatabaseLock;
 use crate::open_segments::RemovalHold;
 use crate::options::DatabaseOptions;
-
-/// What a folder is called until the copy in it is complete: the name of the target, a UUID, and this.
-const STAGING_SUFFIX: &str = "incomplete";
 
 /// How often a copy of a database that another process writes begins again because segments were merged away meanwhile.
 const ATTEMPTS: usize = 5;
@@ -165,38 +164,39 @@ impl DatabaseCopy {
     /// Copies what is left, and puts the copy in its place, on the medium.
     ///
     /// # Errors
-    /// As [`step`](Self::step); `InvalidArgument` where the target is not empty any more.
+    /// As [`step`](Self::step); `InvalidArgument` where the target is not empty any more. The target is as it was then, unless it
+    /// was only the sync of its name that failed.
     pub fn finish(mut self) -> Result<CopyProgress> {
         while self.step()? {}
         let staging = self.staging()?.to_owned();
         sync_folder(&staging)?;
         let old = self.make_room()?;
-        fs::rename(&staging, &self.target).map_err(|e| Error::io(self.target.display(), e))?;
-        self.staging = None;
-        if let Some(parent) = self.target.parent() {
-            sync_folder(parent)?;
+        if let Err(e) = fs::rename(&staging, &self.target) {
+            if let Some(old) = old {
+                old.put_back(&self.target);
+            }
+            return Err(Error::io(self.target.display(), e));
         }
+        self.staging = None;
+        sync_parent(&self.target)?;
         if let Some(old) = old {
-            // The copy stands. What is left of the former database lies under a name that nobody opens.
-            let _ = fs::remove_dir_all(old);
+            old.remove();
         }
         Ok(self.progress)
     }
 
-    /// Takes away what is at the target: an empty folder, or the database to be replaced, which is moved to the folder returned.
-    fn make_room(&mut self) -> Result<Option<PathBuf>> {
+    /// Takes away what is at the target: an empty folder, or the database to be replaced, which is moved aside.
+    fn make_room(&mut self) -> Result<Option<Replaced>> {
         if let Some(lock) = self.replaced.take() {
-            let old = staging_folder(&self.target)?;
-            // Elsewhere the lock is kept until the database is out of the way; Windows moves no folder with an open file.
-            let lock = (!cfg!(windows)).then_some(lock);
-            fs::rename(&self.target, &old).map_err(|e| Error::io(self.target.display(), e))?;
-            drop(lock);
-            return Ok(Some(old));
+            return Replaced::move_aside(&self.target, lock).map(Some);
         }
         match fs::remove_dir(&self.target) {
             Ok(()) => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(_) => Err(not_empty(&self.target)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+                Err(not_empty(&self.target))
+            }
+            Err(e) => Err(Error::io(self.target.display(), e)),
         }
     }
 }
@@ -212,6 +212,7 @@ impl Drop for DatabaseCopy {
 
 /// Makes sure that a copy may take the place of what is at `target`; returns the lock of a database that it would replace.
 fn check_target(target: &Path, replace: bool) -> Result<Option<DatabaseLock>> {
+    interrupted_restore::undo(target)?;
     let mut entries = match fs::read_dir(target) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -236,31 +237,4 @@ fn check_target(target: &Path, replace: bool) -> Result<Option<DatabaseLock>> {
 
 fn not_empty(target: &Path) -> Error {
     Error::invalid(format!("{} is not empty; choose an empty or a new folder", target.display()))
-}
-
-/// A folder beside `target` that is not there yet. What is above `target` is made.
-fn staging_folder(target: &Path) -> Result<PathBuf> {
-    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-        return Err(Error::invalid(format!("{} cannot be the folder of a database", target.display())));
-    };
-    fs::create_dir_all(parent).map_err(|e| Error::io(parent.display(), e))?;
-    let mut staging = name.to_owned();
-    staging.push(format!(".{}.{STAGING_SUFFIX}", Uuid::new_v4()));
-    Ok(parent.join(staging))
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path)
-        .map_err(|e| Error::new(Code::InvalidArgument, format!("{}: {e}", path.display())))
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<()> {
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(folder.display(), e))
-}
-
-/// Elsewhere a folder cannot be synced; the file system journals its entries.
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<()> {
-    Ok(())
 }

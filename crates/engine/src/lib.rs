@@ -41,12 +41,14 @@ mod disk_space;
 mod erasure;
 mod explain;
 mod file_system;
+mod folders;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod get;
 mod id_list;
 mod index_loader;
+mod interrupted_restore;
 mod lock;
 mod log_entry;
 mod maintenance;

@@ -4,8 +4,6 @@
 //! graph of the largest segment that is worth copying for them; the rest of that segment is only copied. So over a collection's
 //! life each row is inserted and copied a number of times that hardly grows with the collection.
 
-use crate::segment_builder::MIN_ROWS_FOR_GRAPH;
-
 /// Rows outside a graph that start a merge while writes go on; with a large graph, half of its rows, up to [`MOST_UNINDEXED_ROWS`].
 const UNINDEXED_ROWS: u64 = 20_000;
 /// A scan over the codes of so many rows takes about a millisecond.
@@ -29,9 +27,19 @@ pub(crate) struct Candidate {
     pub graph: bool,
 }
 
+/// What bounds a merge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The most rows that segments may have together, unless it is one segment that has more.
+    pub most_rows: u64,
+    /// Rows from which a segment gets a graph.
+    pub graph_rows: u64,
+}
+
 /// The places of the segments to be merged into one, if it is time: oldest first, as given. Of those with a graph the largest is the
-/// one to extend. Together they have no more than `most_rows`, unless it is one segment that has.
-pub(crate) fn choose_among(segments: &[Candidate], idle: bool, most_rows: u64) -> Option<Vec<usize>> {
+/// one to extend.
+pub(crate) fn choose_among(segments: &[Candidate], idle: bool, bounds: Bounds) -> Option<Vec<usize>> {
+    let Bounds { most_rows, graph_rows } = bounds;
     let places = |graph: bool| (0..segments.len()).filter(move |&at| segments[at].graph == graph);
     let unindexed: u64 = places(false).map(|at| segments[at].rows).sum();
     let largest = places(true).map(|at| segments[at].rows).max().unwrap_or(0);
@@ -65,10 +73,10 @@ pub(crate) fn choose_among(segments: &[Candidate], idle: bool, most_rows: u64) -
     }
     chosen.sort_unstable();
     let worth_it = if idle {
-        newcomers >= MIN_ROWS_FOR_GRAPH.max(largest / IDLE_PART) || graphs_chosen > 1
+        newcomers >= graph_rows.max(largest / IDLE_PART) || graphs_chosen > 1
     } else {
         // One small segment alone would only be copied.
-        chosen.len() > 1 || newcomers >= MIN_ROWS_FOR_GRAPH
+        chosen.len() > 1 || newcomers >= graph_rows
     };
     worth_it.then_some(chosen)
 }
@@ -76,9 +84,14 @@ pub(crate) fn choose_among(segments: &[Candidate], idle: bool, most_rows: u64) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::MIN_ROWS_FOR_GRAPH;
 
     const SEALED: u64 = 4_096;
-    const ALL: u64 = u64::MAX;
+    const ALL: Bounds = bounds(u64::MAX);
+
+    const fn bounds(most_rows: u64) -> Bounds {
+        Bounds { most_rows, graph_rows: MIN_ROWS_FOR_GRAPH }
+    }
 
     fn bare(rows: u64) -> Candidate {
         Candidate { rows, graph: false }
@@ -90,12 +103,12 @@ mod tests {
 
     /// Rows copied and rows inserted by merging until nothing is due.
     fn merge(segments: &mut Vec<Candidate>, idle: bool) -> (u64, u64) {
-        merge_up_to(segments, idle, ALL)
+        merge_up_to(segments, idle, u64::MAX)
     }
 
     fn merge_up_to(segments: &mut Vec<Candidate>, idle: bool, most_rows: u64) -> (u64, u64) {
         let (mut copied, mut inserted) = (0, 0);
-        while let Some(chosen) = choose_among(segments, idle, most_rows) {
+        while let Some(chosen) = choose_among(segments, idle, bounds(most_rows)) {
             let base = chosen.iter().filter(|&&at| segments[at].graph).map(|&at| segments[at].rows).max();
             let rows: u64 = chosen.iter().map(|&at| segments[at].rows).sum();
             assert!(rows <= most_rows || chosen.len() == 1, "{rows} rows of {segments:?}");

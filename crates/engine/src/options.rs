@@ -3,6 +3,9 @@ use std::thread::available_parallelism;
 use ferrochrome_blockstore::Compression;
 use ferrochrome_metadata::Durability;
 
+/// Below this many rows a scan over codes is as fast as a graph.
+pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
+
 /// How a database is opened. Nothing here is stored: the next opening may choose otherwise.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -24,6 +27,10 @@ pub struct DatabaseOptions {
     pub seal_rows: usize,
     /// Bytes in the head that start a seal. Default: 64 MiB.
     pub seal_bytes: usize,
+    /// Rows from which a segment has codes; below, all its vectors are compared in full precision. Default: 2,048.
+    pub min_rows_for_codes: u32,
+    /// Rows from which a merged segment has a graph; below, its codes are scanned. Default: 5,000.
+    pub min_rows_for_graph: u64,
     /// Bytes of open indices that the shared cache may hold; less where the system is short of memory. An index that has no room
     /// is searched in its file. Default: 2 GiB.
     pub index_cache_bytes: u64,
@@ -55,6 +62,8 @@ impl Default for DatabaseOptions {
             threads: available_parallelism().map_or(2, usize::from),
             seal_rows: 4_096,
             seal_bytes: 64 << 20,
+            min_rows_for_codes: 2_048,
+            min_rows_for_graph: MIN_ROWS_FOR_GRAPH,
             index_cache_bytes: 2 << 30,
             index_map_bytes: 8 << 20,
             vector_cache_bytes: 256 << 20,

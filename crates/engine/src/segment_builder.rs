@@ -13,10 +13,6 @@ use crate::collection::{Collection, Shared};
 use crate::segment::{LOOKUP_FILE, Segment};
 use crate::snapshot::{RowAddress, Snapshot};
 
-/// Below this many rows a segment has no index: comparing all vectors in full precision is as fast.
-const MIN_ROWS_FOR_CODES: u32 = 2_048;
-/// Below this many rows a scan over codes is as fast as a graph.
-pub(crate) const MIN_ROWS_FOR_GRAPH: u64 = 5_000;
 /// Documents of up to so many bytes are searched without an index until their segment is merged: reading them takes a fraction of a
 /// millisecond, indexing them here would take half of a seal.
 const MAX_UNINDEXED_TEXT_BYTES: usize = 4 << 20;
@@ -108,7 +104,7 @@ impl<'a> SegmentBuilder<'a> {
         let settings = self.collection.settings();
         let rows = self.writer.finish_rows()?;
         let mut built = None;
-        if self.rows >= MIN_ROWS_FOR_CODES {
+        if self.rows >= shared.options.min_rows_for_codes {
             let options = BuildOptions {
                 metric: settings.metric,
                 m: settings.m,
@@ -123,7 +119,8 @@ impl<'a> SegmentBuilder<'a> {
             let index = match source {
                 IndexSource::Codes => self.codes(&rows, &options)?,
                 IndexSource::Graph => {
-                    ferrochrome_index::build(&rows, &options, u64::from(self.rows) >= MIN_ROWS_FOR_GRAPH)?
+                    let graph = u64::from(self.rows) >= shared.options.min_rows_for_graph;
+                    ferrochrome_index::build(&rows, &options, graph)?
                 }
                 IndexSource::Extend { base, dead } => {
                     ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
@@ -138,7 +135,7 @@ impl<'a> SegmentBuilder<'a> {
             built = Some(index);
         }
         let name = format!("{}/{LOOKUP_FILE}", self.id);
-        let path = shared.store.staging_path(&name);
+        let path = shared.store.staging_path(&name)?;
         let soon_merged = matches!(source, IndexSource::Codes);
         let full_text =
             settings.indexed.full_text() && !(soon_merged && self.document_bytes <= MAX_UNINDEXED_TEXT_BYTES);

@@ -225,3 +225,58 @@ fn a_reader_beside_the_writer_can_copy_too() {
     reader.database().unwrap().copy_to(&place.path().join("copy")).unwrap().finish().unwrap();
     assert_eq!(value_in(&open(&place.path().join("copy")), "notes"), 5);
 }
+
+/// A snapshot with the value 1 beside a closed database with the value 2, which lies as a restore leaves it that is killed when it
+/// has moved the database aside.
+fn interrupted_restore(place: &Path) -> std::path::PathBuf {
+    let (live, snapshot) = (place.join("live"), place.join("snapshot"));
+    let handle = open(&live);
+    let collection = support::create(&handle, "notes", "{}");
+    write(&collection, 1);
+    handle.database().unwrap().copy_to(&snapshot).unwrap().finish().unwrap();
+    write(&collection, 2);
+    drop(collection);
+    handle.close().unwrap();
+    fs::rename(&live, place.join(format!("live.{}.replaced", uuid::Uuid::new_v4()))).unwrap();
+    live
+}
+
+#[test]
+fn a_restore_that_was_killed_between_its_two_renames_is_undone_by_the_next_opening() {
+    let place = tempfile::tempdir().unwrap();
+    let live = interrupted_restore(place.path());
+    let mut reader = support::options(30);
+    reader.read_only = true;
+    let error = Database::open(Some(&live), reader).unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    assert!(error.message().contains("open it once to write"), "{error}");
+    // An empty folder in its place is no obstacle.
+    fs::create_dir(&live).unwrap();
+    assert_eq!(value_in(&open(&live), "notes"), 2);
+    let mut names = names_in(place.path());
+    names.sort();
+    assert_eq!(names, ["live", "snapshot"]);
+}
+
+#[test]
+fn a_second_restore_does_not_forget_the_database_that_an_interrupted_one_moved_aside() {
+    let place = tempfile::tempdir().unwrap();
+    let live = interrupted_restore(place.path());
+    let snapshot = place.path().join("snapshot");
+    assert_eq!(restore(&snapshot, &live, false).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(value_in(&open(&live), "notes"), 2);
+    fs::rename(&live, place.path().join(format!("live.{}.replaced", uuid::Uuid::new_v4()))).unwrap();
+    restore(&snapshot, &live, true).unwrap().finish().unwrap();
+    assert_eq!(value_in(&open(&live), "notes"), 1);
+    assert_eq!(names_in(place.path()).len(), 2);
+}
+
+#[test]
+fn a_copy_that_was_cut_off_is_no_database() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join(format!("copy.{}.incomplete", uuid::Uuid::new_v4()));
+    fs::create_dir(&folder).unwrap();
+    let error = Database::open(Some(&folder), support::options(30)).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("cut off"), "{error}");
+}

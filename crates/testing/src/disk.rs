@@ -191,13 +191,37 @@ impl Disk {
 
     /// Whether the path would be found after a crash, whatever else is lost, for the file that it names now.
     pub fn is_name_durable(&self, path: &str) -> bool {
-        let (parent, name) = self.parent(path);
-        match &self.nodes[parent] {
-            Node::Folder { written, durable, .. } => {
-                written.contains_key(name) && written.get(name) == durable.get(name)
-            }
+        let mut at = ROOT;
+        path.split('/').all(|name| match &self.nodes[at] {
+            Node::Folder { written, durable, .. } => match (written.get(name), durable.get(name)) {
+                (Some(id), Some(other)) if id == other => {
+                    at = *id;
+                    true
+                }
+                _ => false,
+            },
             Node::File { .. } => false,
+        })
+    }
+
+    /// The path of an open file or folder, one of them if it has several names; empty if it has none any more.
+    pub fn path_of(&self, fd: i32) -> String {
+        let mut path = String::new();
+        let mut id = self.open[&fd];
+        while id != ROOT {
+            let holds = |(folder, node): (Id, &Node)| match node {
+                Node::Folder { written, .. } => {
+                    written.iter().find(|(_, other)| **other == id).map(|(name, _)| (folder, name.clone()))
+                }
+                Node::File { .. } => None,
+            };
+            let Some((folder, name)) = self.nodes.iter().enumerate().find_map(holds) else {
+                return String::new();
+            };
+            path = if path.is_empty() { name } else { format!("{name}/{path}") };
+            id = folder;
         }
+        path
     }
 
     /// The name, without its folder, of an open file; empty if it has none any more.

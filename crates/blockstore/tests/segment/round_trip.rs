@@ -224,7 +224,7 @@ fn the_index_and_the_lookup_are_built_from_staged_rows() {
 
         let buffers: [(&str, &[u8]); 3] = [("codes", &codes), ("links", &links), ("empty", &[])];
         writer.write_index("{\"m\":16}", &buffers).unwrap();
-        match store.staging_path(&format!("{folder}/lookup.sqlite")) {
+        match store.staging_path(&format!("{folder}/lookup.sqlite")).unwrap() {
             Some(path) => {
                 std::fs::write(path, b"a database").unwrap();
                 writer.add_file("lookup.sqlite").unwrap();

@@ -117,7 +117,7 @@ fn hostile_names_are_refused() {
             assert_eq!(store.open(name).unwrap_err().code(), Code::InvalidArgument, "{name:?}");
             assert_eq!(store.open_staged(name).unwrap_err().code(), Code::InvalidArgument, "{name:?}");
             assert_eq!(store.local_path(name), None);
-            assert_eq!(store.staging_path(name), None);
+            assert_eq!(store.staging_path(name).unwrap_err().code(), Code::InvalidArgument, "{name:?}");
         }
         for folder in [
             "",

@@ -1,10 +1,13 @@
 //! A folder to work in, and the program under the shim.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod cases;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ferrochrome_crash::scripts::Script;
 use ferrochrome_testing::{Operation, Shim, Tree, read_trace, write_tree};
 use tempfile::TempDir;
 
@@ -53,20 +56,24 @@ impl Workplace {
     }
 
     /// Runs a command of the program that records, on a folder that holds `first`.
-    pub fn record(&self, command: &str, arguments: &[&str], first: &Tree) -> Recorded {
+    pub fn record(&self, command: &str, script: Script, arguments: &[&str], first: &Tree) -> Recorded {
         let (root, trace) = (self.path().join("recorded"), self.path().join("trace"));
         write_tree(first, &root).unwrap();
         let mut program = self.program(&root, Some(&trace));
-        finish(program.args([command]).arg(&root).args(arguments));
+        finish(program.args([command, script.name()]).arg(&root).args(arguments));
         let trace = read_trace(&fs::read(trace).unwrap()).unwrap();
         Recorded { trace, folder: root }
     }
 
     /// The program under the shim, which watches `root`.
     pub fn program(&self, root: &Path, trace: Option<&Path>) -> Command {
+        self.command(Path::new(env!("CARGO_BIN_EXE_ferrochrome-crash")), root, trace)
+    }
+
+    /// Another program under the shim, which watches `root`.
+    pub fn command(&self, program: &Path, root: &Path, trace: Option<&Path>) -> Command {
         let name = root.file_name().unwrap_or_default().to_string_lossy();
         let control = self.path().join(format!("{name}.control"));
-        let program = Path::new(env!("CARGO_BIN_EXE_ferrochrome-crash"));
         self.shim.command(program, root, &control, trace).unwrap()
     }
 }

@@ -10,7 +10,8 @@ use roaring::RoaringBitmap;
 use super::report::RepairedSegment;
 use crate::check::{CheckProgress, CheckedSegment, is_damage};
 use crate::collection::{Collection, Shared};
-use crate::segment_builder::{IndexSource, MIN_ROWS_FOR_GRAPH, SegmentBuilder};
+use crate::options::MIN_ROWS_FOR_GRAPH;
+use crate::segment_builder::{IndexSource, SegmentBuilder};
 
 const POLL_ROWS: u64 = 1_024;
 
