@@ -55,15 +55,19 @@ async function realReplies() {
   for (const { id } of [plain, broken]) {
     const native = await client.handle.call("open", (database) => database.openCollection(id));
     for (const include of [INCLUDE, ["documents" as const]]) {
-      gets.push(await native.get(JSON.stringify({ include })), await native.get(JSON.stringify({ ids: [], include })));
+      gets.push(
+        await native.get(JSON.stringify({ include }), null),
+        await native.get(JSON.stringify({ ids: [], include }), null),
+      );
       const request = JSON.stringify({ n_results: 2, include: [...include, "distances"] });
       for (const values of [
         [1, 1],
         [1, 1, 3, 4, 0, 0],
       ]) {
-        queries.push(await native.query(Float32Array.from(values), 2, request));
+        queries.push(await native.query(Float32Array.from(values), 2, request, null));
       }
-      queries.push(await native.query(Float32Array.of(1, 1), 2, JSON.stringify({ n_results: 2, ids: [], include })));
+      const none = JSON.stringify({ n_results: 2, ids: [], include });
+      queries.push(await native.query(Float32Array.of(1, 1), 2, none, null));
     }
   }
   await client.close();
