@@ -16,10 +16,12 @@ export interface NamedIds {
   listed?: string[] | undefined;
   /** For the call. It can be given to one call only. */
   packed: NativeIds | null;
+  /** Memory that `packed` takes until the call is done, at least. */
+  bytes: number;
 }
 
 /** No ids were asked for. */
-export const NO_IDS: NamedIds = { packed: null };
+export const NO_IDS: NamedIds = { packed: null, bytes: 0 };
 
 /**
  * Checks that ids are a non-empty array of different strings, and makes them ready to cross: in one pass over their characters
@@ -29,9 +31,9 @@ export const NO_IDS: NamedIds = { packed: null };
  */
 export function namedIds(ids: string[]): NamedIds {
   const packed = Array.isArray(ids) && ids.length >= MANY_IDS ? pack(ids) : null;
-  if (packed !== null) return { packed };
+  if (packed !== null) return packed;
   validateIDs(ids);
-  return { listed: ids, packed: null };
+  return { listed: ids, packed: null, bytes: 0 };
 }
 
 /** The memory that ids are packed in, kept for the next time. */
@@ -39,7 +41,7 @@ let keptText = new Uint8Array(0);
 let keptEnds = new Uint32Array(0);
 
 /** The ids packed, or null where they are not all different strings of text. */
-function pack(ids: string[]): NativeIds | null {
+function pack(ids: string[]): NamedIds | null {
   const { length } = ids;
   let text = keptText;
   const ends = keptEnds.length < length ? new Uint32Array(length) : keptEnds;
@@ -60,7 +62,8 @@ function pack(ids: string[]): NativeIds | null {
   }
   if (text.length <= MOST_KEPT_BYTES) keptText = text;
   if (ends.byteLength <= MOST_KEPT_BYTES) keptEnds = ends;
-  return binding().NativeIds.pack(text.subarray(0, end), ends.subarray(0, length));
+  const packed = binding().NativeIds.pack(text.subarray(0, end), ends.subarray(0, length));
+  return packed && { packed, bytes: end + length * ends.BYTES_PER_ELEMENT };
 }
 
 /** Writes an id at `start` and returns where it ends, or undefined where it has other characters than ASCII's. */

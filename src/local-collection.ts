@@ -194,7 +194,10 @@ export class LocalCollection extends BaseCollection implements Collection {
     const deleted = await this.handle.beforeClosing((open) =>
       this.inCallOrder("delete", open, {
         check: async () => {},
-        prepare: async () => ({ bytes: request.length, submit: (native) => native.delete(request, ids.named.packed) }),
+        prepare: async () => ({
+          bytes: request.length + ids.named.bytes,
+          submit: (native) => native.delete(request, ids.named.packed),
+        }),
       }),
     );
     return { deleted };
