@@ -92,18 +92,18 @@ fn the_disk_is_gone_from_some_moment_on() {
 
 #[test]
 fn one_change_to_forks_and_versions_fails() {
-    fail_each(Script::Family, "full", EIO, kinds::CHANGES, "once", 320);
+    fail_each(Script::Family, "full", EIO, kinds::CHANGES, "once", 480);
 }
 
 #[test]
 fn the_disk_is_full_from_some_moment_on_among_forks_and_versions() {
     let space = kinds::OPEN | kinds::WRITE | kinds::TRUNCATE | kinds::SHORT;
-    fail_each(Script::Family, "normal", ENOSPC, space, "forever", 320);
+    fail_each(Script::Family, "normal", ENOSPC, space, "forever", 480);
 }
 
 #[test]
 fn one_change_fails_while_graphs_are_merged() {
-    fail_each(Script::Graphs, "normal", EIO, kinds::CHANGES, "once", 320);
+    fail_each(Script::Graphs, "normal", EIO, kinds::CHANGES, "once", 480);
 }
 
 /// The target of a copy, and the database to be replaced, are as they were, or there is the whole copy.

@@ -90,32 +90,32 @@ fn writes_graph(operation: &Operation) -> bool {
 
 #[test]
 fn what_was_acknowledged_survives_a_stop_at_every_point_with_durability_full() {
-    stop_everywhere(Script::Records, Durability::Full, 0.6);
+    stop_everywhere(Script::Records, Durability::Full, 0.3);
 }
 
 #[test]
 fn a_stop_at_every_point_with_durability_normal_loses_whole_commits_newest_first() {
-    stop_everywhere(Script::Records, Durability::Normal, 0.6);
+    stop_everywhere(Script::Records, Durability::Normal, 0.3);
 }
 
 #[test]
 fn forks_and_versions_are_there_whole_or_not_at_all_and_keep_what_they_share() {
-    stop_everywhere(Script::Family, Durability::Full, 0.25);
+    stop_everywhere(Script::Family, Durability::Full, 0.15);
 }
 
 #[test]
 fn forks_and_versions_with_durability_normal_are_lost_whole_and_newest_first() {
-    stop_everywhere(Script::Family, Durability::Normal, 0.25);
+    stop_everywhere(Script::Family, Durability::Normal, 0.15);
 }
 
 #[test]
 fn graphs_that_are_extended_mended_and_shared_survive_a_stop_at_every_point() {
-    stop_everywhere(Script::Graphs, Durability::Normal, 0.2);
+    stop_everywhere(Script::Graphs, Durability::Normal, 0.15);
 }
 
 #[test]
 fn a_snapshot_or_a_restored_database_is_there_whole_or_not_at_all() {
-    stop_everywhere(Script::Copies, Durability::Full, 0.4);
+    stop_everywhere(Script::Copies, Durability::Full, 0.25);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn recovery_may_itself_be_stopped_at_every_point() {
 fn stop_after_failed_syncs(script: Script, durability: Durability, short_stride: usize) {
     let Some(workplace) = Workplace::new() else { return };
     let states = states(&State::new(), &script.steps());
-    let (stride, points) = if long() { (7, 150) } else { (short_stride, 100) };
+    let (stride, points) = if long() { (7, 150) } else { (short_stride, 60) };
     let (mut n, mut syncs, mut checked) = (2, 0, 0);
     loop {
         let sync = kinds::SYNC.to_string();

@@ -67,10 +67,10 @@ fn stop_everywhere(durability: &str, share: f64) {
 
 #[test]
 fn what_was_acknowledged_to_typescript_survives_a_stop_at_every_point_with_durability_full() {
-    stop_everywhere("full", 0.12);
+    stop_everywhere("full", 0.06);
 }
 
 #[test]
 fn with_durability_normal_each_collection_loses_whole_calls_newest_first() {
-    stop_everywhere("normal", 0.12);
+    stop_everywhere("normal", 0.06);
 }
