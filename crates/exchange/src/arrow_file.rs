@@ -23,6 +23,11 @@ const PREFIX_LEN: usize = 8;
 const CONTINUATION: [u8; 4] = [0xff; 4];
 /// In front of a compressed buffer stands its decompressed length, or this where compressing did not pay.
 const NOT_COMPRESSED: i64 = -1;
+/// Bytes that a compressed byte stands for at most: memory is taken for what a column claims before it is decompressed. LZ4 adds at
+/// most 255 to a length with a byte; Zstandard has blocks of 128 KiB, the shortest of which take 4 bytes.
+const LZ4_MOST_OF_A_BYTE: u64 = 255;
+/// See [`LZ4_MOST_OF_A_BYTE`].
+const ZSTD_MOST_OF_A_BYTE: u64 = (128 << 10) / 4;
 /// Most bytes of one batch, decompressed; also of its message, and of the footer.
 const MAX_BATCH_BYTES: u64 = 2 << 30;
 
@@ -207,9 +212,12 @@ fn rows_of(message: &[u8]) -> std::result::Result<u64, String> {
 /// Compares the lengths in a message with the body behind it.
 fn check_message(message: &[u8], body: &[u8]) -> std::result::Result<(), String> {
     let batch = batch_of(message)?;
-    let compressed = match batch.compression() {
-        None => false,
-        Some(how) if how.method() == BodyCompressionMethod::BUFFER => true,
+    let most_of_a_byte = match batch.compression() {
+        None => None,
+        Some(how) if how.method() == BodyCompressionMethod::BUFFER => Some(match how.codec() {
+            CompressionType::LZ4_FRAME => LZ4_MOST_OF_A_BYTE,
+            _ => ZSTD_MOST_OF_A_BYTE,
+        }),
         Some(_) => return Err("a batch is compressed in an unknown way".to_owned()),
     };
     let negative = || "a column has a negative length".to_owned();
@@ -223,12 +231,16 @@ fn check_message(message: &[u8], body: &[u8]) -> std::result::Result<(), String>
         let place = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
         let bytes = place.and_then(|(from, length)| body.get(from..from.checked_add(length)?));
         let bytes = bytes.ok_or("a column lies outside its batch")?;
-        if compressed && !bytes.is_empty() {
-            let (prefix, _) = bytes.split_first_chunk::<8>().ok_or("a compressed column has no length")?;
+        if let Some(most) = most_of_a_byte.filter(|_| !bytes.is_empty()) {
+            let (prefix, content) =
+                bytes.split_first_chunk::<8>().ok_or("a compressed column has no length")?;
             let declared = match i64::from_le_bytes(*prefix) {
                 NOT_COMPRESSED => 0,
                 declared => u64::try_from(declared).map_err(|_| negative())?,
             };
+            if declared > (content.len() as u64).saturating_mul(most) {
+                return Err("a column cannot decompress to the length that it claims".to_owned());
+            }
             decompressed = decompressed.saturating_add(declared);
         }
     }
