@@ -149,7 +149,7 @@ impl Evaluation<'_> {
             return Ok(self.all_containing(needle)? & candidates);
         }
         let finder = Finder::new(needle);
-        self.verify(&candidates, |document| finder.find(document.as_bytes()).is_some())
+        self.verify(&candidates, || |document: &str| finder.find(document.as_bytes()).is_some())
     }
 
     /// The labels of all documents that contain `needle`.
@@ -168,7 +168,11 @@ impl Evaluation<'_> {
     fn matching(&self, pattern: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
         let regex = compile_regex(pattern)?;
         let candidates = self.candidates(RequiredText::of_pattern(pattern).as_ref(), within)?;
-        self.verify(&candidates, |document| regex.is_match(document))
+        self.verify(&candidates, || {
+            // Threads that match with one object wait for one another.
+            let regex = regex.clone();
+            move |document: &str| regex.is_match(document)
+        })
     }
 
     /// The labels of `within` whose documents must be read.
@@ -184,16 +188,16 @@ impl Evaluation<'_> {
         })
     }
 
-    /// The candidates whose document passes `test`.
-    fn verify(
+    /// The candidates whose document passes a test, of which each task gets one.
+    fn verify<T: Fn(&str) -> bool>(
         &self,
         candidates: &RoaringBitmap,
-        test: impl Fn(&str) -> bool + Sync,
+        new_test: impl Fn() -> T + Sync,
     ) -> Result<RoaringBitmap> {
         let candidates: Vec<u32> = candidates.iter().collect();
         let tasks: Vec<&[u32]> = candidates.chunks(DOCUMENTS_PER_TASK).collect();
         in_tasks(&tasks, |labels| {
-            let mut found = Vec::new();
+            let (test, mut found) = (new_test(), Vec::new());
             for (step, label) in labels.iter().enumerate() {
                 if step % CANCEL_EVERY == 0 {
                     self.cancel.check()?;
