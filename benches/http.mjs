@@ -129,7 +129,8 @@ function exactAnswers(entries, vectors, settings) {
 /** How many times one server does what another does. */
 function ratios(server, first, second) {
   const keys = ["rowsPerSecond", "qps", "qpsInFlight", "filteredQps", "filteredQpsInFlight"];
-  return { server, ...Object.fromEntries(keys.map((key) => [key, first[key] / second[key]])) };
+  const ratio = (key) => (first[key] === undefined ? null : first[key] / second[key]);
+  return { server, ...Object.fromEntries(keys.map((key) => [key, ratio(key)])) };
 }
 
 export async function run({ settings, results }, { say }) {
