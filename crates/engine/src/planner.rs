@@ -49,7 +49,8 @@ pub(crate) struct Question {
 impl Question {
     /// With the `ef` that a walk through `index` really takes.
     pub fn asked_of(self, index: Option<&dyn VectorIndex>) -> Self {
-        Question { ef: index.map_or(self.ef, |index| index.width(self.ef, self.k)), ..self }
+        let filtered = self.allowed < self.rows;
+        Question { ef: index.map_or(self.ef, |index| index.width(self.ef, self.k, filtered)), ..self }
     }
 }
 

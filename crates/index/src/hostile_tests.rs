@@ -231,7 +231,7 @@ fn data_that_drift_are_measured_again() {
     let short = build(&base, &options, true).unwrap();
     let long = extend(&*short, &rows, &options, &RoaringBitmap::new()).unwrap();
     check(&*long, &rows, &queries, "near-duplicates that came later");
-    let width = |index: &dyn VectorIndex| index.width(100, 10);
+    let width = |index: &dyn VectorIndex| index.width(100, 10, false);
     let (short, long) = (&*short, &*long);
     assert!(width(long) > width(short), "{:?}, then {:?}", short.parameters(), long.parameters());
 }

@@ -96,9 +96,14 @@ impl Source<'_> {
     }
 
     fn width(&self, graph: &GraphParameters) -> Result<Width> {
-        let width = Width { ef_factor: graph.ef_factor, ef_per_k: graph.ef_per_k };
+        let width = Width {
+            ef_factor: graph.ef_factor,
+            filtered_ef_factor: graph.filtered_ef_factor.unwrap_or(graph.ef_factor),
+            ef_per_k: graph.ef_per_k,
+        };
         let in_range = |value| (1..=Width::MAX).contains(&value);
-        self.ensure(in_range(width.ef_factor) && in_range(width.ef_per_k), || format!("{width:?}"))?;
+        let values = [width.ef_factor, width.filtered_ef_factor, width.ef_per_k];
+        self.ensure(values.into_iter().all(in_range), || format!("{width:?}"))?;
         Ok(width)
     }
 

@@ -57,6 +57,9 @@ pub struct GraphParameters {
     /// What `ef` of a search is multiplied by: more than 1 where the build found the data hard to walk. Default 1.
     #[serde(default = "usual_ef_factor")]
     pub ef_factor: usize,
+    /// The same for a search with a filter, which may leave nothing but what links hardly lead to. Default: `ef_factor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered_ef_factor: Option<usize>,
     /// Candidates that a walk keeps for each of `k`, at least. Default 2.
     #[serde(default = "usual_ef_per_k")]
     pub ef_per_k: usize,

@@ -145,7 +145,7 @@ impl<S: Storage> Hnsw<S> {
             let entry = self.descend(codes, query, walk)?;
             walkers.push(Walker { query, entry, scratch: walk });
         }
-        let ef = self.width(options.ef, options.k);
+        let ef = self.width(options.ef, options.k, false);
         walk_in_turns(codes, &self.graph.ground(), ef, &mut walkers, options.cancel)?;
         let mut hits = Vec::with_capacity(queries.len());
         for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
@@ -184,7 +184,7 @@ impl<S: Storage> Hnsw<S> {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.width(options.ef, options.k);
+        let ef = self.width(options.ef, options.k, options.filter.is_some());
         let ground = self.graph.ground();
         let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
@@ -226,8 +226,8 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         true
     }
 
-    fn width(&self, ef: usize, k: usize) -> usize {
-        self.width.ef(ef, k, &self.coding)
+    fn width(&self, ef: usize, k: usize, filtered: bool) -> usize {
+        self.width.ef(ef, k, filtered, &self.coding)
     }
 
     fn search_counted(
@@ -247,7 +247,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
             let hits = self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel)?;
             Ok((Walk::Done(hits), self.coding.scan_counts(members, k, depth_of_ef(ef))))
         };
-        if self.width.scans(ef, k, &self.coding, members) {
+        if self.width.scans(ef, k, filter.is_some(), &self.coding, members) {
             return scan();
         }
         match self.walk_and_rescore(query, rows, &options)? {
@@ -274,7 +274,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         let walks = options.filter.is_none()
             && options.visit_budget.is_none()
             && k > 0
-            && !self.width.scans(options.ef, k, &self.coding, self.coding.len);
+            && !self.width.scans(options.ef, k, false, &self.coding, self.coding.len);
         let Some(codes) = self.coding.codes.as_ref().filter(|_| walks && queries.len() > 1) else {
             return one_by_one();
         };
@@ -324,6 +324,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
             entry: self.graph.entry,
             top_level: self.graph.top_level,
             ef_factor: self.width.ef_factor,
+            filtered_ef_factor: Some(self.width.filtered_ef_factor),
             ef_per_k: self.width.ef_per_k,
         };
         Parameters { graph: Some(graph), ..self.coding.parameters() }

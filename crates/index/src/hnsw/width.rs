@@ -45,25 +45,35 @@ struct Floor {
 pub(crate) struct Width {
     /// What `ef` is multiplied by: more than 1 where the data make a graph hard to walk.
     pub(crate) ef_factor: usize,
+    /// The same with a filter, which may leave nothing but what links hardly lead to: what patience finds counts then.
+    pub(crate) filtered_ef_factor: usize,
     /// Candidates kept for each of the `k` wanted, at least.
     pub(crate) ef_per_k: usize,
 }
 
 impl Width {
     /// Of data that embeddings usually are.
-    pub(crate) const USUAL: Width = Width { ef_factor: 1, ef_per_k: 2 };
-    /// Greatest value of either.
+    pub(crate) const USUAL: Width = Width { ef_factor: 1, filtered_ef_factor: 1, ef_per_k: 2 };
+    /// Greatest value of each.
     pub(crate) const MAX: usize = STEPS[STEPS.len() - 1];
 
     /// Candidates to be kept in a search for `k`.
-    pub(crate) fn ef<S: Storage>(self, ef: usize, k: usize, coding: &Coding<S>) -> usize {
-        let wide = ef.saturating_mul(self.ef_factor).max(k.saturating_mul(self.ef_per_k));
+    pub(crate) fn ef<S: Storage>(self, ef: usize, k: usize, filtered: bool, coding: &Coding<S>) -> usize {
+        let factor = if filtered { self.filtered_ef_factor } else { self.ef_factor };
+        let wide = ef.saturating_mul(factor).max(k.saturating_mul(self.ef_per_k));
         wide.max(coding.depth(k))
     }
 
     /// Whether a search among so many members is better done without the graph.
-    pub(crate) fn scans<S: Storage>(self, ef: usize, k: usize, coding: &Coding<S>, members: usize) -> bool {
-        let wide = self.ef(ef, k, coding);
+    pub(crate) fn scans<S: Storage>(
+        self,
+        ef: usize,
+        k: usize,
+        filtered: bool,
+        coding: &Coding<S>,
+        members: usize,
+    ) -> bool {
+        let wide = self.ef(ef, k, filtered, coding);
         let part = if wide > ef { WIDENED_SCAN_FROM_PART } else { SCAN_FROM_PART };
         wide.saturating_mul(part) >= members
     }
@@ -87,10 +97,10 @@ impl Width {
         let best = index.coding.recall.unwrap_or(1.0);
         let recall_of = |width: Width, k: usize, ef: usize| -> Result<f32> {
             // A scan reaches what the codes do.
-            if width.scans(ef, k, &index.coding, members) {
+            if width.scans(ef, k, false, &index.coding, members) {
                 return Ok(best);
             }
-            let (wide, depth) = (width.ef(ef, k, &index.coding), index.depth(k, ef));
+            let (wide, depth) = (width.ef(ef, k, false, &index.coding), index.depth(k, ef));
             measure.recall(truth, k, wide, depth, threads)
         };
         let mut width = Width::USUAL;
@@ -99,7 +109,9 @@ impl Width {
                 let width = Width { ef_factor, ..width };
                 recall_of(width, CALIBRATED_K, floor.ef)
             };
-            width.ef_factor = floor.least_factor(width.ef_factor, best, recall)?;
+            let (least, patient) = floor.least_factor(width.ef_factor, best, recall)?;
+            width.ef_factor = least;
+            width.filtered_ef_factor = width.filtered_ef_factor.max(patient);
         }
         let narrow = |width: Width| Width { ef_factor: 1, ..width };
         let many = FLOOR_OF_MANY.min(best);
@@ -112,21 +124,26 @@ impl Width {
 
 impl Floor {
     /// The least factor from `from` on with which `recall` reaches what is wished for, `best` at most; where that is out of reach,
-    /// the least that comes near what the patient find.
-    fn least_factor(self, from: usize, best: f32, recall: impl Fn(usize) -> Result<f32>) -> Result<usize> {
+    /// the least that comes near what the patient find. Also the factor of the patient.
+    fn least_factor(
+        self,
+        from: usize,
+        best: f32,
+        recall: impl Fn(usize) -> Result<f32>,
+    ) -> Result<(usize, usize)> {
         let mut measured: Vec<(usize, f32)> = Vec::new();
         let mut factor = from;
         loop {
             let reached = recall(factor)?;
             if reached >= self.wished.min(best) || factor == Width::MAX {
-                return Ok(factor);
+                return Ok((factor, factor));
             }
             measured.push((factor, reached));
             let found = measured.iter().fold(0.0_f32, |most, (_, recall)| most.max(*recall));
             if factor >= from.saturating_mul(PATIENCE) && found >= self.enough.min(best) {
                 let worth = (found - SMALL_GAIN).max(self.enough.min(best));
                 let least = measured.iter().find(|(_, recall)| *recall >= worth);
-                return Ok(least.map_or(factor, |(factor, _)| *factor));
+                return Ok((least.map_or(factor, |(factor, _)| *factor), factor));
             }
             factor = next(factor);
         }
@@ -245,7 +262,9 @@ mod tests {
             let known = recalls.iter().rev().find(|(from, _)| *from <= factor);
             Ok(known.map_or(0.0, |(_, recall)| *recall))
         };
-        floor.least_factor(1, best, recall).unwrap()
+        let (least, patient) = floor.least_factor(1, best, recall).unwrap();
+        assert!(least <= patient);
+        least
     }
 
     #[test]
