@@ -29,15 +29,17 @@ export const legend =
 /** Fills a database so that its rows lie in so many segments; one of them may be several until it is compacted. */
 async function fill(path, entries, segments) {
   const { PersistentClient } = await import("../dist/index.js");
-  const sealRows = Math.ceil(entries.ids.length / segments);
+  const sealRows = Math.floor(entries.ids.length / segments);
   const batchRows = segments === 1 ? MOST_WRITTEN : sealRows;
   // Merges are put off where so much space has to stay free.
   const client = new PersistentClient({ path, sealRows, diskReserveBytes: Number.MAX_SAFE_INTEGER });
   const configuration = { hnsw: { space: "cosine" } };
   const collection = await client.createCollection({ name: "wordnet", configuration, embeddingFunction: null });
   for (const { ids, documents, metadatas, vectors, dimension } of batches(entries, batchRows)) {
+    // A rest that fills no segment is left out: nothing would seal it.
+    if (segments > 1 && ids.length < sealRows) break;
     await collection.add({ ids, documents, metadatas, embeddings: vectors, dimension });
-    await sealed(collection, vectors.subarray(0, dimension));
+    if (segments > 1) await sealed(collection, vectors.subarray(0, dimension));
   }
   await client.close();
 }
