@@ -2,7 +2,6 @@
 
 mod collections;
 mod copy;
-mod creation;
 mod durable;
 mod follow;
 mod forks;
@@ -124,12 +123,7 @@ impl Catalog {
     /// is to be read and not there, `Io` or `Locked` if it cannot be opened.
     pub fn open(location: Location, durability: Durability, read_only: bool) -> Result<Catalog> {
         let (mut connection, frozen) = match &location {
-            Location::File(path) => {
-                if !read_only {
-                    creation::create_missing(path)?;
-                }
-                open_file(path, read_only)?
-            }
+            Location::File(path) => open_file(path, read_only)?,
             Location::Memory => (Connection::open_in_memory().map_err(sql)?, None),
         };
         configure(&connection, durability, read_only)?;
