@@ -5,13 +5,12 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { batches, readEntries } from "./dataset.mjs";
+import { median, repeats } from "./open.mjs";
 import { formats } from "./table.mjs";
 
 const SEGMENTS = [1, 10, 100];
 /** Most rows of one write. */
 const MOST_WRITTEN = 10_000;
-/** Fresh processes measured; the table shows the one with the median total. */
-const RUNS = 5;
 
 export const columns = [
   { title: "segments", key: "segments", format: formats.integer },
@@ -78,8 +77,7 @@ export async function run({ settings, results }, { say }) {
     say(`${segments} segments`);
     await fill(path, entries, segments);
     if (segments === 1) await compact(path);
-    const runs = Array.from({ length: RUNS }, () => reopen(path, settings.queries));
-    rows.push(runs.sort((a, b) => a.allTime - b.allTime)[Math.floor(RUNS / 2)]);
+    rows.push(median(Array.from({ length: repeats }, () => reopen(path, settings.queries))));
     rmSync(path, { recursive: true, force: true });
   }
   return { rows, missing: [], tables: [] };
