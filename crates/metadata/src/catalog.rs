@@ -2,6 +2,7 @@
 
 mod collections;
 mod copy;
+mod creation;
 mod durable;
 mod follow;
 mod forks;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use ferrochrome_types::{Code, Error, Result};
 use parking_lot::{Mutex, MutexGuard};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
@@ -44,7 +46,7 @@ use follow::Frozen;
 const CATALOG: &str = "catalog.sqlite";
 /// A commit that finds the write-ahead log this long moves it into the file, and waits for the disk: that is for programs which never
 /// call [`Catalog::checkpoint`]. A log of this length is read in well under a tenth of a second when a catalog is opened after a crash.
-const CHECKPOINT_BYTES: i64 = 64 << 20;
+const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// How often a checkpoint looks for what was committed meanwhile. Each time there is less.
 const CHECKPOINT_PASSES: usize = 3;
 /// What is left of the write-ahead log file after a checkpoint.
@@ -123,7 +125,12 @@ impl Catalog {
     /// is to be read and not there, `Io` or `Locked` if it cannot be opened.
     pub fn open(location: Location, durability: Durability, read_only: bool) -> Result<Catalog> {
         let (mut connection, frozen) = match &location {
-            Location::File(path) => open_file(path, read_only)?,
+            Location::File(path) => {
+                if !read_only {
+                    creation::create_missing(path)?;
+                }
+                open_file(path, read_only)?
+            }
             Location::Memory => (Connection::open_in_memory().map_err(sql)?, None),
         };
         configure(&connection, durability, read_only)?;
@@ -136,25 +143,48 @@ impl Catalog {
             Location::Memory => None,
         };
         let identity = file.as_deref().and_then(durable::identity);
+        let found_log = file.as_deref().is_some_and(|file| !durable::is_empty(&durable::log_of(file)));
         let (connection, checkpointer) = (Mutex::new(Some(connection)), Mutex::default());
         let frozen = Mutex::new(ReadFrozen { file: frozen, reopened: 0 });
-        Ok(Catalog {
+        let catalog = Catalog {
             connection,
             checkpointer,
             durability,
             read_only,
             file,
             identity,
-            sync_failed: AtomicBool::new(false),
+            // Whoever wrote the log may have ended after a failed sync.
+            sync_failed: AtomicBool::new(found_log),
             frozen,
-        })
+        };
+        if durability == Durability::Full {
+            // The first commit is synced in it.
+            catalog.write_log_again()?;
+        }
+        Ok(catalog)
     }
 
     /// Moves the write-ahead log into the file, as far as other processes that are reading allow. Commits go on meanwhile, and need
     /// not do it themselves then.
     pub fn checkpoint(&self) -> Result<()> {
+        self.move_log(&mut self.checkpointer.lock())
+    }
+
+    /// A checkpoint, if the write-ahead log has grown long because nobody else makes one.
+    fn checkpoint_long_log(&self) {
+        let is_long = |log: PathBuf| std::fs::metadata(log).is_ok_and(|file| file.len() >= CHECKPOINT_BYTES);
+        if !self.log_file().is_some_and(is_long) {
+            return;
+        }
+        // Otherwise one is under way.
+        if let Some(mut checkpointer) = self.checkpointer.try_lock() {
+            // What was committed stays in the log where this fails, and the next commit tries again.
+            let _ = self.move_log(&mut checkpointer);
+        }
+    }
+
+    fn move_log(&self, checkpointer: &mut Option<Connection>) -> Result<()> {
         let Some(path) = self.file.as_ref().filter(|_| !self.read_only) else { return Ok(()) };
-        let mut checkpointer = self.checkpointer.lock();
         open(&self.lock())?;
         if checkpointer.is_none() {
             // Not created if it is gone.
@@ -163,7 +193,7 @@ impl Catalog {
             configure(&connection, self.durability, false)?;
             *checkpointer = Some(connection);
         }
-        let connection = open(&checkpointer)?;
+        let connection = open(checkpointer)?;
         self.write_log_again()?;
         for _ in 0..CHECKPOINT_PASSES {
             let outcome = connection
@@ -189,10 +219,11 @@ impl Catalog {
         let written = self.write_log_again();
         let Some(connection) = self.lock().take() else { return Ok(()) };
         written?;
-        if !self.read_only {
-            truncate(&connection)?;
+        if self.read_only {
+            return connection.close().map_err(|(_, error)| sql(error));
         }
-        connection.close().map_err(|(_, error)| sql(error))
+        truncate(&connection)?;
+        close_without_log(connection)
     }
 
     /// Drops every tenant, database and collection with its manifest and log; the default tenant and database are there again.
@@ -237,7 +268,16 @@ impl Catalog {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         let result = body(&tx)?;
         self.notice_failed_sync(tx.commit().map_err(sql))?;
+        drop(guard);
+        self.checkpoint_long_log();
         Ok(result)
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        // Whoever wants to know of a failure calls `close`; what was acknowledged stays in the log.
+        let _ = self.close();
     }
 }
 
@@ -249,6 +289,19 @@ fn open(connection: &Option<Connection>) -> Result<&Connection> {
 /// was moved.
 fn truncate(connection: &Connection) -> Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| Ok(r.get::<_, i64>(0)? == 0)).map_err(sql)
+}
+
+/// Whether SQLite moves the write-ahead log into the file when the last connection is closed, and removes it. It would do so after a
+/// sync that failed, too.
+fn checkpoint_on_close(connection: &Connection, checkpoints: bool) -> Result<()> {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !checkpoints);
+    set.map(drop).map_err(sql)
+}
+
+/// Closes a connection whose write-ahead log has been moved into the file, and removes the log if it is the last.
+fn close_without_log(connection: Connection) -> Result<()> {
+    checkpoint_on_close(&connection, true)?;
+    connection.close().map_err(|(_, error)| sql(error))
 }
 
 fn closed() -> Error {
@@ -320,10 +373,9 @@ fn configure(connection: &Connection, durability: Durability, read_only: bool) -
         // macOS: fsync alone leaves the data in the drive's cache.
         connection.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON").map_err(sql)?;
     }
-    let page_size: i64 = connection.query_row("PRAGMA page_size", [], |r| r.get(0)).map_err(sql)?;
-    connection
-        .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / page_size.max(512))
-        .map_err(sql)?;
+    // SQLite says nothing of a sync that fails in a checkpoint of its own, and would rely on it in the next.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(sql)?;
+    checkpoint_on_close(connection, false)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT_BYTES).map_err(sql)
 }
 

@@ -1,11 +1,12 @@
 //! What makes commits survive: syncs and their failures, and whether the file is still where it was opened.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read, Seek, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use ferrochrome_types::{Code, Error, Result};
+use rusqlite::TransactionBehavior;
 
 use super::{Catalog, schema, sql};
 
@@ -23,20 +24,12 @@ impl Catalog {
             }
             _ => {}
         }
-        #[cfg(unix)]
-        if let Some(folder) = wal.parent() {
-            let sync = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-            sync.map_err(|e| Error::io(folder.display(), e))?;
-        }
-        Ok(())
+        wal.parent().map_or(Ok(()), sync_folder)
     }
 
     /// The write-ahead log, where this catalog may write it.
-    fn log_file(&self) -> Option<PathBuf> {
-        let file = self.file.as_ref().filter(|_| !self.read_only)?;
-        let mut wal = file.clone().into_os_string();
-        wal.push("-wal");
-        Some(wal.into())
+    pub(super) fn log_file(&self) -> Option<PathBuf> {
+        self.file.as_deref().filter(|_| !self.read_only).map(log_of)
     }
 
     /// Remembers that a sync may have failed.
@@ -47,22 +40,20 @@ impl Catalog {
         outcome
     }
 
-    /// After a failed sync, writes every byte of the write-ahead log once more, so that the next sync concerns it.
+    /// After what may have been a failed sync, writes every byte of the write-ahead log once more, so that the next sync concerns it.
     pub(super) fn write_log_again(&self) -> Result<()> {
         let Some(wal) = self.log_file().filter(|_| self.sync_failed.load(Ordering::Acquire)) else {
             return Ok(());
         };
-        // No commit meanwhile.
-        let _guard = self.lock();
-        let io = |e| Error::io(wal.display(), e);
+        let mut guard = self.lock();
+        let Some(connection) = guard.as_mut() else { return Ok(()) };
+        // No commit meanwhile, by whomever.
+        let _commit = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
         match OpenOptions::new().read(true).write(true).open(&wal) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(io(e)),
-            Ok(mut file) => {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map_err(io)?;
-                file.rewind().and_then(|()| file.write_all(&bytes)).map_err(io)?;
-                file.sync_all().map_err(io)?;
+            file => {
+                let written = file.and_then(|file| write_again(&file).and_then(|()| file.sync_all()));
+                written.map_err(|e| Error::io(wal.display(), e))?;
             }
         }
         self.sync_failed.store(false, Ordering::Release);
@@ -91,6 +82,34 @@ impl Catalog {
     }
 }
 
+/// Writes every byte of a file in its place.
+fn write_again(mut file: &File) -> std::io::Result<()> {
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(());
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&piece[..read])?;
+        at += read as u64;
+    }
+}
+
+/// The write-ahead log of a catalog in this file.
+pub(super) fn log_of(file: &Path) -> PathBuf {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// Whether there is no file, or nothing in it.
+pub(super) fn is_empty(file: &Path) -> bool {
+    !std::fs::metadata(file).is_ok_and(|file| file.len() > 0)
+}
+
 /// Which file a path names: device and number. `None` for no file, and where the system keeps open files from being removed.
 pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     #[cfg(unix)]
@@ -103,4 +122,19 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
         let _ = path;
         None
     }
+}
+
+/// Puts the names in a folder on the medium.
+#[cfg(unix)]
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+    // What is above a path of one part.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let sync = File::open(folder).and_then(|folder| folder.sync_all());
+    sync.map_err(|e| Error::io(folder.display(), e))
+}
+
+/// Elsewhere a folder cannot be synced; the file system journals its entries.
+#[cfg(not(unix))]
+pub(super) fn sync_folder(_folder: &Path) -> Result<()> {
+    Ok(())
 }

@@ -406,6 +406,46 @@ fn checkpoints_go_on_beside_commits() {
 }
 
 #[test]
+fn a_log_that_nobody_moves_stays_bounded() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    let catalog = file(&path).unwrap();
+    let row = collection(1, "c");
+    catalog.create_collection(&row).unwrap();
+    let payload = vec![7; 4 << 20];
+    for seq in 1..=40 {
+        catalog.append(row.id, seq, &payload, None, &[]).unwrap();
+        let log = fs::metadata(dir.path().join("catalog.sqlite-wal")).unwrap().len();
+        assert!(log < super::CHECKPOINT_BYTES + (8 << 20), "{log} bytes after {seq} batches");
+    }
+    assert!(fs::metadata(&path).unwrap().len() > super::CHECKPOINT_BYTES);
+}
+
+#[test]
+fn a_log_that_another_process_left_is_written_again() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    let catalog = file(&path).unwrap();
+    fill(&catalog);
+    let copy = dir.path().join("copy.sqlite");
+    for suffix in ["", "-wal"] {
+        let from = dir.path().join(format!("catalog.sqlite{suffix}"));
+        fs::copy(from, dir.path().join(format!("copy.sqlite{suffix}"))).unwrap();
+    }
+    let log = dir.path().join("copy.sqlite-wal");
+    let written = |path: &Path| (fs::metadata(path).unwrap().modified().unwrap(), fs::read(path).unwrap());
+    let (left, bytes) = written(&log);
+    // Time passes between two writes that the file system can tell apart.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let full = Catalog::open(Location::File(copy), Durability::Full, false).unwrap();
+    let (opened, same) = written(&log);
+    assert!(opened > left && same == bytes, "before the first commit is synced in it");
+    assert_eq!(dump(&full).unwrap(), dump(&catalog).unwrap());
+    full.close().unwrap();
+    assert!(!log.exists());
+}
+
+#[test]
 fn a_reader_follows_a_writer() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("catalog.sqlite");
