@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DIMENSION, K, readEntries, readQueries } from "./dataset.mjs";
 import { diskUse, peakMemory, resetPeak, residentMemory } from "./process-memory.mjs";
-import { reopen } from "./segments.mjs";
+import { reopen } from "./reopen.mjs";
 import { formats } from "./table.mjs";
 import { timed } from "./timing.mjs";
 

@@ -69,9 +69,9 @@ async function startChroma(folder) {
   return null;
 }
 
-/** Name, how it is started, and what to say where it is not there. */
+/** Name, how it is started, whether its replies are those of the constant server, and what to say where it is not there. */
 export const SERVERS = [
-  { name: "ferrochrome", start: startFerrochrome },
+  { name: "ferrochrome", start: startFerrochrome, isRepeated: true },
   {
     name: "chromadb",
     start: startChroma,

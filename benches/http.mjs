@@ -144,7 +144,7 @@ export async function run({ settings, results }, { say }) {
   const rows = [];
   const missing = [];
   let constant;
-  for (const { name, start, missing: reason } of SERVERS) {
+  for (const { name, start, isRepeated, missing: reason } of SERVERS) {
     const folder = join(results, "stores", `http-${name}`);
     rmSync(folder, { recursive: true, force: true });
     say(name);
@@ -155,7 +155,7 @@ export async function run({ settings, results }, { say }) {
     }
     try {
       rows.push({ server: name, ...(await measureServer(ChromaClient, server, job)) });
-      if (name === "ferrochrome") constant = await measureConstant(ChromaClient, server.port, job);
+      if (isRepeated) constant = await measureConstant(ChromaClient, server.port, job);
     } finally {
       await server.stop();
       rmSync(folder, { recursive: true, force: true });

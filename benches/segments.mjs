@@ -1,11 +1,10 @@
 // What many segments cost: opening, the first query and all others, when as many rows lie in 1, 10 or 100 of them.
-import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { batches, readEntries } from "./dataset.mjs";
 import { median, repeats } from "./open.mjs";
+import { reopen } from "./reopen.mjs";
 import { formats } from "./table.mjs";
 
 const SEGMENTS = [1, 10, 100];
@@ -58,14 +57,6 @@ async function compact(path) {
   const client = new PersistentClient({ path });
   await client.compact();
   await client.close();
-}
-
-/** What a fresh process of `reopened.mjs` tells of the database at a folder. */
-export function reopen(path, queries) {
-  const script = fileURLToPath(new URL("reopened.mjs", import.meta.url));
-  const { stdout, stderr, status } = spawnSync(process.execPath, [script, path, String(queries)], { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-  return JSON.parse(stdout);
 }
 
 export async function run({ settings, results }, { say }) {
