@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use ferrochrome_durable::{remove_if_there, sync_file, sync_folder};
 use ferrochrome_types::{Code, Error, Result};
 
 use crate::checksum::{ChecksumBuilder, ChecksumTable, ChecksumWriter, SIDECAR_SUFFIX};
@@ -38,7 +39,7 @@ impl LocalStore {
         } else {
             fs::create_dir_all(dir).map_err(|e| Error::io(dir.display(), e))?;
             if let Some(parent) = dir.parent() {
-                sync_dir(parent).map_err(|e| Error::io(parent.display(), e))?;
+                sync_folder(parent)?;
             }
         }
         Ok(LocalStore { dir: dir.to_owned(), read_only })
@@ -101,9 +102,13 @@ impl BlobStore for LocalStore {
         if published.exists() {
             return Err(Error::new(Code::AlreadyExists, format!("segment {folder} was published before")));
         }
-        sync_files_in(&staging).map_err(|e| missing_or_io(folder, &staging, e))?;
+        let missing = |e| missing_or_io(folder, &staging, e);
+        for entry in fs::read_dir(&staging).map_err(missing)? {
+            sync_file(&entry.map_err(missing)?.path())?;
+        }
+        sync_folder(&staging)?;
         fs::rename(&staging, &published).map_err(|e| Error::io(published.display(), e))?;
-        sync_dir(&self.dir).map_err(|e| Error::io(self.dir.display(), e))
+        sync_folder(&self.dir)
     }
 
     fn discard_folder(&self, folder: &str) -> Result<()> {
@@ -204,7 +209,7 @@ impl LocalStore {
         }
         fs::rename(&from, target).map_err(|e| Error::io(target.display(), e))?;
         for dir in [Some(self.dir.as_path()), target.parent()].into_iter().flatten() {
-            sync_dir(dir).map_err(|e| Error::io(dir.display(), e))?;
+            sync_folder(dir)?;
         }
         Ok(())
     }
@@ -299,37 +304,10 @@ fn checksum_file(path: &Path) -> io::Result<ChecksumTable> {
     }
 }
 
-/// Puts every file of a folder, and then the folder, on the medium.
-fn sync_files_in(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        // Opened for writing because Windows syncs no other handle.
-        fs::OpenOptions::new().write(true).open(entry?.path())?.sync_all()?;
-    }
-    sync_dir(dir)
-}
-
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-/// Elsewhere a folder cannot be synced; the file system journals its entries.
-#[cfg(not(unix))]
-fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 /// Makes a folder that may be there already, but not the one it lies in: that one was removed if it is missing.
 fn make_folder(dir: &Path) -> io::Result<()> {
     match fs::create_dir(dir) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
         _ => Ok(()),
     }
 }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, CopyMode, LocalStore, copy_segment};
+use ferrochrome_durable::{sync_folder, sync_name};
 use ferrochrome_metadata::{Catalog, Durability, Location};
 use ferrochrome_types::{Error, Result};
 use uuid::Uuid;
 
 use crate::collection::Shared;
 use crate::database::{CATALOG_FILE, Database, SEGMENTS_FOLDER};
-use crate::folders::{absolute, sync_folder, sync_parent};
+use crate::folders::absolute;
 use crate::interrupted_restore::{self, Replaced, staging_folder};
 use crate::lock::DatabaseLock;
 use crate::open_segments::RemovalHold;
@@ -178,7 +179,7 @@ impl DatabaseCopy {
             return Err(Error::io(self.target.display(), e));
         }
         self.staging = None;
-        sync_parent(&self.target)?;
+        sync_name(&self.target)?;
         if let Some(old) = old {
             old.remove();
         }

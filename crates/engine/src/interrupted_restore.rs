@@ -8,10 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ferrochrome_durable::sync_name;
 use ferrochrome_types::{Code, Error, Result};
 use uuid::Uuid;
 
-use crate::folders::{absolute, make_folders, sync_parent};
+use crate::folders::{absolute, make_folders};
 use crate::lock::DatabaseLock;
 
 /// Of a folder that holds a copy until it is complete, or a database that is being removed: the name of the target, a UUID, and this.
@@ -96,7 +97,7 @@ pub(crate) fn undo(folder: &Path) -> Result<()> {
     }
     fs::rename(&replaced, folder).map_err(|e| Error::io(folder.display(), e))?;
     drop(lock);
-    sync_parent(folder)
+    sync_name(folder)
 }
 
 /// Refuses a folder without a database from which a restore had moved one aside: only who may write puts it back.

@@ -6,10 +6,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use ferrochrome_blockstore::{IndexFile, Lookup as LookupFile, SegmentReader};
 use ferrochrome_index::{Parameters, Provider, VectorIndex};
-use ferrochrome_metadata::{Lookup, evaluate};
+use ferrochrome_metadata::{Lookup, evaluate, find_in_tasks};
 use ferrochrome_types::{CancelToken, Error, Filter, Result};
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -210,23 +209,14 @@ impl Segment {
         ids.number().is_some_and(|number| self.id_lists.holds(&number))
     }
 
-    /// On a thread of a pool with several, those share many ids; a pool of one, as that of writers, who hold locks, has nobody to
-    /// share with.
     fn look_up(&self, ids: &IdList) -> Result<RoaringBitmap> {
-        let some = |task: usize, hashes: &[u64]| -> Result<Vec<u32>> {
+        let tasks: Vec<(usize, &[u64])> = ids.hashes().chunks(IDS_PER_TASK).enumerate().collect();
+        let found = find_in_tasks(&tasks, |(task, hashes)| {
             let first = task * IDS_PER_TASK;
             let mut labels = Vec::with_capacity(hashes.len());
             self.reader.find_many(hashes, |place| ids.id(first + place), |_, label| labels.push(label))?;
             Ok(labels)
-        };
-        let tasks = ids.hashes().chunks(IDS_PER_TASK).enumerate();
-        let found: Vec<Vec<u32>> =
-            if rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1 {
-                let tasks = tasks.collect::<Vec<_>>().into_par_iter();
-                tasks.map(|(task, hashes)| some(task, hashes)).collect::<Result<_>>()?
-            } else {
-                tasks.map(|(task, hashes)| some(task, hashes)).collect::<Result<_>>()?
-            };
+        })?;
         Ok(bitmap_of(&found, self.rows()))
     }
 

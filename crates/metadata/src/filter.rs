@@ -5,7 +5,9 @@ pub(crate) mod conformance;
 mod evaluate;
 mod parse;
 mod pattern;
+mod tasks;
 
 pub use evaluate::{FilterSource, evaluate};
 pub use parse::{parse_document_filter, parse_filter};
 pub use pattern::{RequiredText, compile_regex};
+pub use tasks::find_in_tasks;

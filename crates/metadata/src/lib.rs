@@ -29,6 +29,8 @@ pub use chroma::{
     CHROMA_SQLITE, ChromaCollection, ChromaDatabase, ChromaRecord, ChromaSqlite, Operation, Problem,
     ProblemKind, QueueEntry, RecordKey, RecordPatch,
 };
-pub use filter::{FilterSource, RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
+pub use filter::{
+    FilterSource, RequiredText, compile_regex, evaluate, find_in_tasks, parse_document_filter, parse_filter,
+};
 pub use lookup::{Lookup, check_lookup, write_lookup};
 pub use postings::Postings;

@@ -1,9 +1,10 @@
 //! Replacing a damaged catalog by a new one.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use ferrochrome_durable::{remove_if_there, sync_file, sync_folder};
 use ferrochrome_types::{Error, Result};
 
 use super::quarantine::Quarantine;
@@ -47,7 +48,7 @@ pub(super) fn files(folder: &Path) -> [PathBuf; 2] {
 pub(super) fn unfinished(folder: &Path) -> Result<PathBuf> {
     let path = folder.join(UNFINISHED);
     for file in [path.clone(), with_suffix(&path, WAL), with_suffix(&path, SHM)] {
-        remove(&file)?;
+        remove_if_there(&file)?;
     }
     Ok(path)
 }
@@ -58,11 +59,7 @@ pub(super) fn install(folder: &Path, quarantine: &mut Quarantine) -> Result<()> 
         quarantine.copy(&file)?;
     }
     let (unfinished, repaired) = (folder.join(UNFINISHED), folder.join(REPAIRED));
-    File::options()
-        .write(true)
-        .open(&unfinished)
-        .and_then(|file| file.sync_all())
-        .map_err(|e| Error::io(unfinished.display(), e))?;
+    sync_file(&unfinished)?;
     fs::rename(&unfinished, &repaired).map_err(|e| Error::io(repaired.display(), e))?;
     sync_folder(folder)?;
     finish(folder)
@@ -76,25 +73,9 @@ pub(super) fn finish(folder: &Path) -> Result<()> {
     }
     let catalog = folder.join(CATALOG_FILE);
     // SQLite would apply an old log to the new file.
-    remove(&with_suffix(&catalog, WAL))?;
-    remove(&with_suffix(&catalog, SHM))?;
+    remove_if_there(&with_suffix(&catalog, WAL))?;
+    remove_if_there(&with_suffix(&catalog, SHM))?;
     sync_folder(folder)?;
     fs::rename(&repaired, &catalog).map_err(|e| Error::io(catalog.display(), e))?;
     sync_folder(folder)
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(file.display(), e)),
-        _ => Ok(()),
-    }
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    // Elsewhere a folder cannot be synced; the file system journals its entries.
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io(folder.display(), e))?;
-    }
-    Ok(())
 }

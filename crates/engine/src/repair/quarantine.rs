@@ -1,10 +1,11 @@
 //! Where a repair puts what it replaces. Nothing in there is ever deleted.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferrochrome_blockstore::LocalStore;
+use ferrochrome_durable::sync_file;
 use ferrochrome_types::{Error, Result};
 use uuid::Uuid;
 
@@ -47,15 +48,15 @@ impl Quarantine {
     pub fn copy(&mut self, file: &Path) -> Result<()> {
         let Some(name) = file.file_name().filter(|_| file.is_file()) else { return Ok(()) };
         let target = self.make(&name.to_string_lossy())?;
-        let copied = fs::copy(file, &target).and_then(|_| sync(&target));
-        copied.map_err(|e| Error::io(target.display(), e))
+        fs::copy(file, &target).map_err(|e| Error::io(target.display(), e))?;
+        sync_file(&target)
     }
 
     /// Writes a file, and waits until it is on the medium.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let target = self.make(name)?;
-        let written = fs::write(&target, bytes).and_then(|()| sync(&target));
-        written.map_err(|e| Error::io(target.display(), e))
+        fs::write(&target, bytes).map_err(|e| Error::io(target.display(), e))?;
+        sync_file(&target)
     }
 
     /// Moves a folder of the store here, if it is there.
@@ -71,9 +72,4 @@ impl Quarantine {
     pub fn write_report(&mut self, json: &[u8]) -> Result<()> {
         if self.is_made { self.write(REPORT_FILE, json) } else { Ok(()) }
     }
-}
-
-fn sync(file: &Path) -> std::io::Result<()> {
-    // Windows syncs no handle that is only for reading.
-    File::options().write(true).open(file)?.sync_all()
 }

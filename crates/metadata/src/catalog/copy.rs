@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ferrochrome_types::{Error, Result};
+use ferrochrome_durable::sync_file;
+use ferrochrome_types::Result;
 use rusqlite::Connection;
 
 use super::{BUSY_TIMEOUT, Catalog, open, open_file, sql};
@@ -27,8 +28,7 @@ impl Catalog {
                 vacuum_into(&connection, &into)?;
             }
         }
-        let sync = std::fs::OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all());
-        sync.map_err(|e| Error::io(path.display(), e))
+        sync_file(path)
     }
 }
 

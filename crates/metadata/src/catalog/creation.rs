@@ -4,10 +4,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use ferrochrome_durable::{remove_if_there, sync_file, sync_name};
 use ferrochrome_types::{Error, Result};
 use rusqlite::Connection;
 
-use super::durable::sync_folder;
 use super::{Durability, close_without_log, configure, schema, sqlite_error, truncate};
 
 /// What is added to the name of a catalog that is being made.
@@ -23,35 +23,24 @@ const COMPANIONS: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 /// `Io`. There is no catalog then.
 pub(super) fn create_missing(path: &Path) -> Result<()> {
     let unfinished = with_suffix(path, UNFINISHED);
-    let io = |path: &Path, e| Error::io(path.display(), e);
     for companion in COMPANIONS {
-        remove(&with_suffix(&unfinished, companion))?;
+        remove_if_there(&with_suffix(&unfinished, companion))?;
     }
     match fs::metadata(path) {
         Ok(file) if file.len() > 0 => return Ok(()),
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(io(path, e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(path.display(), e)),
         _ => {}
     }
     // SQLite would add to the new catalog what the log of another one holds.
     let [_, companions @ ..] = COMPANIONS;
-    let removed = companions.map(|companion| remove(&with_suffix(path, companion)));
+    let removed = companions.map(|companion| remove_if_there(&with_suffix(path, companion)));
     if removed.into_iter().collect::<Result<Vec<bool>>>()?.contains(&true) {
-        path.parent().map_or(Ok(()), sync_folder)?;
+        sync_name(path)?;
     }
     write(&unfinished)?;
-    let sync = fs::OpenOptions::new().write(true).open(&unfinished).and_then(|file| file.sync_all());
-    sync.map_err(|e| io(&unfinished, e))?;
-    fs::rename(&unfinished, path).map_err(|e| io(path, e))?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Removes a file. Whether there was one.
-fn remove(path: &Path) -> Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-        Err(e) => Err(Error::io(path.display(), e)),
-    }
+    sync_file(&unfinished)?;
+    fs::rename(&unfinished, path).map_err(|e| Error::io(path.display(), e))?;
+    sync_name(path)
 }
 
 /// Writes a catalog without any collection, with nothing beside it.

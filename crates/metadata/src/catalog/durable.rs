@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use ferrochrome_durable::sync_name;
 use ferrochrome_types::{Code, Error, Result};
 use rusqlite::TransactionBehavior;
 
@@ -24,7 +25,7 @@ impl Catalog {
             }
             _ => {}
         }
-        wal.parent().map_or(Ok(()), sync_folder)
+        sync_name(&wal)
     }
 
     /// The write-ahead log, where this catalog may write it.
@@ -122,19 +123,4 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
         let _ = path;
         None
     }
-}
-
-/// Puts the names in a folder on the medium.
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    // What is above a path of one part.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let sync = File::open(folder).and_then(|folder| folder.sync_all());
-    sync.map_err(|e| Error::io(folder.display(), e))
-}
-
-/// Elsewhere a folder cannot be synced; the file system journals its entries.
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_folder: &Path) -> Result<()> {
-    Ok(())
 }

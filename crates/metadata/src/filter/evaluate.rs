@@ -6,10 +6,9 @@ use ferrochrome_types::{
     CancelToken, Comparison, DocumentFilter, DocumentRows, Filter, Result, Scalar, Test,
 };
 use memchr::memmem::Finder;
-use rayon::prelude::*;
 use roaring::{MultiOps, RoaringBitmap};
 
-use super::{RequiredText, compile_regex};
+use super::{RequiredText, compile_regex, find_in_tasks};
 
 /// Documents read between two looks at the cancel token.
 const CANCEL_EVERY: usize = 256;
@@ -156,13 +155,14 @@ impl Evaluation<'_> {
     fn all_containing(&self, needle: &str) -> Result<RoaringBitmap> {
         let rows = self.documents.len() as u32;
         let starts: Vec<u32> = (0..rows).step_by(DOCUMENTS_PER_TASK).collect();
-        in_tasks(&starts, |start| {
+        let found = find_in_tasks(&starts, |start| {
             self.cancel.check()?;
             let mut found = Vec::new();
             let end = rows.min(start.saturating_add(DOCUMENTS_PER_TASK as u32));
             self.documents.each_containing(*start..end, needle, &mut |label| found.push(label))?;
             Ok(found)
-        })
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn matching(&self, pattern: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
@@ -196,7 +196,7 @@ impl Evaluation<'_> {
     ) -> Result<RoaringBitmap> {
         let candidates: Vec<u32> = candidates.iter().collect();
         let tasks: Vec<&[u32]> = candidates.chunks(DOCUMENTS_PER_TASK).collect();
-        in_tasks(&tasks, |labels| {
+        let found = find_in_tasks(&tasks, |labels| {
             let (test, mut found) = (new_test(), Vec::new());
             for (step, label) in labels.iter().enumerate() {
                 if step % CANCEL_EVERY == 0 {
@@ -207,23 +207,9 @@ impl Evaluation<'_> {
                 }
             }
             Ok(found)
-        })
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
-}
-
-/// The labels that the tasks find, in ascending order task after task. On a thread of a pool with several, those share the tasks; a
-/// pool of one, as that of writers, who hold locks, has nobody to share with.
-fn in_tasks<T: Sync>(
-    tasks: &[T],
-    find: impl Fn(&T) -> Result<Vec<u32>> + Sync + Send,
-) -> Result<RoaringBitmap> {
-    let found: Vec<Vec<u32>> = if rayon::current_thread_index().is_some() && rayon::current_num_threads() > 1
-    {
-        tasks.par_iter().map(find).collect::<Result<_>>()?
-    } else {
-        tasks.iter().map(find).collect::<Result<_>>()?
-    };
-    Ok(found.into_iter().flatten().collect())
 }
 
 /// What must hold besides others.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use ferrochrome_durable::sync_file;
 use ferrochrome_types::{CancelToken, DocumentRows, Error, Result, ValueKind};
 use roaring::RoaringBitmap;
 use rusqlite::types::{Value, ValueRef};
@@ -38,10 +39,7 @@ pub fn write_lookup(
     };
     let io = |error| Error::io(path.display(), error);
     File::create_new(path).map_err(io)?;
-    let written = write_file(path, postings, documents, full_text, cancel).and_then(|()| {
-        // Windows syncs only what is open for writing.
-        File::options().write(true).open(path).and_then(|file| file.sync_all()).map_err(io)
-    });
+    let written = write_file(path, postings, documents, full_text, cancel).and_then(|()| sync_file(path));
     if written.is_err() {
         // The error at hand says more than one about this.
         let _ = std::fs::remove_file(path);
