@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use ferrochrome_durable::{remove_if_there, sync_file, sync_folder};
+use ferrochrome_durable::{remove_if_there, sync_file, sync_folder, sync_name};
 use ferrochrome_types::{Code, Error, Result};
 
 use crate::checksum::{ChecksumBuilder, ChecksumTable, ChecksumWriter, SIDECAR_SUFFIX};
+use crate::segment_copy::{CopyMode, place};
 use crate::segment_json::FileDescription;
 use crate::store::{SEGMENT_JSON, VECTORS, check_folder, is_folder, split_name};
 use crate::{Blob, BlobStore, BlobWriter};
@@ -197,21 +198,25 @@ impl LocalStore {
         Blob::map_damaged(name, &handle, table)
     }
 
-    /// Moves a folder of the store, published or staged, to `target`, a path on the same file system that does not exist.
+    /// Puts what a folder of the store holds, sound or not, into `target`, a folder that does not exist, and on the medium: under second
+    /// names where that is possible.
     ///
     /// # Errors
-    /// `NotFound`, `ReadOnly`, `Io`.
-    pub fn move_away(&self, folder: &str, target: &Path) -> Result<()> {
-        self.check_writable()?;
+    /// `NotFound`, `Io`.
+    pub fn copy_folder(&self, folder: &str, target: &Path) -> Result<()> {
         let from = self.dir.join(folder);
         if folder.contains(['/', '\\']) || !from.is_dir() {
             return Err(Error::new(Code::NotFound, format!("{folder:?} is no folder of the store")));
         }
-        fs::rename(&from, target).map_err(|e| Error::io(target.display(), e))?;
-        for dir in [Some(self.dir.as_path()), target.parent()].into_iter().flatten() {
-            sync_folder(dir)?;
+        fs::create_dir(target).map_err(|e| Error::io(target.display(), e))?;
+        for entry in fs::read_dir(&from).map_err(|e| Error::io(from.display(), e))? {
+            let entry = entry.map_err(|e| Error::io(from.display(), e))?;
+            let copy = target.join(entry.file_name());
+            place(&entry.path(), &copy, &entry.path().to_string_lossy(), CopyMode::Link)?;
+            sync_file(&copy)?;
         }
-        Ok(())
+        sync_folder(target)?;
+        sync_name(target)
     }
 
     /// Names of all folders in the store's folder, published, staged or strange, in order.

@@ -82,7 +82,8 @@ fn copy_file(source: &dyn BlobStore, name: &str, target: &LocalStore, mode: Copy
     place(&beside(&from), &beside(&to), &format!("{name}{SIDECAR_SUFFIX}"), mode)
 }
 
-fn place(from: &Path, to: &Path, name: &str, mode: CopyMode) -> Result<()> {
+/// Puts a file under a second path: linked or copied, as the mode says. `name` is for messages.
+pub(crate) fn place(from: &Path, to: &Path, name: &str, mode: CopyMode) -> Result<()> {
     // Where a link is refused, for whatever reason, a copy may still succeed.
     if mode == CopyMode::Link && std::fs::hard_link(from, to).is_ok() {
         return Ok(());

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferrochrome_engine::{CheckProgress, Database, DatabaseOptions, Handle, WriteKind};
+use ferrochrome_engine::{
+    CheckProgress, Database, DatabaseOptions, Handle, RepairOptions, WriteKind, repair_folder,
+};
 use ferrochrome_types::{CancelToken, Code, Error};
 
 use crate::model::{self, DATABASE, State};
@@ -74,6 +76,15 @@ pub fn check_with(
         close(opened)?;
     }
     Ok(())
+}
+
+/// Repairs the database in a folder.
+///
+/// # Errors
+/// Of the repair.
+pub fn repair(folder: &Path) -> Result<(), Error> {
+    let options = RepairOptions { dry_run: false, threads: 1 };
+    repair_folder(folder, &options, &CheckProgress::default()).map(|_| ())
 }
 
 /// A database of a program.

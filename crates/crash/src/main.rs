@@ -9,11 +9,13 @@
 //! ferrochrome-crash faults <script> <root> normal|full <errno> <kinds> once|forever <first> <stride>
 //!     runs a script with operation <first>, <first> + <stride>, ... failing until one run has no such operation, and prints
 //!     how many runs that took
+//! ferrochrome-crash repair <root>                             repairs a database
 //! ```
 
 use std::io::Write;
 use std::path::Path;
 
+use ferrochrome_crash::check::repair;
 use ferrochrome_crash::faults::{Fault, Run};
 use ferrochrome_crash::ledger::{ACKNOWLEDGED, STARTED};
 use ferrochrome_crash::model::{State, read};
@@ -25,6 +27,9 @@ use ferrochrome_testing::Control;
 fn main() -> Result<(), String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["repair", root] = arguments.as_slice() {
+        return repair(Path::new(root)).map_err(|e| e.to_string());
+    }
     let control = Control::of_this_process().ok_or("this program runs under the shim only")?;
     let [command, script, root, durability, more @ ..] = arguments.as_slice() else {
         return Err(format!("{arguments:?} is no command"));

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore, SegmentReader};
-use ferrochrome_metadata::{Catalog, CollectionRow, Durability, Location, Manifest, ManifestSegment};
+use ferrochrome_metadata::{
+    Catalog, CollectionRow, Durability, Location, Manifest, ManifestSegment, VersionRow,
+};
 use ferrochrome_types::{Code, Error, Result};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
@@ -176,14 +178,21 @@ fn check_parts(
             }),
         }
     }
+    let versions = catalog.version_manifests(row.id)?;
     if let Some(store) = store {
-        check_versions(catalog, store, row, manifest, progress, &mut checked.segments)?;
+        check_versions(&versions, store, row, manifest, progress, &mut checked.segments)?;
     }
-    if let Err(error) = check_log(catalog, row, manifest, &mut checked.log_batches) {
-        if !is_damage(&error) {
-            return Err(error);
+    let mut logs = vec![(row.id, manifest)];
+    logs.extend(versions.iter().map(|(version, manifest)| (version.state, manifest)));
+    for (state, manifest) in logs {
+        match check_log(catalog, state, row.dimension, manifest) {
+            Ok(batches) if state == row.id => checked.log_batches = batches,
+            Ok(_) => {}
+            Err(error) if is_damage(&error) => {
+                checked.findings.push(Finding::new(CATALOG_FILE, &error, false));
+            }
+            Err(error) => return Err(error),
         }
-        checked.findings.push(Finding::new(CATALOG_FILE, &error, false));
     }
     if let Some(store) = store
         && checked.segments.iter().all(|segment| segment.findings.is_empty())
@@ -203,7 +212,7 @@ fn check_parts(
 
 /// Checks the segments that only versions name.
 fn check_versions(
-    catalog: &Catalog,
+    versions: &[(VersionRow, Manifest)],
     store: &Arc<dyn BlobStore>,
     row: &CollectionRow,
     present: &Manifest,
@@ -211,7 +220,7 @@ fn check_versions(
     checked: &mut Vec<CheckedSegment>,
 ) -> Result<()> {
     let mut seen: HashSet<Uuid> = present.segments.iter().map(|segment| segment.id).collect();
-    for (_, manifest) in catalog.version_manifests(row.id)? {
+    for (_, manifest) in versions {
         for segment in manifest.segments.iter().filter(|segment| seen.insert(segment.id)) {
             progress.expect(u64::from(segment.rows));
             let named = Named::by_manifest(segment, manifest.next_ordinal, row.dimension);
@@ -221,17 +230,20 @@ fn check_versions(
     Ok(())
 }
 
-fn check_log(catalog: &Catalog, row: &CollectionRow, manifest: &Manifest, batches: &mut u64) -> Result<()> {
-    catalog.read_log(row.id, manifest.log_cut, &mut |seq, payload| {
+/// Reads the log of a collection, or of the state of a version, and returns the number of its batches.
+fn check_log(catalog: &Catalog, state: Uuid, dimension: Option<u32>, manifest: &Manifest) -> Result<u64> {
+    let mut batches = 0;
+    catalog.read_log(state, manifest.log_cut, &mut |seq, payload| {
         let entry = LogEntry::decode(payload)?;
-        let fits = row.dimension.is_none_or(|dim| entry.puts.is_empty() || entry.dim == dim as usize);
+        let fits = dimension.is_none_or(|dim| entry.puts.is_empty() || entry.dim == dim as usize);
         if !fits {
             let what = format!("batch {seq} of the log has vectors of {} components", entry.dim);
             return Err(Error::corrupted(CATALOG_FILE, what));
         }
-        *batches += 1;
+        batches += 1;
         Ok(())
-    })
+    })?;
+    Ok(batches)
 }
 
 /// Ids that are live in more than one segment, as an error.

@@ -10,7 +10,7 @@ mod quarantine;
 mod report;
 mod segments;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ use segments::Workshop;
 ///
 /// Damaged segments are written anew without the rows that lay in damaged blocks; `index.arrow`, `ids.arrow` and `lookup.sqlite`
 /// are derived from the records and vectors. A damaged catalog is written anew from what can be read of it and from what segments tell
-/// of their collections. What was replaced, and batches of the log that do not match their checksums, are moved to
+/// of their collections. What was replaced, and batches of the log that do not match their checksums, are kept in
 /// `quarantine/<seconds since 1970>-<uuid>/`, with the report as `report.json`.
 ///
 /// # Errors
@@ -153,9 +153,8 @@ fn end_damaged_versions(
     }
     for (version, manifest) in versions {
         if manifest.segments.iter().any(|segment| planned.replaced.contains(&segment.id)) {
-            planned.report.notes.push(format!(
-                "version {version} has a damaged segment, which goes into the quarantine: it is no longer kept"
-            ));
+            planned.end_version(version.version, "has a damaged segment");
+        } else {
             planned.versions.push((version, manifest));
         }
     }
@@ -164,14 +163,18 @@ fn end_damaged_versions(
 
 /// Makes the database that of the plan.
 fn publish(folder: &Path, store: &LocalStore, plan: &mut Plan, quarantine: &mut Quarantine) -> Result<()> {
-    let mut replaced: HashSet<Uuid> =
-        plan.collections.iter().flat_map(|planned| planned.replaced.iter().copied()).collect();
+    // A segment may be named by several collections, of which only some found it damaged: those that stay keep it.
+    let kept: HashSet<Uuid> = plan.collections.iter().flat_map(Planned::named_segments).collect();
+    let replaced = plan.collections.iter().flat_map(|planned| planned.replaced.iter().copied());
+    // With the old catalog gone, nothing else tells what the unnamed ones were.
+    let leaving: BTreeSet<Uuid> =
+        replaced.chain(plan.unnamed.iter().copied()).filter(|id| !kept.contains(id)).collect();
+    // First: once the catalog does not name them they are garbage, which the next opening removes.
+    leaving.iter().try_for_each(|id| quarantine.keep(store, &id.to_string()))?;
     match &mut plan.salvaged {
         Some(salvaged) => {
             write_catalog(folder, salvaged, &mut plan.collections, &plan.databases, quarantine)?;
             catalog::install(folder, quarantine)?;
-            // With the old catalog gone, nothing else tells what these were.
-            replaced.extend(&plan.unnamed);
         }
         None => {
             if !plan.collections.iter().any(|planned| planned.report.is_changed()) {
@@ -187,24 +190,16 @@ fn publish(folder: &Path, store: &LocalStore, plan: &mut Plan, quarantine: &mut 
                 catalog.publish(planned.row.id, &Manifest { version, ..planned.manifest.clone() })?;
             }
             for planned in &plan.collections {
-                planned.versions.iter().try_for_each(|(version, _)| {
-                    catalog.delete_version(planned.row.id, *version).map(drop)
-                })?;
+                planned
+                    .ended
+                    .iter()
+                    .try_for_each(|version| catalog.delete_version(planned.row.id, *version).map(drop))?;
             }
             catalog.make_durable()?;
             catalog.close()?;
         }
     }
-    // A segment may be named by several collections, of which only some found it damaged: those that stay keep it.
-    let kept: HashSet<Uuid> = plan
-        .collections
-        .iter()
-        .flat_map(|planned| planned.manifest.segments.iter().map(|segment| segment.id))
-        .collect();
-    for id in replaced.difference(&kept) {
-        quarantine.take(store, &id.to_string())?;
-    }
-    Ok(())
+    leaving.iter().try_for_each(|id| store.discard_folder(&id.to_string()))
 }
 
 /// Writes the new catalog, not in its place yet.
@@ -231,10 +226,13 @@ fn write_catalog(
             catalog.append(row.id, seq, bytes, dim, &[])
         };
         each_batch(salvaged, before, planned, &mut put, &mut Some(&mut *quarantine))?;
-        for version in salvaged.versions(before) {
-            planned.report.notes.push(format!(
-                "version {version} is not in the new catalog; the old one and what only it named are in the quarantine"
-            ));
+        if let Some(root) = planned.root {
+            catalog.restore_fork(row.id, root)?;
+        }
+        for (version, _) in &planned.versions {
+            if let Some((manifest, batches)) = salvaged.version(version) {
+                catalog.restore_version(row.id, version, &manifest, &batches)?;
+            }
         }
         planned.row = row;
     }

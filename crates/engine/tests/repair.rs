@@ -128,7 +128,10 @@ fn repair(folder: &Path, dry_run: bool) -> RepairReport {
 fn read(handle: &Handle, name: &str) -> Model {
     let database = handle.database().unwrap();
     let row = database.catalog().collection_by_name("default_tenant", "default_database", name).unwrap();
-    let collection = database.collection(row.id).unwrap();
+    read_all(&database.collection(row.id).unwrap())
+}
+
+fn read_all(collection: &Collection) -> Model {
     let result = collection.get(&GetRequest::default(), &CancelToken::default()).unwrap();
     let text = |row| result.snapshot.document(row).unwrap().unwrap().to_owned();
     let vector = |row| result.snapshot.vector(row).unwrap().to_vec();
@@ -341,6 +344,51 @@ fn a_damaged_catalog_is_written_anew() {
         handle.close().unwrap();
     }
     assert!(whole * 3 > tried, "only {whole} of {tried} damaged catalogs were repaired without loss");
+}
+
+#[test]
+fn versions_and_forks_outlive_a_damaged_catalog() {
+    let source = tempfile::tempdir().unwrap();
+    let mut model = build(source.path());
+    let handle = open(source.path(), options(40));
+    let database = handle.database().unwrap();
+    let row = database.catalog().collection_by_name("default_tenant", "default_database", "notes").unwrap();
+    let notes = database.collection(row.id).unwrap();
+    let labelled = model.clone();
+    let version = notes.create_version(Some("monday".to_owned())).unwrap().version;
+    database.fork_collection(row.id, None, "fork").unwrap();
+    // The segments of the version are no longer those of the collection, and it has batches in the log.
+    write(&notes, &(0..60).collect::<Vec<_>>(), 4, &mut model);
+    notes.compact(&CancelToken::default()).unwrap();
+    handle.close().unwrap();
+
+    let length = fs::metadata(source.path().join("catalog.sqlite")).unwrap().len() as usize;
+    let (mut salvaged, mut kept, mut forks) = (0, 0, 0);
+    // The head of each page, and its last cell.
+    for at in (0..length).step_by(4_096).flat_map(|page| [page + 1, page + 4_080]) {
+        let folder = harmed(source.path(), |copy| flip(&copy.join("catalog.sqlite"), at));
+        let report = repair(folder.path(), false);
+        salvaged += usize::from(report.damaged);
+        assert!(check(folder.path()).unwrap().ok, "byte {at}: {report:?}");
+        let handle = open(folder.path(), options(40));
+        let database = handle.database().unwrap();
+        let note = format!("version {version} ");
+        let ended = report.collections.iter().any(|c| c.notes.iter().any(|found| found.starts_with(&note)));
+        let found = database.catalog().collection_by_name("default_tenant", "default_database", "notes");
+        if let Ok(row) = found {
+            let versions = database.catalog().versions(row.id).unwrap();
+            if let [one] = versions.as_slice() {
+                assert!(one.version == version && one.label.as_deref() == Some("monday") && !ended);
+                let old = database.collection_version(row.id, version).unwrap();
+                assert_eq!(read_all(&old), labelled, "byte {at}");
+                kept += 1;
+            }
+            forks += database.catalog().fork_count(row.id).unwrap();
+        }
+        handle.close().unwrap();
+    }
+    assert!(salvaged > 10, "{salvaged} catalogs were damaged");
+    assert!(kept * 3 > salvaged * 2 && forks as usize * 3 > salvaged * 2, "{kept} and {forks} of {salvaged}");
 }
 
 #[test]

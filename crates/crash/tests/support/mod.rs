@@ -57,10 +57,24 @@ impl Workplace {
 
     /// Runs a command of the program that records, on a folder that holds `first`.
     pub fn record(&self, command: &str, script: Script, arguments: &[&str], first: &Tree) -> Recorded {
+        self.record_program(first, |program, root| {
+            program.args([command, script.name()]).arg(root).args(arguments);
+        })
+    }
+
+    /// Repairs the database that `first` is.
+    pub fn record_repair(&self, first: &Tree) -> Recorded {
+        self.record_program(first, |program, root| {
+            program.arg("repair").arg(root);
+        })
+    }
+
+    fn record_program(&self, first: &Tree, arguments: impl FnOnce(&mut Command, &Path)) -> Recorded {
         let (root, trace) = (self.path().join("recorded"), self.path().join("trace"));
         write_tree(first, &root).unwrap();
         let mut program = self.program(&root, Some(&trace));
-        finish(program.args([command, script.name()]).arg(&root).args(arguments));
+        arguments(&mut program, &root);
+        finish(&mut program);
         let trace = read_trace(&fs::read(trace).unwrap()).unwrap();
         Recorded { trace, folder: root }
     }

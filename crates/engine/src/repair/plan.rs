@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::{BlobStore, LocalStore, SegmentReader};
-use ferrochrome_metadata::{Catalog, CollectionRow, DatabaseRow, Manifest, SalvagedCatalog};
+use ferrochrome_metadata::{Catalog, CollectionRow, DatabaseRow, Manifest, SalvagedCatalog, VersionRow};
 use ferrochrome_types::{Code, Error, Result, ValueKind};
 use uuid::Uuid;
 
@@ -20,8 +20,12 @@ pub(super) struct Planned {
     pub row: CollectionRow,
     pub keys: Vec<(String, ValueKind)>,
     pub manifest: Manifest,
-    /// Manifests of its versions, by their numbers; once segments were looked into, of those that have to go.
-    pub versions: Vec<(u64, Manifest)>,
+    /// For a fork, the collection that was first in its family.
+    pub root: Option<Uuid>,
+    /// Its versions that are kept, with their manifests.
+    pub versions: Vec<(VersionRow, Manifest)>,
+    /// The numbers of those that have to go.
+    pub ended: Vec<u64>,
     /// Batches of the log up to here are in the segments.
     pub log_from: u64,
     /// Segments that the manifest no longer names.
@@ -70,8 +74,7 @@ impl Plan {
         for id in catalog.all_collection_ids()? {
             let manifest = catalog.manifest(id)?.unwrap_or_default();
             let mut planned = Planned::new(catalog.collection_by_id(id)?, catalog.schema_keys(id)?, manifest);
-            let versions = catalog.version_manifests(id)?.into_iter();
-            planned.versions = versions.map(|(row, manifest)| (row.version, manifest)).collect();
+            planned.versions = catalog.version_manifests(id)?;
             collections.push(planned);
         }
         let (findings, databases, unnamed) = Default::default();
@@ -92,6 +95,8 @@ impl Plan {
                 // One that never had any is told from one that lost it by its segments.
                 None => planned.manifest.version = 0,
             }
+            planned.root = salvaged.fork_root(planned.row.id);
+            planned.keep_whole_versions(&mut salvaged);
             collections.push(planned);
         }
         let mut findings = vec![Finding::new(CATALOG_FILE, error, false)];
@@ -108,11 +113,7 @@ impl Plan {
     /// Gives segments that no manifest names to the collections that they say they belong to: where the catalog, or the manifest,
     /// is lost; and where a manifest names segments that are not there, as one does that is older than they are.
     fn adopt(&mut self, store: &LocalStore, folders: &[Uuid], progress: &CheckProgress) -> Result<()> {
-        let named: BTreeSet<Uuid> = self
-            .collections
-            .iter()
-            .flat_map(|c| c.manifest.segments.iter().map(|segment| segment.id))
-            .collect();
+        let named: BTreeSet<Uuid> = self.collections.iter().flat_map(Planned::named_segments).collect();
         let unnamed: Vec<Uuid> = folders.iter().copied().filter(|folder| !named.contains(folder)).collect();
         let mut orphans: BTreeMap<Uuid, Vec<Uuid>> = by_collection(store, &unnamed);
         for planned in &mut self.collections {
@@ -127,6 +128,7 @@ impl Plan {
             );
             let before = std::mem::take(&mut planned.manifest);
             let Adopted { manifest, keys } = adopt(store, &segments, before.log_cut, progress)?;
+            self.unnamed.extend(left_out(&segments, &manifest));
             planned.manifest = manifest;
             planned.keys.extend(keys);
             planned.manifest.version = before.version.max(1);
@@ -147,8 +149,7 @@ impl Plan {
             }
             let row = describe(store, collection, &segments);
             let Adopted { manifest, keys } = adopt(store, &segments, 0, progress)?;
-            let named: BTreeSet<Uuid> = manifest.segments.iter().map(|segment| segment.id).collect();
-            self.unnamed.extend(segments.iter().filter(|id| !named.contains(*id)));
+            self.unnamed.extend(left_out(&segments, &manifest));
             let mut planned = Planned::new(row, keys, manifest);
             planned.log_from = planned.manifest.log_cut;
             planned.report.adopted = true;
@@ -156,6 +157,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Those of the segments that a manifest does not name.
+fn left_out(segments: &[Uuid], manifest: &Manifest) -> impl Iterator<Item = Uuid> {
+    let named: BTreeSet<Uuid> = manifest.segments.iter().map(|segment| segment.id).collect();
+    segments.iter().copied().filter(move |id| !named.contains(id))
 }
 
 impl Planned {
@@ -168,8 +175,31 @@ impl Planned {
             ..RepairedCollection::default()
         };
         let log_from = manifest.log_cut;
-        let (versions, replaced) = Default::default();
-        Planned { row, keys, manifest, versions, log_from, replaced, report }
+        let (root, versions, ended, replaced) = Default::default();
+        Planned { row, keys, manifest, root, versions, ended, log_from, replaced, report }
+    }
+
+    /// The segments of the collection and of its versions.
+    pub fn named_segments(&self) -> impl Iterator<Item = Uuid> {
+        let manifests = self.versions.iter().map(|(_, manifest)| manifest).chain([&self.manifest]);
+        manifests.flat_map(|manifest| manifest.segments.iter().map(|segment| segment.id))
+    }
+
+    fn keep_whole_versions(&mut self, salvaged: &mut SalvagedCatalog) {
+        for version in salvaged.versions(self.row.id) {
+            match salvaged.version(&version) {
+                Some((manifest, _)) => self.versions.push((version, manifest)),
+                None => self.end_version(version.version, "cannot be read whole from the damaged catalog"),
+            }
+        }
+    }
+
+    /// Takes note of a version that goes, and why.
+    pub fn end_version(&mut self, version: u64, why: &str) {
+        self.report
+            .notes
+            .push(format!("version {version} {why}, which is in the quarantine: it is no longer kept"));
+        self.ended.push(version);
     }
 }
 
@@ -187,7 +217,10 @@ fn keep_known_tombstones(manifest: &mut Manifest, before: &Manifest) {
 fn sound_catalog(path: &Path) -> Result<Catalog> {
     let catalog = open_catalog(path)?;
     for id in catalog.all_collection_ids()? {
-        catalog.manifest_and_log(id, &mut |_, payload| LogEntry::decode(payload).map(|_| ()))?;
+        let versions = catalog.versions(id)?.into_iter().map(|version| version.state);
+        for state in [id].into_iter().chain(versions) {
+            catalog.manifest_and_log(state, &mut |_, payload| LogEntry::decode(payload).map(|_| ()))?;
+        }
     }
     Ok(catalog)
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ferrochrome_blockstore::LocalStore;
-use ferrochrome_durable::sync_file;
+use ferrochrome_durable::{sync_file, sync_name};
 use ferrochrome_types::{Error, Result};
 use uuid::Uuid;
+
+use crate::folders::make_folders;
 
 /// Its name, beside the catalog.
 pub(crate) const QUARANTINE_FOLDER: &str = "quarantine";
@@ -38,34 +40,38 @@ impl Quarantine {
     }
 
     fn make(&mut self, name: &str) -> Result<PathBuf> {
-        fs::create_dir_all(&self.folder).map_err(|e| Error::io(self.folder.display(), e))?;
+        if !self.is_made {
+            make_folders(&self.folder)?;
+        }
         self.is_made = true;
         self.content.push(name.to_owned());
         Ok(self.folder.join(name))
     }
 
-    /// Copies a file, if it is there, and waits until the copy is on the medium.
+    /// Copies a file, if it is there, and waits until the copy and its name are on the medium.
     pub fn copy(&mut self, file: &Path) -> Result<()> {
         let Some(name) = file.file_name().filter(|_| file.is_file()) else { return Ok(()) };
         let target = self.make(&name.to_string_lossy())?;
         fs::copy(file, &target).map_err(|e| Error::io(target.display(), e))?;
-        sync_file(&target)
+        sync_file(&target)?;
+        sync_name(&target)
     }
 
-    /// Writes a file, and waits until it is on the medium.
+    /// Writes a file, and waits until it and its name are on the medium.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let target = self.make(name)?;
         fs::write(&target, bytes).map_err(|e| Error::io(target.display(), e))?;
-        sync_file(&target)
+        sync_file(&target)?;
+        sync_name(&target)
     }
 
-    /// Moves a folder of the store here, if it is there.
-    pub fn take(&mut self, store: &LocalStore, folder: &str) -> Result<()> {
+    /// Keeps what a folder of the store holds, if it is there.
+    pub fn keep(&mut self, store: &LocalStore, folder: &str) -> Result<()> {
         if !store.all_folders()?.iter().any(|known| known == folder) {
             return Ok(());
         }
         let target = self.make(folder)?;
-        store.move_away(folder, &target)
+        store.copy_folder(folder, &target)
     }
 
     /// Leaves what was done beside what it was done to.

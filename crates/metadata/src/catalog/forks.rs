@@ -68,7 +68,8 @@ fn root_of(connection: &Connection, collection: Uuid) -> Result<Uuid> {
     Ok(find(connection, collection)?.map_or(collection, |(root, _)| root))
 }
 
-fn find(connection: &Connection, collection: Uuid) -> Result<Option<(Uuid, i64)>> {
+/// The collection that was first in the family of a fork, and the checksum of the row that says so; `None` for what is no fork.
+pub(super) fn find(connection: &Connection, collection: Uuid) -> Result<Option<(Uuid, i64)>> {
     let found: Option<([u8; 16], i64)> = connection
         .prepare_cached("SELECT root, crc FROM forks WHERE collection = ?1")
         .map_err(sql)?
@@ -80,7 +81,8 @@ fn find(connection: &Connection, collection: Uuid) -> Result<Option<(Uuid, i64)>
     if checksum(collection, root) == crc { Ok(Some((root, crc))) } else { Err(bad_row("forks")) }
 }
 
-fn insert(connection: &Connection, collection: Uuid, root: Uuid) -> Result<()> {
+/// Notes that a collection is a fork in the family of `root`.
+pub(super) fn insert(connection: &Connection, collection: Uuid, root: Uuid) -> Result<()> {
     let crc = checksum(collection, root);
     connection
         .prepare_cached("INSERT INTO forks (collection, root, crc) VALUES (?1, ?2, ?3)")

@@ -220,12 +220,21 @@ fn existing_state(connection: &Connection, id: Uuid) -> Result<()> {
 
 /// Copies the batches of `from` to `to`, which has none.
 pub(super) fn copy(connection: &Connection, from: Uuid, to: Uuid) -> Result<()> {
+    let cut = manifest::read(connection, from)?.map_or(0, |(manifest, _)| manifest.log_cut);
+    fill(connection, to, |put| read_log(connection, from, cut, put))
+}
+
+/// Puts the batches that `each` passes on, by number, into the log of `to`, which has none.
+pub(super) fn fill(
+    connection: &Connection,
+    to: Uuid,
+    each: impl FnOnce(&mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()>,
+) -> Result<()> {
     let mut insert = connection
         .prepare_cached("INSERT INTO log (collection, seq, crc, payload) VALUES (?1, ?2, ?3, ?4)")
         .map_err(sql)?;
     let mut sum = Digest::default();
-    let cut = manifest::read(connection, from)?.map_or(0, |(manifest, _)| manifest.log_cut);
-    read_log(connection, from, cut, &mut |seq, payload| {
+    each(&mut |seq, payload| {
         let crc = log_checksum(to, seq, payload);
         insert.execute(params![to.as_bytes(), signed(seq)?, crc, payload]).map_err(sql)?;
         sum = sum.plus(Digest { rows: 1, sum: crc, bytes: payload.len() as i64 });

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::collections::{find, find_by_name, put};
 use super::schema::{COLLECTION_TABLES, Digest, change_digest, put_digest};
 use super::tenants::{find_database, insert_database, insert_tenant, tenant_exists};
-use super::{Catalog, CollectionRow, DatabaseRow, Manifest, log, manifest};
+use super::{Catalog, CollectionRow, DatabaseRow, Manifest, VersionRow, forks, log, manifest, versions};
 
 impl Catalog {
     /// Creates a tenant and databases with their UUIDs, where they are not there yet.
@@ -61,6 +61,33 @@ impl Catalog {
             let crc = manifest::put(tx, row.id, manifest)?;
             change_digest(tx, "manifests", Digest::default(), Digest::row(crc))?;
             Ok(row)
+        })
+    }
+
+    /// Notes that a restored collection is a fork in the family of `root`, which may be gone.
+    pub fn restore_fork(&self, collection: Uuid, root: Uuid) -> Result<()> {
+        self.write(|tx| forks::insert(tx, collection, root))
+    }
+
+    /// Creates a version of a restored collection as it was, with the batches of its log that `manifest` does not contain.
+    ///
+    /// # Errors
+    /// `Io`; `InvalidArgument` for a manifest that cannot be.
+    pub fn restore_version(
+        &self,
+        collection: Uuid,
+        version: &VersionRow,
+        manifest: &Manifest,
+        batches: &[Vec<u8>],
+    ) -> Result<()> {
+        self.write(|tx| {
+            versions::put(tx, collection, version, Digest::default())?;
+            let crc = manifest::put(tx, version.state, manifest)?;
+            change_digest(tx, "manifests", Digest::default(), Digest::row(crc))?;
+            log::fill(tx, version.state, |put| {
+                let numbers = manifest.log_cut + 1..;
+                numbers.zip(batches).try_for_each(|(seq, payload)| put(seq, payload))
+            })
         })
     }
 }

@@ -15,7 +15,7 @@ use super::collections::SELECT_ALL;
 use super::log::{key_checksum, kind_from_name, log_checksum};
 use super::schema::read_digest;
 use super::versions::{SELECT_ALL as SELECT_VERSIONS, VersionRow};
-use super::{CATALOG, CollectionRow, DatabaseRow, Manifest, manifest, read_uuid, sql, tenant_checksum};
+use super::{CATALOG, CollectionRow, DatabaseRow, Manifest, forks, manifest, sql, tenant_checksum};
 use crate::sqlite::harden;
 
 /// Rows of the log that are tried one by one where a scan from both ends leaves a gap.
@@ -135,22 +135,43 @@ impl SalvagedCatalog {
         })
     }
 
-    /// The numbers of the versions that a collection had.
-    pub fn versions(&mut self, collection: Uuid) -> Vec<u64> {
+    /// The versions that a collection had.
+    pub fn versions(&mut self, collection: Uuid) -> Vec<VersionRow> {
         let query =
             format!("{SELECT_VERSIONS} WHERE collection = x'{}' ORDER BY version", collection.simple());
         self.scan("versions", &query, |row| {
             let (version, _) = VersionRow::read(row)?;
-            Ok((version.version, version.version))
+            Ok((version.version, version))
         })
     }
 
-    /// The collections that the manifests belong to, as far as can be seen.
-    pub fn manifest_collections(&mut self) -> Vec<Uuid> {
-        self.scan("manifests", "SELECT collection FROM manifests ORDER BY collection", |row| {
-            let id = read_uuid(row, 0)?;
-            Ok((id, id))
-        })
+    /// The manifest of a version and the batches of its log that this does not contain, if all of it is whole.
+    pub fn version(&mut self, version: &VersionRow) -> Option<(Manifest, Vec<Vec<u8>>)> {
+        // Without one it has its log from the first batch on.
+        let manifest = self.manifest(version.state).unwrap_or_default();
+        let mut batches = Vec::new();
+        let mut is_whole = true;
+        let read = self.each_batch(version.state, manifest.log_cut, &mut |_, state| {
+            match state {
+                BatchState::Whole(payload) => batches.push(payload.to_vec()),
+                BatchState::Damaged(_) | BatchState::Missing => is_whole = false,
+            }
+            Ok(())
+        });
+        // A version is named after the number of batches that had been written.
+        let complete = manifest.log_cut.checked_add(batches.len() as u64) == Some(version.version);
+        (is_whole && complete && read.is_ok()).then_some((manifest, batches))
+    }
+
+    /// The collection that was first in the family of a fork; `None` for what is no fork, as far as can be seen.
+    pub fn fork_root(&mut self, collection: Uuid) -> Option<Uuid> {
+        match forks::find(self.connection.as_ref()?, collection) {
+            Ok(found) => found.map(|(root, _)| root),
+            Err(error) => {
+                self.problems.insert(error.message().to_owned());
+                None
+            }
+        }
     }
 
     /// The manifest of a collection, if it has one that is whole.

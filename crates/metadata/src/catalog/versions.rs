@@ -233,7 +233,12 @@ fn find(connection: &Connection, collection: Uuid, version: u64) -> Result<Optio
 }
 
 /// Writes a version in the place of one with the digest `old`, which is empty for none.
-fn put(connection: &Connection, collection: Uuid, version: &VersionRow, old: Digest) -> Result<()> {
+pub(super) fn put(
+    connection: &Connection,
+    collection: Uuid,
+    version: &VersionRow,
+    old: Digest,
+) -> Result<()> {
     let crc = version.checksum(collection);
     connection
         .prepare_cached(
