@@ -18,6 +18,8 @@ use crate::steps::batch;
 
 /// Background work may still be removing files after an opening; a leak stays.
 const REMOVING: Duration = Duration::from_secs(5);
+/// How often that is looked at meanwhile: counted, since a process may be kept from running for as long.
+const LOOKS: u32 = 1_000;
 const FILES: [&str; 5] = ["LOCK", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "segments"];
 
 /// Checks that the database of a program in `root` opens, and what it has copied beside it, that they hold one of the `allowed` of
@@ -186,14 +188,13 @@ pub fn check_files(folder: &Path, database: &Database) -> Result<(), String> {
     if !report.ok {
         return Err(format!("checking: {report:?}"));
     }
-    let began = Instant::now();
-    loop {
-        let outcome = compare_names(folder, database);
-        if outcome.is_ok() || began.elapsed() > REMOVING {
-            return outcome;
+    for _ in 0..LOOKS {
+        if compare_names(folder, database).is_ok() {
+            break;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(REMOVING / LOOKS);
     }
+    compare_names(folder, database)
 }
 
 fn compare_names(folder: &Path, database: &Database) -> Result<(), String> {

@@ -32,9 +32,9 @@ pub struct ExactDistance<'a> {
 impl<'a> ExactDistance<'a> {
     /// Distances by `metric` from `query`.
     pub fn new(metric: Metric, query: &'a [f32]) -> Self {
-        let kernels = kernels();
-        let square = if metric == Metric::Cosine { kernels.dot(query, query) } else { 0.0 };
-        ExactDistance { metric, query, square, kernels }
+        let mut distance = ExactDistance { metric, query, square: 0.0, kernels: kernels() };
+        distance.square = distance.square_of(query);
+        distance
     }
 
     /// The distance to `row`.
@@ -48,7 +48,7 @@ impl<'a> ExactDistance<'a> {
             Metric::InnerProduct | Metric::Cosine => self.kernels.dot(self.query, row),
             other => self.kernels.distance(other, self.query, row),
         };
-        self.finish(raw, row)
+        self.finish(raw, row, self.square_of(row))
     }
 
     /// The distances to four rows, bit for bit those of [`to`](Self::to).
@@ -57,20 +57,35 @@ impl<'a> ExactDistance<'a> {
     /// If the lengths differ.
     #[inline]
     pub fn to_4(&self, rows: [&[f32]; 4]) -> [f32; 4] {
+        self.to_4_of(rows, rows.map(|row| self.square_of(row)))
+    }
+
+    /// As [`to_4`](Self::to_4), where many queries by one metric are compared with the same rows: `squares` has the
+    /// [`square_of`](Self::square_of) each.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[inline]
+    pub fn to_4_of(&self, rows: [&[f32]; 4], squares: [f32; 4]) -> [f32; 4] {
         let raw = match self.metric {
             Metric::L2 => self.kernels.l2_squared_4(self.query, rows),
             Metric::InnerProduct | Metric::Cosine => self.kernels.dot_4(self.query, rows),
             other => rows.map(|row| self.kernels.distance(other, self.query, row)),
         };
-        std::array::from_fn(|i| self.finish(raw[i], rows[i]))
+        std::array::from_fn(|i| self.finish(raw[i], rows[i], squares[i]))
+    }
+
+    /// What the metric wants to know of a row, whatever the query: for cosine its squared length, otherwise 0.
+    #[inline]
+    pub fn square_of(&self, row: &[f32]) -> f32 {
+        if self.metric == Metric::Cosine { self.kernels.dot(row, row) } else { 0.0 }
     }
 
     #[inline]
-    fn finish(&self, raw: f32, row: &[f32]) -> f32 {
+    fn finish(&self, raw: f32, row: &[f32], square: f32) -> f32 {
         let distance = match self.metric {
             Metric::InnerProduct => 1.0 - raw,
             Metric::Cosine => {
-                let square = self.kernels.dot(row, row);
                 if SAFE_SUMS.contains(&square) && SAFE_SUMS.contains(&self.square) {
                     1.0 - raw / (square.sqrt() * self.square.sqrt())
                 } else {

@@ -41,7 +41,7 @@ pub(crate) fn code(
     let mut best: Option<Coding> = None;
     for (bits, step, depths) in candidates(options.quantization, spread) {
         let quantizer = Quantizer { frame: frame.copy()?, bits, step };
-        let codes = Codes::encode(quantizer, (&[], &[]), 0, rows, &options.cancel)?;
+        let codes = Codes::encode(quantizer, (&[], &[]), 0, rows, options.threads, &options.cancel)?;
         if !codes.is_complete() {
             // No other codes would reach as far as this vector either.
             return Ok(uncoded());
@@ -86,7 +86,7 @@ pub(crate) fn extend(
     let Some(codes) = &base.codes else { return Ok(Some(extended(None, base.rescore_depth, base.recall))) };
     let quantizer = Quantizer { frame: codes.quantizer.frame.copy()?, ..codes.quantizer };
     let before: (&[u8], &[_]) = (&codes.rows, &codes.factors);
-    let codes = Codes::encode(quantizer, before, base.len, rows, &options.cancel)?;
+    let codes = Codes::encode(quantizer, before, base.len, rows, options.threads, &options.cancel)?;
     if !codes.is_complete() {
         return Ok(None);
     }

@@ -69,7 +69,7 @@ impl Codebook {
         if self.asked != options.quantization || !same || self.mean.len() != rows.dim() {
             return Ok(None);
         }
-        let codes = Codes::encode(self.quantizer()?, (&[], &[]), 0, rows, &options.cancel)?;
+        let codes = Codes::encode(self.quantizer()?, (&[], &[]), 0, rows, options.threads, &options.cancel)?;
         // A codebook that was made below the floor on demand is as good as its own recall.
         let floor = options.recall_floor.min(self.recall.unwrap_or(1.0)) - TOLERANCE;
         if !codes.is_complete() || self.recall_of(&codes, rows, &options.cancel)? < floor {

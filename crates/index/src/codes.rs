@@ -8,7 +8,7 @@ use crate::scorer::Scorer;
 use crate::storage::CodeRows;
 
 /// Rows between two looks at the cancel token.
-const CANCEL_STRIDE: u32 = 1024;
+const CANCEL_STRIDE: usize = 1024;
 
 /// The codes of all rows.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl Codes {
         (rows_before, factors_before): (&[u8], &[Factors]),
         begin: usize,
         vectors: &dyn VectorRows,
+        threads: usize,
         cancel: &CancelToken,
     ) -> Result<Self> {
         let len = vectors.len();
@@ -54,17 +55,36 @@ impl Codes {
         let mut rows = AlignedBuffer::extended(rows_before, len * row_bytes)?;
         let factor_count = if quantizer.step.is_none() { len } else { 0 };
         let mut factors = AlignedBuffer::extended(factors_before, factor_count)?;
-        let mut rotated = vec![0.0; quantizer.frame.rotation.padded()];
-        for label in begin as u32..len as u32 {
-            if label.is_multiple_of(CANCEL_STRIDE) {
-                cancel.check()?;
+        let encode = |first: usize, rows: &mut [u8], factors: &mut [Factors]| -> Result<()> {
+            let mut rotated = vec![0.0; quantizer.frame.rotation.padded()];
+            for (at, code) in rows.chunks_exact_mut(row_bytes).enumerate() {
+                if at % CANCEL_STRIDE == 0 {
+                    cancel.check()?;
+                }
+                let row_factors = quantizer.encode(vectors.row((first + at) as u32)?, &mut rotated, code);
+                if let Some(factors) = factors.get_mut(at) {
+                    *factors = row_factors;
+                }
             }
-            let code = &mut rows[label as usize * row_bytes..][..row_bytes];
-            let row_factors = quantizer.encode(vectors.row(label)?, &mut rotated, code);
-            if let Some(factors) = factors.get_mut(label as usize) {
-                *factors = row_factors;
+            Ok(())
+        };
+        let part = (len - begin).div_ceil(threads.max(1)).max(CANCEL_STRIDE);
+        let parts = rows[begin * row_bytes..].chunks_mut(part * row_bytes);
+        let mut rest = factors.get_mut(begin..).unwrap_or_default();
+        // Factors are as many as rows, or none.
+        std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            for (at, rows) in parts.enumerate() {
+                let (factors, after) = rest.split_at_mut(part.min(rest.len()));
+                rest = after;
+                let encode = &encode;
+                workers.push(scope.spawn(move || encode(begin + at * part, rows, factors)));
             }
-        }
+            let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            workers.into_iter().map(join).fold(Ok(()), Result::and)
+        })?;
         Ok(Codes::from_parts(quantizer, len, rows, factors))
     }
 

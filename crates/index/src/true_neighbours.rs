@@ -143,7 +143,21 @@ fn find_some(
     let query = |&label| Ok(ExactDistance::new(metric, rows.row(label)?));
     let queries = labels.iter().map(query).collect::<Result<Vec<_>>>()?;
     let mut nearest: Vec<Shortlist> = labels.iter().map(|_| Shortlist::new(NEAREST, rows.len())).collect();
-    // Row by row: all queries stay in the cache, all rows would not.
+    let mut compare = |group: [(u32, &[f32]); 4], count: usize| {
+        let vectors = group.map(|(_, row)| row);
+        let squares = queries.first().map_or([0.0; 4], |query| vectors.map(|row| query.square_of(row)));
+        for ((query, nearest), &probe) in queries.iter().zip(&mut nearest).zip(labels) {
+            let distances = query.to_4_of(vectors, squares);
+            for (distance, (label, _)) in distances.into_iter().zip(group).take(count) {
+                if probe != label {
+                    nearest.push(distance, label);
+                }
+            }
+        }
+    };
+    // A few rows at a time: all queries stay in the cache, all rows would not.
+    let mut group: [(u32, &[f32]); 4] = [(0, &[]); 4];
+    let mut count = 0;
     for label in 0..rows.len() as u32 {
         if label.is_multiple_of(CANCEL_STRIDE) {
             cancel.check()?;
@@ -151,12 +165,18 @@ fn find_some(
         if dead.contains(label) {
             continue;
         }
-        let row = rows.row(label)?;
-        for ((query, nearest), &probe) in queries.iter().zip(&mut nearest).zip(labels) {
-            if probe != label {
-                nearest.push(query.to(row), label);
-            }
+        group[count] = (label, rows.row(label)?);
+        count += 1;
+        if count == group.len() {
+            compare(group, count);
+            count = 0;
         }
+    }
+    if count > 0 {
+        // What is missing is compared too, and not counted.
+        let any = group[0];
+        group[count..].fill(any);
+        compare(group, count);
     }
     let probe = |((&label, query), nearest): ((&u32, &ExactDistance<'_>), Shortlist)| {
         Ok(Probe::of_row(label, query.to(rows.row(label)?), &nearest.into_sorted()))
