@@ -164,28 +164,36 @@ impl<S: Storage> Coding<S> {
 pub(crate) fn shortlist<C: CodeRows>(
     codes: &C,
     query: &CodeQuery,
-    mut labels: impl Iterator<Item = u32>,
+    labels: impl Iterator<Item = u32>,
     depth: usize,
     cancel: &CancelToken,
 ) -> Result<Vec<Candidate>> {
     let mut shortlist = Shortlist::new(depth, codes.len());
-    let mut batch = [0_u32; SCAN_BATCH];
     let mut scores = [0_f32; SCAN_BATCH];
-    loop {
+    let mut score = |batch: &[u32]| -> Result<()> {
         cancel.check()?;
-        let mut count = 0;
-        for (slot, label) in batch.iter_mut().zip(&mut labels) {
-            *slot = label;
-            count += 1;
-        }
-        codes.score(query, &batch[..count], &mut scores)?;
-        for (&label, &score) in batch[..count].iter().zip(&scores) {
+        codes.score(query, batch, &mut scores)?;
+        for (&label, &score) in batch.iter().zip(&scores) {
             shortlist.push(score, label);
         }
-        if count < SCAN_BATCH {
-            return Ok(shortlist.into_sorted());
+        Ok(())
+    };
+    let mut batch = [0_u32; SCAN_BATCH];
+    let (mut count, mut scored) = (0, Ok(()));
+    // Bitmaps are faster from inside: their iterators find out with every step where they are. What follows an error is passed over.
+    labels.for_each(|label| {
+        batch[count] = label;
+        count += 1;
+        if count == SCAN_BATCH {
+            count = 0;
+            if scored.is_ok() {
+                scored = score(&batch);
+            }
         }
-    }
+    });
+    scored?;
+    score(&batch[..count])?;
+    Ok(shortlist.into_sorted())
 }
 
 /// The rows that the index was built from, where the caller holds more.
