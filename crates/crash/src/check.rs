@@ -188,13 +188,15 @@ pub fn check_files(folder: &Path, database: &Database) -> Result<(), String> {
     if !report.ok {
         return Err(format!("checking: {report:?}"));
     }
+    let mut outcome = compare_names(folder, database);
     for _ in 0..LOOKS {
-        if compare_names(folder, database).is_ok() {
+        if outcome.is_ok() {
             break;
         }
         std::thread::sleep(REMOVING / LOOKS);
+        outcome = compare_names(folder, database);
     }
-    compare_names(folder, database)
+    outcome
 }
 
 fn compare_names(folder: &Path, database: &Database) -> Result<(), String> {
