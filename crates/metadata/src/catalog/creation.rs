@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ferrochrome_durable::{remove_if_there, sync_file, sync_name};
 use ferrochrome_types::{Error, Result};
 use rusqlite::Connection;
 
+use super::durable::with_suffix;
 use super::{Durability, close_without_log, configure, schema, sqlite_error, truncate};
 
 /// What is added to the name of a catalog that is being made.
@@ -53,12 +54,6 @@ fn write(path: &Path) -> Result<()> {
         return Err(Error::internal("somebody else reads a catalog that has no name yet"));
     }
     close_without_log(connection)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

@@ -101,9 +101,14 @@ fn write_again(mut file: &File) -> std::io::Result<()> {
 
 /// The write-ahead log of a catalog in this file.
 pub(super) fn log_of(file: &Path) -> PathBuf {
-    let mut log = file.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
+    with_suffix(file, "-wal")
+}
+
+/// The path with this behind its name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Whether there is no file, or nothing in it.
