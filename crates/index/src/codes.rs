@@ -6,6 +6,7 @@ use crate::aligned_buffer::AlignedBuffer;
 use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
 use crate::scorer::Scorer;
 use crate::storage::CodeRows;
+use crate::threads::join_all;
 
 /// Rows between two looks at the cancel token.
 const CANCEL_STRIDE: usize = 1024;
@@ -80,10 +81,7 @@ impl Codes {
                 let encode = &encode;
                 workers.push(scope.spawn(move || encode(begin + at * part, rows, factors)));
             }
-            let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            workers.into_iter().map(join).fold(Ok(()), Result::and)
+            join_all(workers)
         })?;
         Ok(Codes::from_parts(quantizer, len, rows, factors))
     }

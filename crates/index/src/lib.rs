@@ -53,6 +53,7 @@ mod seeded_hash;
 mod shortlist;
 mod storage;
 mod sync;
+mod threads;
 mod true_neighbours;
 mod vector_index;
 

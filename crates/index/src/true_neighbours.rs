@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 use crate::coding::CALIBRATED_K;
 use crate::seeded_hash::hash;
 use crate::shortlist::{Candidate, Shortlist};
+use crate::threads::join_all;
 
 /// Rows that play the query.
 const PROBES: usize = 100;
@@ -196,12 +197,7 @@ fn in_parallel<T: Sync, R: Send>(
     }
     std::thread::scope(|scope| {
         let work = &work;
-        let workers: Vec<_> = items.chunks(part).map(|items| scope.spawn(move || work(items))).collect();
-        let mut results = Vec::with_capacity(items.len());
-        for worker in workers {
-            let part = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            results.extend(part?);
-        }
-        Ok(results)
+        let workers = items.chunks(part).map(|items| scope.spawn(move || work(items))).collect();
+        Ok(join_all(workers)?.into_iter().flatten().collect())
     })
 }

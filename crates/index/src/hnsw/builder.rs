@@ -9,6 +9,7 @@ use super::walk::{Links, WalkScratch, descend, score_one, walk};
 use crate::aligned_buffer::AlignedBuffer;
 use crate::scorer::Scorer;
 use crate::shortlist::Candidate;
+use crate::threads::join_all;
 
 /// Locks for writing rows; labels share them by their low bits.
 const STRIPES: usize = 1 << 12;
@@ -156,12 +157,8 @@ impl<S: Scorer> Builder<'_, S> {
             return self.insert_all();
         }
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.insert_all())).collect();
-            let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            // The first error that is not the echo of another thread's.
-            workers.into_iter().map(join).fold(Ok(()), Result::and)
+            let workers = (0..threads).map(|_| scope.spawn(|| self.insert_all())).collect();
+            join_all(workers).map(drop)
         })
     }
 

@@ -9,6 +9,7 @@ use super::walk::{Links, score_one};
 use crate::aligned_buffer::AlignedBuffer;
 use crate::scorer::Scorer;
 use crate::shortlist::Candidate;
+use crate::threads::join_all;
 
 /// Nodes that are gone, among the neighbours of one that stays, whose neighbours are looked at in turn.
 const MOST_EXPANDED: usize = 64;
@@ -48,10 +49,7 @@ pub(crate) fn mend<S: Scorer>(scorer: &S, graph: &Graph, options: &MendOptions<'
             let mender = &mender;
             workers.push(scope.spawn(move || mender.mend_ground(part * rows, links)));
         }
-        let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().map(join).fold(Ok(()), Result::and)
+        join_all(workers)
     })?;
     let upper = mender.mend_upper()?;
     let (entry, top_level) = highest(&upper);

@@ -331,17 +331,22 @@ fn a_closed_catalog_leaves_one_file_and_opens_again() {
     }
 }
 
+/// A copy of `catalog.sqlite` with its log, as a process leaves them that ends without closing.
+fn left_behind(dir: &Path) -> PathBuf {
+    for suffix in ["", "-wal"] {
+        let from = dir.join(format!("catalog.sqlite{suffix}"));
+        fs::copy(from, dir.join(format!("copy.sqlite{suffix}"))).unwrap();
+    }
+    dir.join("copy.sqlite")
+}
+
 #[test]
 fn a_catalog_that_was_not_closed_has_what_was_acknowledged() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("catalog.sqlite");
     let catalog = file(&path).unwrap();
     fill(&catalog);
-    let copy = dir.path().join("copy.sqlite");
-    for suffix in ["", "-wal"] {
-        let from = dir.path().join(format!("catalog.sqlite{suffix}"));
-        fs::copy(from, dir.path().join(format!("copy.sqlite{suffix}"))).unwrap();
-    }
+    let copy = left_behind(dir.path());
     assert_eq!(dump(&file(&copy).unwrap()).unwrap(), dump(&catalog).unwrap());
 }
 
@@ -427,11 +432,7 @@ fn a_log_that_another_process_left_is_written_again() {
     let path = dir.path().join("catalog.sqlite");
     let catalog = file(&path).unwrap();
     fill(&catalog);
-    let copy = dir.path().join("copy.sqlite");
-    for suffix in ["", "-wal"] {
-        let from = dir.path().join(format!("catalog.sqlite{suffix}"));
-        fs::copy(from, dir.path().join(format!("copy.sqlite{suffix}"))).unwrap();
-    }
+    let copy = left_behind(dir.path());
     let log = dir.path().join("copy.sqlite-wal");
     let written = |path: &Path| (fs::metadata(path).unwrap().modified().unwrap(), fs::read(path).unwrap());
     let (left, bytes) = written(&log);
