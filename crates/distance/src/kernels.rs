@@ -2,6 +2,7 @@ use std::sync::OnceLock;
 
 use ferrochrome_types::Metric;
 
+use crate::pool::Parts;
 use crate::{BLOCK_DIMS, scalar};
 
 /// A level of instructions, weakest first.
@@ -50,6 +51,7 @@ pub struct Kernels {
     pub(crate) hadamard: unsafe fn(&mut [f32]),
     pub(crate) multiply: unsafe fn(&mut [f32], &[f32]),
     pub(crate) quantize: unsafe fn(&[f32], f32, &mut [i8]) -> i32,
+    pub(crate) offer: unsafe fn(&mut Parts<'_>, &[f32], &[u32]) -> usize,
 }
 
 static SCALAR: Kernels = Kernels {
@@ -64,6 +66,7 @@ static SCALAR: Kernels = Kernels {
     hadamard: scalar::hadamard,
     multiply: scalar::multiply,
     quantize: scalar::quantize,
+    offer: scalar::offer,
 };
 
 /// The levels that this CPU has, weakest first. Never empty.
@@ -253,6 +256,15 @@ impl Kernels {
         assert_eq!(values.len(), codes.len(), "one code a value");
         // SAFETY: the CPU has this level; see above.
         unsafe { (self.quantize)(values, inverse_step, codes) }
+    }
+}
+
+impl Kernels {
+    /// See [`Pool::offer`](crate::Pool::offer).
+    #[inline(always)]
+    pub(crate) fn offer(&self, pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+        // SAFETY: the CPU has this level; see above.
+        unsafe { (self.offer)(pool, scores, labels) }
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod exact;
 mod kernels;
+mod pool;
 mod prefetch;
 mod scalar;
 mod spaces;
@@ -28,6 +29,7 @@ mod x86;
 
 pub use exact::{ExactDistance, distance};
 pub use kernels::{Isa, Kernels, isa, kernels, supported};
+pub use pool::Pool;
 pub use prefetch::{prefetch_bytes, prefetch_row};
 
 /// Dimensions in a block of codes. Both code layouts hold whole blocks; pad with zeros.

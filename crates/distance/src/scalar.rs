@@ -2,6 +2,7 @@
 
 use ferrochrome_types::Metric;
 
+use crate::pool::{self, Parts};
 use crate::{BLOCK_DIMS, spaces, transform};
 
 /// Independent partial sums, so that the compiler can use whatever vector registers the target has.
@@ -117,4 +118,10 @@ pub(crate) unsafe fn multiply(values: &mut [f32], factors: &[f32]) {
 /// None needed; the type is that of the table.
 pub(crate) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8]) -> i32 {
     transform::quantize(values, inverse_step, codes)
+}
+
+/// # Safety
+/// None needed; the type is that of the table.
+pub(crate) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+    pool::offer(pool, scores, labels)
 }

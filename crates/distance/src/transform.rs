@@ -3,34 +3,46 @@
 /// Adding then subtracting this rounds an f32 below `2^22` to an integer and leaves that integer in its low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
+/// Values that the first stages of a transform combine, a vector register or a few.
+const GROUP: usize = 16;
+
 /// Unnormalised Walsh-Hadamard transform in place. `values.len()` is a power of two.
 #[inline(always)]
 pub(crate) fn hadamard(values: &mut [f32]) {
     let len = values.len();
-    let mut half = 1;
-    while half < len.min(16) {
-        for pair in values.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            butterfly(low, high);
-        }
-        half *= 2;
+    let (groups, rest) = values.as_chunks_mut::<GROUP>();
+    for group in groups {
+        *group = stage::<8>(stage::<4>(stage::<2>(stage::<1>(*group))));
     }
+    // A shorter transform is the beginning of one whose other values are zero.
+    if !rest.is_empty() {
+        let mut group = [0.0; GROUP];
+        group[..len].copy_from_slice(rest);
+        rest.copy_from_slice(&stage::<8>(stage::<4>(stage::<2>(stage::<1>(group))))[..len]);
+    }
+    let mut half = GROUP;
     while half < len {
         for pair in values.chunks_exact_mut(2 * half) {
             let (low, high) = pair.split_at_mut(half);
-            for (low, high) in low.as_chunks_mut::<16>().0.iter_mut().zip(high.as_chunks_mut::<16>().0) {
-                butterfly(low, high);
+            let (low, high) = (low.as_chunks_mut::<GROUP>().0, high.as_chunks_mut::<GROUP>().0);
+            for (low, high) in low.iter_mut().zip(high) {
+                for (low, high) in low.iter_mut().zip(high) {
+                    (*low, *high) = (*low + *high, *low - *high);
+                }
             }
         }
         half *= 2;
     }
 }
 
+/// Sum and difference of values that lie `HALF` apart, written as whole registers, which the compiler makes a shuffle, an addition, a
+/// subtraction and a blend.
 #[inline(always)]
-fn butterfly(low: &mut [f32], high: &mut [f32]) {
-    for (low, high) in low.iter_mut().zip(high) {
-        (*low, *high) = (*low + *high, *low - *high);
-    }
+fn stage<const HALF: usize>(values: [f32; GROUP]) -> [f32; GROUP] {
+    let partner: [f32; GROUP] = std::array::from_fn(|i| values[i ^ HALF]);
+    let sum: [f32; GROUP] = std::array::from_fn(|i| values[i] + partner[i]);
+    let difference: [f32; GROUP] = std::array::from_fn(|i| partner[i] - values[i]);
+    std::array::from_fn(|i| if i & HALF == 0 { sum[i] } else { difference[i] })
 }
 
 /// `values[i] *= factors[i]`.

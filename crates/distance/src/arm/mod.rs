@@ -18,4 +18,5 @@ pub(crate) static NEON: Kernels = Kernels {
     hadamard: scalar::hadamard,
     multiply: scalar::multiply,
     quantize: scalar::quantize,
+    offer: scalar::offer,
 };

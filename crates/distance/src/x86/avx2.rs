@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use ferrochrome_types::Metric;
 
 use super::for_each_row;
+use crate::pool::{LANES as GROUP_LANES, Parts};
 use crate::{spaces, transform};
 
 const LANES: usize = 8;
@@ -220,7 +221,42 @@ pub(super) unsafe fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
 /// The CPU has the features below.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn hadamard(values: &mut [f32]) {
-    transform::hadamard(values);
+    let (registers, rest) = values.as_chunks_mut::<LANES>();
+    if !rest.is_empty() {
+        return transform::hadamard(values);
+    }
+    for register in registers.iter_mut() {
+        // SAFETY: a chunk is one register.
+        unsafe {
+            let v = _mm256_loadu_ps(register.as_ptr());
+            let v = butterfly::<0b1010_1010>(v, _mm256_permute_ps::<0b10_11_00_01>(v));
+            let v = butterfly::<0b1100_1100>(v, _mm256_permute_ps::<0b01_00_11_10>(v));
+            let v = butterfly::<0b1111_0000>(v, _mm256_permute2f128_ps::<1>(v, v));
+            _mm256_storeu_ps(register.as_mut_ptr(), v);
+        }
+    }
+    let mut half = 1;
+    while half < registers.len() {
+        for pair in registers.chunks_exact_mut(2 * half) {
+            let (low, high) = pair.split_at_mut(half);
+            for (low, high) in low.iter_mut().zip(high) {
+                // SAFETY: a chunk is one register.
+                unsafe {
+                    let (a, b) = (_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr()));
+                    _mm256_storeu_ps(low.as_mut_ptr(), _mm256_add_ps(a, b));
+                    _mm256_storeu_ps(high.as_mut_ptr(), _mm256_sub_ps(a, b));
+                }
+            }
+        }
+        half *= 2;
+    }
+}
+
+/// The sum of each lane and its partner; where `HIGH` has a bit, the partner less the lane.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn butterfly<const HIGH: i32>(values: __m256, partners: __m256) -> __m256 {
+    _mm256_blend_ps::<HIGH>(_mm256_add_ps(values, partners), _mm256_sub_ps(partners, values))
 }
 
 /// # Safety
@@ -235,4 +271,61 @@ pub(super) unsafe fn multiply(values: &mut [f32], factors: &[f32]) {
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8]) -> i32 {
     transform::quantize(values, inverse_step, codes)
+}
+
+/// See [`Pool::offer`](crate::Pool::offer).
+///
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+    let mut first = pool.capacity;
+    let mut worst = pool.worst();
+    for (&score, &label) in scores.iter().zip(labels) {
+        if score < worst {
+            first = first.min(insert(pool, score, label));
+            worst = pool.worst();
+        }
+    }
+    first
+}
+
+/// Shifts what is not below `score` and puts it in its place, without a search: see AVX-512's.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
+    let (new, new_label) =
+        (_mm256_set1_ps(Parts::finite(score)), _mm256_castsi256_ps(_mm256_set1_epi32(label.cast_signed())));
+    let shift = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+    let mut at = pool.last_register(LANES);
+    pool.len = (pool.len + 1).min(pool.capacity);
+    let (scores, labels) = (pool.scores.as_mut_ptr().cast::<f32>(), pool.labels.as_mut_ptr().cast::<f32>());
+    // SAFETY: `at` counts down to the second group's first register; there is a register for it and one below in both buffers.
+    unsafe {
+        let mut here = _mm256_load_ps(scores.add(at * LANES));
+        let mut here_label = _mm256_load_ps(labels.add(at * LANES));
+        loop {
+            let lower = _mm256_load_ps(scores.add((at - 1) * LANES));
+            let lower_label = _mm256_load_ps(labels.add((at - 1) * LANES));
+            let before = _mm256_blend_ps::<1>(
+                _mm256_permutevar8x32_ps(here, shift),
+                _mm256_permutevar8x32_ps(lower, shift),
+            );
+            let label_before = _mm256_blend_ps::<1>(
+                _mm256_permutevar8x32_ps(here_label, shift),
+                _mm256_permutevar8x32_ps(lower_label, shift),
+            );
+            let stays = _mm256_cmp_ps::<_CMP_LT_OQ>(here, new);
+            let is_place = _mm256_cmp_ps::<_CMP_LT_OQ>(before, new);
+            let moved = _mm256_blendv_ps(label_before, new_label, is_place);
+            _mm256_store_ps(scores.add(at * LANES), _mm256_min_ps(here, _mm256_max_ps(before, new)));
+            _mm256_store_ps(labels.add(at * LANES), _mm256_blendv_ps(moved, here_label, stays));
+            let below = _mm256_movemask_ps(stays).count_ones() as usize;
+            if _mm256_movemask_ps(is_place) & 1 == 1 || at == GROUP_LANES / LANES {
+                return at * LANES - GROUP_LANES + below;
+            }
+            (here, here_label) = (lower, lower_label);
+            at -= 1;
+        }
+    }
 }

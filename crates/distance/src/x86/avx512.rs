@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use ferrochrome_types::Metric;
 
 use super::for_each_row;
+use crate::pool::{Group, Parts};
 use crate::{spaces, transform};
 
 const LANES: usize = 16;
@@ -223,7 +224,43 @@ pub(super) unsafe fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
 /// The CPU has the features below.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 pub(super) unsafe fn hadamard(values: &mut [f32]) {
-    transform::hadamard(values);
+    let (registers, rest) = values.as_chunks_mut::<LANES>();
+    if !rest.is_empty() {
+        return transform::hadamard(values);
+    }
+    for register in registers.iter_mut() {
+        // SAFETY: a chunk is one register.
+        unsafe {
+            let mut v = _mm512_loadu_ps(register.as_ptr());
+            v = butterfly(v, _mm512_permute_ps::<0b10_11_00_01>(v), 0xaaaa);
+            v = butterfly(v, _mm512_permute_ps::<0b01_00_11_10>(v), 0xcccc);
+            v = butterfly(v, _mm512_shuffle_f32x4::<0b10_11_00_01>(v, v), 0xf0f0);
+            v = butterfly(v, _mm512_shuffle_f32x4::<0b01_00_11_10>(v, v), 0xff00);
+            _mm512_storeu_ps(register.as_mut_ptr(), v);
+        }
+    }
+    let mut half = 1;
+    while half < registers.len() {
+        for pair in registers.chunks_exact_mut(2 * half) {
+            let (low, high) = pair.split_at_mut(half);
+            for (low, high) in low.iter_mut().zip(high) {
+                // SAFETY: a chunk is one register.
+                unsafe {
+                    let (a, b) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
+                    _mm512_storeu_ps(low.as_mut_ptr(), _mm512_add_ps(a, b));
+                    _mm512_storeu_ps(high.as_mut_ptr(), _mm512_sub_ps(a, b));
+                }
+            }
+        }
+        half *= 2;
+    }
+}
+
+/// The sum of each lane and its partner; where `high` has a bit, the partner less the lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn butterfly(values: __m512, partners: __m512, high: __mmask16) -> __m512 {
+    _mm512_mask_sub_ps(_mm512_add_ps(values, partners), high, partners, values)
 }
 
 /// # Safety
@@ -238,4 +275,72 @@ pub(super) unsafe fn multiply(values: &mut [f32], factors: &[f32]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
 pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8]) -> i32 {
     transform::quantize(values, inverse_step, codes)
+}
+
+/// See [`Pool::offer`](crate::Pool::offer).
+///
+/// # Safety
+/// The CPU has the features below.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+    let mut first = pool.capacity;
+    let mut worst = pool.worst();
+    for (scores, labels) in scores.chunks(LANES).zip(labels.chunks(LANES)) {
+        let lanes = !0 >> (LANES - scores.len());
+        // SAFETY: only the lanes of the chunk are read.
+        let new = unsafe { _mm512_maskz_loadu_ps(lanes, scores.as_ptr()) };
+        let mut nearer = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(lanes, new, _mm512_set1_ps(worst));
+        while nearer != 0 {
+            let lane = nearer.trailing_zeros() as usize;
+            nearer &= nearer - 1;
+            // An earlier lane may have moved the bound.
+            if scores[lane] < worst {
+                first = first.min(insert(pool, scores[lane], labels[lane]));
+                worst = pool.worst();
+            }
+        }
+    }
+    first
+}
+
+/// Shifts what is not below `score` and puts it in its place, without a search: with `s` inserted in a sorted list `x`, place `i`
+/// holds `min(x[i], max(x[i - 1], s))`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
+    let (new, new_label) = (_mm512_set1_ps(Parts::finite(score)), _mm512_set1_epi32(label.cast_signed()));
+    let mut at = pool.last_register(LANES);
+    pool.len = (pool.len + 1).min(pool.capacity);
+    let load = |group: &Group<f32>| {
+        // SAFETY: a group is an aligned register.
+        unsafe { _mm512_load_ps(group.0.as_ptr()) }
+    };
+    let load_labels = |group: &Group<u32>| {
+        // SAFETY: a group is an aligned register.
+        unsafe { _mm512_load_si512(group.0.as_ptr().cast()) }
+    };
+    let (mut here, mut labels) = (load(&pool.scores[at]), load_labels(&pool.labels[at]));
+    loop {
+        let (lower, lower_labels) = (load(&pool.scores[at - 1]), load_labels(&pool.labels[at - 1]));
+        let before = _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(
+            _mm512_castps_si512(here),
+            _mm512_castps_si512(lower),
+        ));
+        let labels_before = _mm512_alignr_epi32::<15>(labels, lower_labels);
+        let stays = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(here, new);
+        let is_place = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(before, new);
+        let moved = _mm512_mask_mov_epi32(labels_before, is_place, new_label);
+        // SAFETY: a group is an aligned register.
+        unsafe {
+            _mm512_store_ps(pool.scores[at].0.as_mut_ptr(), _mm512_min_ps(here, _mm512_max_ps(before, new)));
+            let labels = _mm512_mask_mov_epi32(moved, stays, labels);
+            _mm512_store_si512(pool.labels[at].0.as_mut_ptr().cast(), labels);
+        }
+        // The lowest lane has its predecessor in the group below.
+        if is_place & 1 == 1 || at == 1 {
+            return (at - 1) * LANES + stays.count_ones() as usize;
+        }
+        (here, labels) = (lower, lower_labels);
+        at -= 1;
+    }
 }

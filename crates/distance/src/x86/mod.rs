@@ -17,6 +17,7 @@ static AVX2: Kernels = Kernels {
     hadamard: avx2::hadamard,
     multiply: avx2::multiply,
     quantize: avx2::quantize,
+    offer: avx2::offer,
 };
 
 static AVX512: Kernels = Kernels {
@@ -31,6 +32,7 @@ static AVX512: Kernels = Kernels {
     hadamard: avx512::hadamard,
     multiply: avx512::multiply,
     quantize: avx512::quantize,
+    offer: avx512::offer,
 };
 
 /// Rows ahead of the one being scored whose codes are asked for: deep enough to hide a miss, few enough for the fill buffers.

@@ -253,11 +253,11 @@ impl<S: Scorer> Builder<'_, S> {
             let (ef, cancel) = (self.options.ef_construction, self.options.cancel);
             walk(scorer, query, &growing, &entries, ef, scratch, cancel)?;
             candidates.clear();
-            candidates.extend(scratch.pool.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
+            candidates.extend(scratch.nearest.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
             if candidates.is_empty() {
-                candidates.extend(scratch.pool.iter().filter(|c| c.label != label));
+                candidates.extend(scratch.nearest.iter().filter(|c| c.label != label));
             }
-            std::mem::swap(&mut entries, &mut scratch.pool);
+            std::mem::swap(&mut entries, &mut scratch.nearest);
             selection.select(scorer, candidates, self.capacity(level), self_score)?;
             links.push((level, selection.selected.clone()));
         }

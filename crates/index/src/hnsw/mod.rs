@@ -106,12 +106,12 @@ impl<S: Storage> Hnsw<S> {
         }
         self.prefetch_best(&scratch.walk, rows, options);
         let hits = self.rescore_best(&scratch.walk, query, rows, options)?;
-        let rescored = scratch.walk.pool.len().min(self.depth(options.k, options.ef));
+        let rescored = scratch.walk.nearest.len().min(self.depth(options.k, options.ef));
         Ok((Walk::Done(hits), SearchCounts { scored, rescored }))
     }
 
     fn prefetch_best(&self, walked: &WalkScratch, rows: &dyn VectorRows, options: &SearchOptions<'_>) {
-        for candidate in walked.pool.iter().take(self.depth(options.k, options.ef)) {
+        for candidate in walked.nearest.iter().take(self.depth(options.k, options.ef)) {
             rows.prefetch(candidate.label);
         }
     }
@@ -124,7 +124,7 @@ impl<S: Storage> Hnsw<S> {
         options: &SearchOptions<'_>,
     ) -> Result<Vec<Hit>> {
         let depth = self.depth(options.k, options.ef);
-        let labels = walked.pool.iter().take(depth).map(|candidate| candidate.label);
+        let labels = walked.nearest.iter().take(depth).map(|candidate| candidate.label);
         rescore(self.coding.metric, query, rows, labels, options.k)
     }
 
@@ -176,7 +176,7 @@ impl<S: Storage> Hnsw<S> {
         Ok(nearest)
     }
 
-    /// Leaves the nearest candidates by score in the scratch's pool.
+    /// Leaves the nearest candidates by score in `scratch.nearest`.
     fn walk_by<C: Scorer>(
         &self,
         scorer: &C,

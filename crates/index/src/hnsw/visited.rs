@@ -48,21 +48,29 @@ impl Visited {
     #[inline(always)]
     pub(crate) fn insert(&mut self, label: u32) -> bool {
         match self {
-            Visited::Bitmap(bits) => {
-                let word = &mut bits[label as usize / 64];
-                let bit = 1 << (label % 64);
-                let new = *word & bit == 0;
-                *word |= bit;
-                new
-            }
-            Visited::Epochs { epochs, current } => {
-                let epoch = &mut epochs[label as usize];
-                let new = *epoch != *current;
-                *epoch = *current;
-                new
-            }
+            Visited::Bitmap(bits) => insert_bit(bits, label),
+            Visited::Epochs { epochs, current } => insert_epoch(epochs, *current, label),
         }
     }
+}
+
+/// [`Visited::insert`] where labels are bits.
+#[inline(always)]
+pub(crate) fn insert_bit(bits: &mut [u64], label: u32) -> bool {
+    let word = &mut bits[label as usize / 64];
+    let bit = 1 << (label % 64);
+    let new = *word & bit == 0;
+    *word |= bit;
+    new
+}
+
+/// [`Visited::insert`] where labels have the number of a walk.
+#[inline(always)]
+pub(crate) fn insert_epoch(epochs: &mut [u8], current: u8, label: u32) -> bool {
+    let epoch = &mut epochs[label as usize];
+    let new = *epoch != current;
+    *epoch = current;
+    new
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use ferrochrome_distance::Pool;
 use ferrochrome_types::{CancelToken, Result};
 use roaring::RoaringBitmap;
 
-use super::visited::Visited;
+use super::visited::{Visited, insert_bit, insert_epoch};
 use crate::scorer::Scorer;
 use crate::shortlist::Candidate;
 
@@ -30,8 +31,10 @@ pub(crate) trait Links {
 #[derive(Debug)]
 pub(crate) struct WalkScratch {
     visited: Visited,
-    /// The best so far, ascending. After a walk: its result.
-    pub(crate) pool: Vec<Candidate>,
+    /// The best so far.
+    pool: Pool,
+    /// After a walk: its result, ascending.
+    pub(crate) nearest: Vec<Candidate>,
     /// Of a filtered walk: what is still to be expanded.
     frontier: BinaryHeap<Reverse<ByScore>>,
     batch: Batch,
@@ -41,7 +44,8 @@ impl Default for WalkScratch {
     fn default() -> Self {
         WalkScratch {
             visited: Visited::default(),
-            pool: Vec::new(),
+            pool: Pool::default(),
+            nearest: Vec::new(),
             frontier: BinaryHeap::new(),
             batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0, scored: 0 },
         }
@@ -61,13 +65,33 @@ struct Batch {
 impl Batch {
     #[inline(always)]
     fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) -> Result<()> {
-        links.for_each(label, |neighbour| {
-            if self.len < BATCH {
-                // Written always, kept only if new: cheaper than a branch that is taken half of the time.
-                self.labels[self.len] = neighbour;
-                self.len += usize::from(visited.insert(neighbour));
+        match visited {
+            Visited::Bitmap(bits) => self.gather_new(links, label, |neighbour| insert_bit(bits, neighbour)),
+            Visited::Epochs { epochs, current } => {
+                self.gather_new(links, label, |neighbour| insert_epoch(epochs, *current, neighbour))
             }
-        })
+        }
+    }
+
+    #[inline(always)]
+    fn gather_new<L: Links>(
+        &mut self,
+        links: &L,
+        label: u32,
+        mut is_new: impl FnMut(u32) -> bool,
+    ) -> Result<()> {
+        // In a register: in memory, every link would wait for what the one before it stored.
+        let mut len = self.len;
+        let labels = &mut *self.labels;
+        links.for_each(label, |neighbour| {
+            if let Some(slot) = labels.get_mut(len) {
+                // Written always, kept only if new: cheaper than a branch that is taken half of the time.
+                *slot = neighbour;
+                len += usize::from(is_new(neighbour));
+            }
+        })?;
+        self.len = len;
+        Ok(())
     }
 
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
@@ -156,11 +180,10 @@ impl WalkScratch {
     fn begin(&mut self, len: usize, entries: &[Candidate], ef: usize) {
         self.visited.begin(len);
         self.batch.len = 0;
-        self.pool.clear();
-        self.pool.reserve(ef + 1);
-        for &entry in entries {
-            if self.visited.insert(entry.label) {
-                insert(&mut self.pool, ef, entry);
+        self.pool.begin(ef);
+        for &Candidate { score, label } in entries {
+            if self.visited.insert(label) {
+                self.pool.offer(&[score], &[label]);
             }
         }
     }
@@ -170,12 +193,13 @@ impl WalkScratch {
     fn expand<L: Links>(&mut self, links: &L, progress: &mut Progress) -> Result<bool> {
         let WalkScratch { visited, pool, batch, .. } = self;
         batch.len = 0;
+        let labels = pool.labels_mut();
         let mut position = progress.first;
         let mut expansions = 0;
-        while position < pool.len() && expansions < EXPANSIONS {
-            let label = pool[position].label;
+        while position < labels.len() && expansions < EXPANSIONS {
+            let label = labels[position];
             if label & EXPANDED == 0 {
-                pool[position].label |= EXPANDED;
+                labels[position] |= EXPANDED;
                 batch.gather(links, label, visited)?;
                 expansions += 1;
             }
@@ -183,41 +207,29 @@ impl WalkScratch {
         }
         progress.position = position;
         if expansions > 0 {
-            prefetch_next(links, &pool[position..]);
+            prefetch_next(links, &labels[position..]);
         }
         Ok(expansions > 0)
     }
 
     /// Takes what was gathered, and scored since, into the pool.
     #[inline(always)]
-    fn absorb<L: Links>(&mut self, links: &L, ef: usize, progress: &mut Progress) {
+    fn absorb<L: Links>(&mut self, links: &L, progress: &mut Progress) {
         let WalkScratch { pool, batch, .. } = self;
-        let Progress { position, .. } = *progress;
-        let mut first = position;
-        let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].score };
-        for candidate in batch.scored() {
-            if candidate.score < worst {
-                let place = insert(pool, ef, candidate);
-                first = first.min(place);
-                if place < position + EXPANSIONS {
-                    links.prefetch(candidate.label);
-                }
-                if pool.len() == ef {
-                    worst = pool[ef - 1].score;
-                }
-            }
-        }
-        progress.first = first;
+        let first = pool.offer(&batch.scores[..batch.len], &batch.labels[..batch.len]);
+        progress.first = first.min(progress.position);
+        prefetch_next(links, &pool.labels()[progress.first..]);
     }
 
     fn finish(&mut self) {
-        for candidate in &mut self.pool {
-            candidate.label &= !EXPANDED;
-        }
+        let WalkScratch { pool, nearest, .. } = self;
+        nearest.clear();
+        let unmarked = pool.labels().iter().map(|label| label & !EXPANDED);
+        nearest.extend(pool.scores().iter().zip(unmarked).map(|(&score, label)| Candidate { score, label }));
     }
 }
 
-/// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.pool`, ascending.
+/// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.nearest`, ascending.
 pub(crate) fn walk<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
@@ -237,7 +249,7 @@ pub(crate) fn walk<S: Scorer, L: Links>(
             break;
         }
         scratch.batch.score(scorer, query)?;
-        scratch.absorb(links, ef, &mut progress);
+        scratch.absorb(links, &mut progress);
     }
     scratch.finish();
     Ok(())
@@ -257,12 +269,11 @@ impl<Q> Walker<'_, Q> {
         &mut self,
         scorer: &S,
         links: &L,
-        ef: usize,
         progress: &mut Progress,
     ) -> Result<bool> {
         let scratch = &mut *self.scratch;
         scratch.batch.score(scorer, self.query)?;
-        scratch.absorb(links, ef, progress);
+        scratch.absorb(links, progress);
         let goes_on = scratch.expand(links, progress)?;
         scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
         if !goes_on {
@@ -291,7 +302,7 @@ pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
         }
         let mut failure = None;
         walking.retain_mut(|(walker, progress)| {
-            walker.step(scorer, links, ef, progress).unwrap_or_else(|error| {
+            walker.step(scorer, links, progress).unwrap_or_else(|error| {
                 failure = Some(error);
                 false
             })
@@ -308,21 +319,10 @@ pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
 
 /// Asks for the links of the nodes that are next in line.
 #[inline(always)]
-fn prefetch_next<L: Links>(links: &L, pool: &[Candidate]) {
-    for candidate in pool.iter().filter(|c| c.label & EXPANDED == 0).take(EXPANSIONS) {
-        links.prefetch(candidate.label);
+fn prefetch_next<L: Links>(links: &L, labels: &[u32]) {
+    for &label in labels.iter().filter(|label| *label & EXPANDED == 0).take(EXPANSIONS) {
+        links.prefetch(label);
     }
-}
-
-/// Puts `candidate` in its place among at most `ef`. Returns the place.
-#[inline(always)]
-fn insert(pool: &mut Vec<Candidate>, ef: usize, candidate: Candidate) -> usize {
-    let place = pool.partition_point(|other| other.score < candidate.score);
-    if pool.len() == ef {
-        pool.pop();
-    }
-    pool.insert(place.min(pool.len()), candidate);
-    place
 }
 
 /// How a filtered walk ended.
@@ -346,23 +346,22 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
     scratch: &mut WalkScratch,
     cancel: &CancelToken,
 ) -> Result<End> {
-    let WalkScratch { visited, pool, frontier, batch } = scratch;
+    let WalkScratch { visited, pool, frontier, batch, .. } = scratch;
     visited.begin(scorer.len());
     visited.insert(entry.label);
-    pool.clear();
-    pool.reserve(ef + 1);
+    pool.begin(ef);
     frontier.clear();
     frontier.push(Reverse(ByScore(entry)));
     let kept = |label| filter.is_none_or(|filter| filter.contains(label));
     if kept(entry.label) {
-        pool.push(entry);
+        pool.offer(&[entry.score], &[entry.label]);
     }
     let mut scored = 0;
     for round in 1.. {
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        let mut worst = if pool.len() < ef { f32::INFINITY } else { pool[ef - 1].score };
+        let mut worst = pool.worst();
         batch.len = 0;
         for _ in 0..EXPANSIONS {
             match frontier.peek() {
@@ -389,13 +388,12 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
                 }
                 frontier.push(Reverse(ByScore(candidate)));
                 if kept(candidate.label) {
-                    insert(pool, ef, candidate);
-                    if pool.len() == ef {
-                        worst = pool[ef - 1].score;
-                    }
+                    pool.offer(&[candidate.score], &[candidate.label]);
+                    worst = pool.worst();
                 }
             }
         }
     }
+    scratch.finish();
     Ok(End::Finished)
 }

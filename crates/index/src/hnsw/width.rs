@@ -198,7 +198,7 @@ impl Measure<'_> {
             let vector = self.rows.row(probe.label)?;
             scorer.prepare(vector, &mut query);
             self.walk_past(scorer, &query, probe, ef, &mut scratch)?;
-            let labels = scratch.pool.iter().take(depth).map(|candidate| candidate.label);
+            let labels = scratch.nearest.iter().take(depth).map(|candidate| candidate.label);
             let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
             counts.push(vec![probe.count(k, hits.iter().map(|hit| hit.distance))]);
         }
