@@ -88,7 +88,7 @@ impl Collection {
         let view = &query.snapshot.parts[number];
         let segment = if let Part::Segment(segment) = &view.part { Some(segment) } else { None };
         let filter_remembered = match (segment, &query.filter) {
-            (Some(segment), Some(filter)) => segment.remembers(filter),
+            (Some(segment), Some(filter)) => segment.remembered(filter).is_some(),
             _ => false,
         };
         let (allowed, filter) = timed(|| query.allowed(number, cancel))?;

@@ -87,7 +87,7 @@ pub use ferrochrome_metadata::{CollectionRow, Durability, VersionRow};
 pub use get::{GetRequest, GetResult};
 pub use id_list::IdList;
 pub use options::DatabaseOptions;
-pub use query::{PreparedQuery, QueryRequest, QueryResult};
+pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
 };

@@ -47,6 +47,12 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// Of no more allowed rows than these.
+    pub fn at_most(self, allowed: u64) -> Self {
+        let allowed = self.allowed.min(allowed);
+        Question { allowed, k: self.k.min(allowed as usize), ..self }
+    }
+
     /// With the `ef` that a walk through `index` really takes.
     pub fn asked_of(self, index: Option<&dyn VectorIndex>) -> Self {
         let filtered = self.allowed < self.rows;

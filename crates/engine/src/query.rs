@@ -1,6 +1,7 @@
 //! query: the nearest records of each query vector.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrochrome_index::{Hit, SearchOptions, VectorIndex, Walk, exact_search};
 use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Metric, Result, limits};
@@ -52,8 +53,11 @@ pub struct QueryResult {
     /// The state the rows belong to.
     pub snapshot: Arc<Snapshot>,
     /// For each query vector its rows with their distances.
-    pub queries: Vec<Vec<(RowAddress, f32)>>,
+    pub queries: Vec<NearestRows>,
 }
+
+/// The rows nearest to one vector with their distances, nearest first.
+pub type NearestRows = Vec<(RowAddress, f32)>;
 
 /// A query that was checked and planned, but not run.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub struct PreparedQuery {
     pub(crate) metric: Metric,
     pub(crate) ef: usize,
     cost: f64,
+    /// A walk was given up, so that walks with a budget need not be tried again.
+    given_up: AtomicBool,
 }
 
 impl PreparedQuery {
@@ -118,7 +124,16 @@ impl Collection {
         };
         let ef = request.ef.unwrap_or(settings.ef_search).max(1);
         let metric = settings.metric;
-        let mut prepared = PreparedQuery { snapshot, request, filter, named, metric, ef, cost: 0.0 };
+        let mut prepared = PreparedQuery {
+            snapshot,
+            request,
+            filter,
+            named,
+            metric,
+            ef,
+            cost: 0.0,
+            given_up: AtomicBool::new(false),
+        };
         prepared.cost = self.predict(&prepared)?;
         Ok(prepared)
     }
@@ -136,15 +151,34 @@ impl Collection {
     /// # Errors
     /// `Cancelled`, `Corrupted`.
     pub fn run_query(&self, query: &PreparedQuery, cancel: &CancelToken) -> Result<QueryResult> {
+        let result = self.run(query, Scans::All, cancel)?;
+        result.ok_or_else(|| Error::internal("a query was given up although it may take as long as it takes"))
+    }
+
+    /// As [`run_query`](Self::run_query) for a [short](PreparedQuery::is_short) query. `None` if it turns out to be long after all: where the
+    /// graph was walked among rows that the filter keeps out, and many others are to be compared instead.
+    ///
+    /// # Errors
+    /// As [`run_query`](Self::run_query).
+    pub fn run_short_query(
+        &self,
+        query: &PreparedQuery,
+        cancel: &CancelToken,
+    ) -> Result<Option<QueryResult>> {
+        self.run(query, Scans::Short, cancel)
+    }
+
+    fn run(&self, query: &PreparedQuery, scans: Scans, cancel: &CancelToken) -> Result<Option<QueryResult>> {
         let parts = self.searchable_parts(query, cancel)?;
         let request = &query.request;
         let vectors: Vec<&[f32]> = request.embeddings.chunks_exact(request.dim.max(1)).collect();
-        let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, cancel);
+        let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, scans, cancel);
         let queries = if query.is_short() || vectors.len() <= 1 {
             some(&vectors)?
         } else {
-            let groups = || vectors.par_chunks(VECTORS_PER_TASK).map(some).collect::<Result<Vec<_>>>();
-            self.shared.pool.install(groups)?.into_iter().flatten().collect()
+            let groups =
+                || vectors.par_chunks(VECTORS_PER_TASK).map(some).collect::<Result<Option<Vec<_>>>>();
+            self.shared.pool.install(groups)?.map(|groups| groups.into_iter().flatten().collect())
         };
         for part in &parts {
             // Where there are no codes, the graph is walked over the mapped vectors themselves.
@@ -155,7 +189,7 @@ impl Collection {
                 segment.bound_resident_vectors();
             }
         }
-        Ok(QueryResult { snapshot: query.snapshot.clone(), queries })
+        Ok(queries.map(|queries| QueryResult { snapshot: query.snapshot.clone(), queries }))
     }
 
     /// Both steps at once.
@@ -179,19 +213,20 @@ impl Collection {
         Ok(parts)
     }
 
-    /// The nearest rows of each vector.
+    /// The nearest rows of each vector. `None` where that takes a scan that `scans` leaves out.
     fn nearest(
         &self,
         query: &PreparedQuery,
         parts: &[Searchable<'_>],
         vectors: &[&[f32]],
+        scans: Scans,
         cancel: &CancelToken,
-    ) -> Result<Vec<Vec<(RowAddress, f32)>>> {
+    ) -> Result<Option<Vec<NearestRows>>> {
         cancel.check()?;
         let mut nearest = vec![Vec::new(); vectors.len()];
         for part in parts {
             let row = |hit: Hit| (RowAddress { part: part.number, label: hit.label }, hit.distance);
-            let found = part.search(query.metric, vectors, query.ef, cancel)?;
+            let Some(found) = part.search(query, vectors, scans, cancel)? else { return Ok(None) };
             for (nearest, hits) in nearest.iter_mut().zip(found) {
                 nearest.extend(hits.into_iter().map(row));
             }
@@ -202,7 +237,7 @@ impl Collection {
                 nearest.truncate(query.request.k);
             }
         }
-        Ok(nearest)
+        Ok(Some(nearest))
     }
 
     fn predict(&self, query: &PreparedQuery) -> Result<f64> {
@@ -215,19 +250,11 @@ impl Collection {
                 (Part::Segment(segment), _) if !question.exact && segment.is_index_in_file() => {
                     INDEX_IN_FILE_NANOSECONDS
                 }
-                (Part::Segment(segment), Some(filter)) if !segment.remembers(filter) => {
-                    UNSEEN_FILTER_NANOSECONDS
-                }
-                // Filtered: a scan of what passes or a walk that costs no more.
-                (Part::Segment(_), Some(_)) if query.metric.has_codes() => {
-                    Plan::Scan.cost(question).min(SHORT_QUERY_NANOSECONDS / 2.0)
-                }
-                (Part::Segment(_), Some(_)) => Plan::Scan.cost(question),
-                _ => {
-                    let index = index_of(view)?;
-                    let question = question.asked_of(index.as_deref());
-                    Plan::choose(index.as_deref(), question).cost(question)
-                }
+                (Part::Segment(segment), Some(filter)) => match segment.remembered(filter) {
+                    None => UNSEEN_FILTER_NANOSECONDS,
+                    Some(matching) => planned_cost(view, question.at_most(matching.len()))?,
+                },
+                _ => planned_cost(view, question)?,
             };
         }
         let vectors = query.request.embeddings.len() / query.request.dim.max(1);
@@ -255,8 +282,20 @@ impl PreparedQuery {
         }
         let index = if self.request.exact { None } else { index_of(view)? };
         let question = self.question(view, members).asked_of(index.as_deref());
-        let plan = Plan::choose(index.as_deref(), question);
-        Ok(Some(Searchable { number: number as u32, view, allowed, index, plan, k: question.k }))
+        let plan = match Plan::choose(index.as_deref(), question) {
+            Plan::Walk { visit_budget: Some(_) } if self.given_up.load(Ordering::Relaxed) => Plan::Scan,
+            plan => plan,
+        };
+        let scan_is_short = Plan::Scan.cost(question) <= SHORT_QUERY_NANOSECONDS;
+        Ok(Some(Searchable {
+            number: number as u32,
+            view,
+            allowed,
+            index,
+            plan,
+            scan_is_short,
+            k: question.k,
+        }))
     }
 
     fn question(&self, view: &PartView, allowed: u64) -> Question {
@@ -270,6 +309,13 @@ impl PreparedQuery {
             dim: self.request.dim,
         }
     }
+}
+
+/// What the plan for a part is predicted to cost.
+fn planned_cost(view: &PartView, question: Question) -> Result<f64> {
+    let index = index_of(view)?;
+    let question = question.asked_of(index.as_deref());
+    Ok(Plan::choose(index.as_deref(), question).cost(question))
 }
 
 fn index_of(view: &PartView) -> Result<Option<Arc<dyn VectorIndex>>> {
@@ -286,7 +332,16 @@ pub(crate) struct Searchable<'a> {
     pub(crate) allowed: Allowed,
     pub(crate) index: Option<Arc<dyn VectorIndex>>,
     pub(crate) plan: Plan,
+    /// Whether a scan, should the walk be given up, is worth doing on the calling thread.
+    scan_is_short: bool,
     pub(crate) k: usize,
+}
+
+/// Which scans a search may end in where a walk was given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scans {
+    All,
+    Short,
 }
 
 impl Searchable<'_> {
@@ -297,31 +352,36 @@ impl Searchable<'_> {
         self.index.as_deref().filter(|_| self.plan != Plan::Exact && vectors.iter().all(finite))
     }
 
-    /// The hits of each vector.
+    /// The hits of each vector. `None` where that takes a scan that `scans` leaves out.
     fn search(
         &self,
-        metric: Metric,
+        query: &PreparedQuery,
         vectors: &[&[f32]],
-        ef: usize,
+        scans: Scans,
         cancel: &CancelToken,
-    ) -> Result<Vec<Vec<Hit>>> {
+    ) -> Result<Option<Vec<Vec<Hit>>>> {
         let rows = self.view.part.vectors();
         let members = self.allowed.bitmap();
-        let exact = |vector: &&[f32]| exact_search(metric, vector, rows, members, self.k, cancel);
+        let exact = |vector: &&[f32]| exact_search(query.metric, vector, rows, members, self.k, cancel);
         if self.k == 0 {
-            return Ok(vec![Vec::new(); vectors.len()]);
+            return Ok(Some(vec![Vec::new(); vectors.len()]));
         }
         let Some(index) = self.index_for(vectors) else {
-            return vectors.iter().map(exact).collect();
+            return vectors.iter().map(exact).map(|hits| hits.map(Some)).collect();
         };
-        let scan = |vector: &&[f32]| index.scan(vector, rows, members, self.k, cancel);
+        let scan = |vector: &&[f32]| index.scan(vector, rows, members, self.k, cancel).map(Some);
         match self.plan {
             Plan::Exact | Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {
-                let options = SearchOptions { k: self.k, ef, filter: members, visit_budget, cancel };
+                let options =
+                    SearchOptions { k: self.k, ef: query.ef, filter: members, visit_budget, cancel };
                 let walks = index.search_many(vectors, rows, &options)?;
                 let hits = |(walk, vector)| match walk {
-                    Walk::Done(hits) => Ok(hits),
+                    Walk::Done(hits) => Ok(Some(hits)),
+                    Walk::BudgetExceeded if scans == Scans::Short && !self.scan_is_short => {
+                        query.given_up.store(true, Ordering::Relaxed);
+                        Ok(None)
+                    }
                     Walk::BudgetExceeded => scan(vector),
                 };
                 walks.into_iter().zip(vectors).map(hits).collect()

@@ -187,9 +187,9 @@ impl Segment {
         Ok(bitmap)
     }
 
-    /// Whether [`matching`](Self::matching) would answer from memory.
-    pub fn remembers(&self, filter: &Filter) -> bool {
-        self.filters.holds(&format!("{filter:?}"))
+    /// What [`matching`](Self::matching) would answer from memory.
+    pub fn remembered(&self, filter: &Filter) -> Option<Arc<RoaringBitmap>> {
+        self.filters.recall(&format!("{filter:?}"))
     }
 
     /// Labels of the rows that have one of these ids, tombstoned ones among them. As right for ever as [`matching`](Self::matching).

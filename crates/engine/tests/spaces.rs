@@ -144,3 +144,48 @@ fn negative_components_change_nothing() {
     }
     handle.close().unwrap();
 }
+
+#[test]
+fn a_walk_given_up_for_a_long_scan_leaves_the_calling_thread() {
+    let Some(data) = WordNet::find() else { return };
+    let metric = Metric::JensenShannon;
+    let vectors = fitted(metric, &data.vectors(8_000));
+    let query = &fitted(metric, &data.queries(1))[..DIM];
+    let folder = tempfile::tempdir().unwrap();
+    let handle = open(folder.path(), options(8_000));
+    let collection = create(&handle, "far", &format!(r#"{{"hnsw":{{"space":"{metric}"}}}}"#));
+    let mut rows: Vec<&[f32]> = vectors.chunks_exact(DIM).collect();
+    let distance = |row: &&[f32]| ferrochrome_distance::distance(metric, query, row);
+    rows.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let near = rows.len() / 2;
+    let batch = WriteBatch {
+        ids: (0..rows.len()).map(|row| row.to_string()).collect(),
+        embeddings: Some(rows.concat()),
+        dim: DIM,
+        metadatas: Some(
+            (0..rows.len())
+                .map(|row| Some([("far".to_owned(), Some(Value::Bool(row >= near)))].into()))
+                .collect(),
+        ),
+        ..WriteBatch::default()
+    };
+    collection.write(WriteKind::Add, batch).unwrap();
+    collection.compact(&CancelToken::default()).unwrap();
+    let request = || QueryRequest {
+        embeddings: query.to_vec(),
+        dim: DIM,
+        k: K,
+        ef: Some(20),
+        filter: Some(Filter::Key("far".to_owned(), Test::Equal(Scalar::Bool(true)))),
+        ..QueryRequest::default()
+    };
+    let cancel = CancelToken::default();
+    // From now on it is known how many rows pass.
+    let first = collection.query(request(), &cancel).unwrap();
+    let prepared = collection.prepare_query(request()).unwrap();
+    assert!(prepared.is_short());
+    assert!(collection.explain(request(), &cancel).unwrap().parts[0].fell_back);
+    assert!(collection.run_short_query(&prepared, &cancel).unwrap().is_none());
+    assert_eq!(collection.run_query(&prepared, &cancel).unwrap().queries, first.queries);
+    handle.close().unwrap();
+}

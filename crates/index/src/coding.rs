@@ -1,4 +1,7 @@
+use std::ops::Range;
+
 use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::exact::{check_dimension, rescore};
@@ -10,6 +13,11 @@ use crate::{Hit, Parameters, Quantization, SearchCounts, exact_search};
 
 /// Rows scored by one call of a kernel in a scan.
 const SCAN_BATCH: usize = 512;
+
+/// Bytes of codes from which on several threads share a scan: to wake one up takes as long as to read a third of them.
+const SHARED_SCAN_BYTES: u64 = 6 << 20;
+/// Shares of a scan a thread: members lie unevenly.
+const SHARES_PER_THREAD: usize = 3;
 
 /// The k that recall and depth are measured for.
 pub(crate) const CALIBRATED_K: usize = 10;
@@ -82,13 +90,19 @@ impl<S: Storage> Coding<S> {
         };
         let depth = self.scan_depth(k, least_depth, members.is_some());
         match members {
-            None if depth >= self.len => rescore(self.metric, query, rows, 0..end, k),
-            None => self.scan_codes(codes, query, rows, 0..end, depth, k, cancel),
+            None if depth >= self.len => return rescore(self.metric, query, rows, 0..end, k),
             Some(members) if depth as u64 >= members.len() => {
-                rescore(self.metric, query, rows, members.range(..end), k)
+                return rescore(self.metric, query, rows, members.range(..end), k);
             }
-            Some(members) => self.scan_codes(codes, query, rows, members.range(..end), depth, k, cancel),
+            _ => {}
         }
+        let mut code_query = codes.quantizer().new_query()?;
+        codes.quantizer().prepare(query, &mut code_query);
+        let shortlist = shared_shortlist(codes, &code_query, members, depth, cancel)?;
+        for candidate in &shortlist {
+            rows.prefetch(candidate.label);
+        }
+        rescore(self.metric, query, rows, shortlist.into_iter().map(|c| c.label), k)
     }
 
     /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).
@@ -100,26 +114,6 @@ impl<S: Storage> Coding<S> {
             None => SearchCounts { scored: members, rescored: 0 },
             Some(_) => SearchCounts { scored: members, rescored: depth },
         }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn scan_codes(
-        &self,
-        codes: &S::Codes,
-        query: &[f32],
-        rows: &dyn VectorRows,
-        labels: impl Iterator<Item = u32>,
-        depth: usize,
-        k: usize,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Hit>> {
-        let mut code_query = codes.quantizer().new_query()?;
-        codes.quantizer().prepare(query, &mut code_query);
-        let shortlist = shortlist(codes, &code_query, labels, depth, cancel)?;
-        for candidate in &shortlist {
-            rows.prefetch(candidate.label);
-        }
-        rescore(self.metric, query, rows, shortlist.into_iter().map(|c| c.label), k)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -158,6 +152,34 @@ impl<S: Storage> Coding<S> {
         buffers.retain(|(_, bytes)| !bytes.is_empty());
         Ok(buffers)
     }
+}
+
+/// The `depth` best of `members` by code, ascending. On a thread of a pool with several, those share what is much.
+fn shared_shortlist<C: CodeRows>(
+    codes: &C,
+    query: &CodeQuery,
+    members: Option<&RoaringBitmap>,
+    depth: usize,
+    cancel: &CancelToken,
+) -> Result<Vec<Candidate>> {
+    let of = |labels: Range<u32>| match members {
+        None => shortlist(codes, query, labels, depth, cancel),
+        Some(members) => shortlist(codes, query, members.range(labels), depth, cancel),
+    };
+    let end = codes.len() as u32;
+    let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
+    let count = members.map_or(codes.len() as u64, RoaringBitmap::len);
+    if threads == 1 || count * (codes.quantizer().row_bytes() as u64) < SHARED_SCAN_BYTES {
+        return of(0..end);
+    }
+    let labels = end.div_ceil((threads * SHARES_PER_THREAD) as u32).max(1);
+    let shares: Vec<u32> = (0..end).step_by(labels as usize).collect();
+    let best: Result<Vec<_>> =
+        shares.into_par_iter().map(|begin| of(begin..begin.saturating_add(labels).min(end))).collect();
+    let mut best = best?.concat();
+    best.sort_unstable_by(Candidate::order);
+    best.truncate(depth);
+    Ok(best)
 }
 
 /// The `depth` best of `labels` by code, ascending. Labels are below the codes' length.

@@ -60,6 +60,8 @@ mod vector_index;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod filtered_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod recall_tests;

@@ -400,8 +400,10 @@ impl NativeCollection {
         let Some(question) = self.question(queries.to_vec(), shape).map_err(|e| failure(&e))? else {
             return self.ask_later(env, queries.to_vec(), shape, cancel);
         };
-        if question.query.is_short() {
-            return Ok(answer_to_js(question.answer(&cancel).map_err(|e| failure(&e))?));
+        if question.query.is_short()
+            && let Some(reply) = question.short_answer(&cancel).map_err(|e| failure(&e))?
+        {
+            return Ok(answer_to_js(reply));
         }
         self.answer_later(env, question, cancel)
     }

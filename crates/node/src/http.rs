@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, PreparedQuery};
+use ferrochrome_engine::{Collection, PreparedQuery, QueryResult};
 use ferrochrome_types::{CancelToken, Code, Error, Result};
 use ferrochrome_wire::{
     BodyLimits, CreateBody, IncludeList, Operation, UpdateBody, check_body, get_http_reply,
@@ -124,7 +124,16 @@ impl HttpQuestion {
     }
 
     fn answer(&self, cancel: &CancelToken) -> Result<Vec<u8>> {
-        let mut result = self.collection.run_query(&self.query, cancel)?;
+        self.reply(self.collection.run_query(&self.query, cancel)?)
+    }
+
+    /// As [`answer`](Self::answer) on the calling thread. `None` if that turns out to take long.
+    fn short_answer(&self, cancel: &CancelToken) -> Result<Option<Vec<u8>>> {
+        let result = self.collection.run_short_query(&self.query, cancel)?;
+        result.map(|result| self.reply(result)).transpose()
+    }
+
+    fn reply(&self, mut result: QueryResult) -> Result<Vec<u8>> {
         result.queries.resize(result.queries.len() + self.without_components, Vec::new());
         query_http_reply(&result, &self.include, self.most)
     }
@@ -152,8 +161,10 @@ impl NativeCollection {
             return promise_on(env, spawn, work).map(Either::B);
         }
         let question = HttpQuestion::read(collection, &body, &limits).map_err(|e| failure(&e))?;
-        if question.query.is_short() {
-            return question.answer(&cancel).map(|reply| Either::A(reply.into())).map_err(|e| failure(&e));
+        if question.query.is_short()
+            && let Some(reply) = question.short_answer(&cancel).map_err(|e| failure(&e))?
+        {
+            return Ok(Either::A(reply.into()));
         }
         promise_on(env, spawn, move || question.answer(&cancel).map(Buffer::from)).map(Either::B)
     }

@@ -24,6 +24,12 @@ impl Question {
         query_reply(&self.collection.run_query(&self.query, cancel)?, self.include)
     }
 
+    /// As [`answer`](Self::answer) on the calling thread. `None` if that turns out to take long.
+    pub(crate) fn short_answer(&self, cancel: &CancelToken) -> Result<Option<Reply>> {
+        let result = self.collection.run_short_query(&self.query, cancel)?;
+        result.map(|result| query_reply(&result, self.include)).transpose()
+    }
+
     /// The only reply of one query, or those of a group of queries, each with one vector.
     fn answers(&self, group: usize) -> Result<Vec<Reply>> {
         if group == 1 {

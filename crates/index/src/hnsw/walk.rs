@@ -15,6 +15,11 @@ const EXPANSIONS: usize = 3;
 const BATCH: usize = EXPANSIONS * 128;
 /// Marks a label in the pool whose neighbours were looked at.
 const EXPANDED: u32 = 1 << 31;
+/// Members of a filter that a walk has met, or could have, before it is judged by how many they are.
+const JUDGED_AFTER: usize = 512;
+/// A walk with a budget is given up among rows of which so many times fewer are allowed than of all: visits grow with the inverse of that
+/// share to about the power .8, so that it would take more than twice what was expected.
+const SCARCER: f64 = 2.5;
 /// Rounds between two looks at the cancel token.
 const CANCEL_STRIDE: usize = 64;
 
@@ -333,7 +338,8 @@ pub(crate) enum End {
 }
 
 /// As [`walk`], but only rows in `filter` (`None`: all) are kept: the walk leads through all of them, and goes on until nothing nearer than the
-/// worst of `ef` kept rows is in sight. Scores at most about `budget` rows.
+/// worst of `ef` kept rows is in sight. Scores at most about `budget` rows, and where there is a budget gives up as soon as it is clear that it leads
+/// among rows that the filter keeps out.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn filtered_walk<S: Scorer, L: Links>(
     scorer: &S,
@@ -353,6 +359,8 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
     frontier.clear();
     frontier.push(Reverse(ByScore(entry)));
     let kept = |label| filter.is_none_or(|filter| filter.contains(label));
+    let share = filter.map_or(1.0, |filter| filter.len() as f64 / scorer.len().max(1) as f64);
+    let (mut asked, mut allowed) = (0, 0);
     if kept(entry.label) {
         pool.offer(&[entry.score], &[entry.label]);
     }
@@ -376,7 +384,8 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
             break;
         }
         scored += batch.len;
-        if scored > budget {
+        let scarce = asked >= JUDGED_AFTER && (allowed as f64) * SCARCER < asked as f64 * share;
+        if scored > budget || (scarce && budget < usize::MAX) {
             return Ok(End::BudgetExceeded);
         }
         batch.score(scorer, query)?;
@@ -387,7 +396,9 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
                     links.prefetch(candidate.label);
                 }
                 frontier.push(Reverse(ByScore(candidate)));
+                asked += 1;
                 if kept(candidate.label) {
+                    allowed += 1;
                     pool.offer(&[candidate.score], &[candidate.label]);
                     worst = pool.worst();
                 }
