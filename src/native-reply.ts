@@ -1,7 +1,7 @@
 /** The results that native code's replies stand for: JSON, the ids of a query one a line after it, and vectors beside it. */
 import { unpackEmbeddings } from "./embeddings.js";
 import type { NativeReply } from "./native.js";
-import { badReply, checkColumns, checkLengths, parseReply, type ReplyForm } from "./reply-columns.js";
+import { badReply, checkColumns, checkLengths, checkObject, parseReply, type ReplyForm } from "./reply-columns.js";
 import { GetResult, QueryResult } from "./results.js";
 import type { Include, Metadata } from "./types.js";
 
@@ -56,13 +56,11 @@ export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include
 export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): QueryResult<TMeta> {
   const text = textOf(reply);
   const end = text.indexOf("\n");
-  const answer = parseReply(end < 0 ? text : text.slice(0, end), ADDON) as Partial<QueryColumns> | null;
-  const counts = checkCounts(answer?.counts);
+  const answer = checkObject(parseReply(end < 0 ? text : text.slice(0, end), ADDON), ADDON);
+  const counts = checkCounts(answer.counts);
   const lines = end < 0 ? [] : text.slice(end + 1).split("\n");
-  const columns = checkColumns<Required<QueryColumns>>(
-    { ...answer, ids: answer?.ids ?? byQuery(lines, counts) },
-    QUERY,
-  );
+  answer.ids ??= byQuery(lines, counts);
+  const columns = checkColumns<Required<QueryColumns>>(answer, QUERY);
   if (sum(columns.ids.map((ids) => ids.length)) !== sum(counts))
     throw badReply(ADDON, "'ids' are not as many as 'counts' says");
   checkLengths(columns, columns.ids, QUERY);

@@ -5,7 +5,24 @@
 import { ChromaServerError } from "./errors.js";
 
 /** Columns that may be left out. */
-const COLUMNS = ["distances", "documents", "embeddings", "metadatas", "scores", "uris"] as const;
+interface Columns {
+  distances?: unknown;
+  documents?: unknown;
+  embeddings?: unknown;
+  metadatas?: unknown;
+  scores?: unknown;
+  uris?: unknown;
+}
+
+/** Calls `check` with each column. Named one by one: a property whose name is a variable takes several times as long. */
+function eachColumn(columns: Columns, check: (column: unknown, name: keyof Columns) => void): void {
+  check(columns.distances, "distances");
+  check(columns.documents, "documents");
+  check(columns.embeddings, "embeddings");
+  check(columns.metadatas, "metadatas");
+  check(columns.scores, "scores");
+  check(columns.uris, "uris");
+}
 
 /** Where an answer comes from, and what form it is to have. */
 export interface ReplyForm {
@@ -44,9 +61,9 @@ export function checkColumns<T>(answer: unknown, form: ReplyForm): T {
   const columns = checkObject(answer, form.from);
   if (columns.ids === undefined) throw badReply(form.from, "'ids' is missing");
   checkList(columns.ids, "ids", { ...form, gaps: false });
-  for (const name of COLUMNS) {
-    if (columns[name] !== null && columns[name] !== undefined) checkList(columns[name], name, form);
-  }
+  eachColumn(columns, (column, name) => {
+    if (column !== null && column !== undefined) checkList(column, name, form);
+  });
   return answer as T;
 }
 
@@ -71,13 +88,13 @@ function checkList(column: unknown, name: string, { from, nested, gaps }: ReplyF
  *
  * @throws ChromaServerError naming the column that has not.
  */
-export function checkLengths(columns: object, ids: readonly unknown[], { from, nested }: ReplyForm): void {
-  for (const name of COLUMNS) {
-    const column = (columns as Record<string, readonly unknown[] | null | undefined>)[name];
-    if (column && !(sameLength(column, ids) && (!nested || column.every((rows, i) => sameLength(rows, ids[i]))))) {
+export function checkLengths(columns: Columns, ids: readonly unknown[], { from, nested }: ReplyForm): void {
+  eachColumn(columns, (column, name) => {
+    const lists = column as readonly unknown[] | null | undefined;
+    if (lists && !(sameLength(lists, ids) && (!nested || lists.every((rows, i) => sameLength(rows, ids[i]))))) {
       throw badReply(from, `'${name}' has not as many rows as 'ids'`);
     }
-  }
+  });
 }
 
 function sameLength(column: unknown, ids: unknown): boolean {
