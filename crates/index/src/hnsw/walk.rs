@@ -185,7 +185,7 @@ impl WalkScratch {
     fn begin(&mut self, len: usize, entries: &[Candidate], ef: usize) {
         self.visited.begin(len);
         self.batch.len = 0;
-        self.pool.begin(ef);
+        self.pool.begin(ef.min(len));
         for &Candidate { score, label } in entries {
             if self.visited.insert(label) {
                 self.pool.offer(&[score], &[label]);
@@ -355,7 +355,7 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
     let WalkScratch { visited, pool, frontier, batch, .. } = scratch;
     visited.begin(scorer.len());
     visited.insert(entry.label);
-    pool.begin(ef);
+    pool.begin(ef.min(scorer.len()));
     frontier.clear();
     frontier.push(Reverse(ByScore(entry)));
     let kept = |label| filter.is_none_or(|filter| filter.contains(label));
