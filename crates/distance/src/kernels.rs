@@ -257,9 +257,7 @@ impl Kernels {
         // SAFETY: the CPU has this level; see above.
         unsafe { (self.quantize)(values, inverse_step, codes) }
     }
-}
 
-impl Kernels {
     /// See [`Pool::offer`](crate::Pool::offer).
     #[inline(always)]
     pub(crate) fn offer(&self, pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {

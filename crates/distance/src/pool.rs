@@ -15,7 +15,7 @@ pub(crate) struct Group<T>(pub(crate) [T; LANES]);
 /// Scores and labels lie apart, in whole groups, so that vector instructions shift them. Of equal scores the one that came last is
 /// first; a full pool takes only what is nearer than its worst. A NaN is never taken, and negative infinity
 /// as the least finite score.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     /// Negative infinities; then the scores; infinities up to the end of a group, or what fell out of the pool.
     scores: Vec<Group<f32>>,
@@ -34,11 +34,10 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// What a score must be below to get in.
+    /// As [`Pool::worst`].
     #[inline(always)]
     pub(crate) fn worst(&self) -> f32 {
-        let last = self.capacity - 1;
-        self.scores[1 + last / LANES].0[last % LANES]
+        last_score(self.scores, self.capacity)
     }
 
     /// What is put in for a score: more than the negative infinity that stands before all of them.
@@ -51,6 +50,15 @@ impl Parts<'_> {
     #[inline(always)]
     pub(crate) fn last_register(&self, lanes: usize) -> usize {
         (LANES + self.len.min(self.capacity - 1)) / lanes
+    }
+}
+
+impl Default for Pool {
+    /// A pool for one candidate.
+    fn default() -> Self {
+        let mut pool = Pool { scores: Vec::new(), labels: Vec::new(), len: 0, capacity: 0 };
+        pool.begin(1);
+        pool
     }
 }
 
@@ -79,7 +87,7 @@ impl Pool {
     /// What a score must be below to get in. Infinite until the pool is full.
     #[inline]
     pub fn worst(&self) -> f32 {
-        if self.len < self.capacity { f32::INFINITY } else { self.scores()[self.len - 1] }
+        last_score(&self.scores, self.capacity)
     }
 
     /// Labels, nearest first.
@@ -107,15 +115,19 @@ impl Pool {
     #[inline]
     pub fn offer(&mut self, scores: &[f32], labels: &[u32]) -> usize {
         assert_eq!(scores.len(), labels.len(), "one label a score");
-        if self.scores.len() < 2 {
-            self.begin(1);
-        }
         let Pool { scores: pool_scores, labels: pool_labels, len, capacity } = self;
         let mut parts = Parts { scores: pool_scores, labels: pool_labels, len: *len, capacity: *capacity };
         let first = kernels().offer(&mut parts, scores, labels);
         *len = parts.len;
         first
     }
+}
+
+/// The score in the last place of a pool: infinite until it is full.
+#[inline(always)]
+fn last_score(scores: &[Group<f32>], capacity: usize) -> f32 {
+    let last = capacity - 1;
+    scores[1 + last / LANES].0[last % LANES]
 }
 
 /// The first `len` entries after the first group.
@@ -134,8 +146,14 @@ fn entries_mut<T>(groups: &mut [Group<T>], len: usize) -> &mut [T] {
     unsafe { from_raw_parts_mut(groups.as_mut_ptr().wrapping_add(1).cast(), len) }
 }
 
-/// [`Pool::offer`], one candidate after another.
-pub(crate) fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+/// [`Pool::offer`], one candidate after another: `insert` puts in one that is nearer than the worst and returns its place.
+#[inline(always)]
+pub(crate) fn offer_each(
+    pool: &mut Parts<'_>,
+    scores: &[f32],
+    labels: &[u32],
+    insert: impl Fn(&mut Parts<'_>, f32, u32) -> usize,
+) -> usize {
     let mut first = pool.capacity;
     let mut worst = pool.worst();
     for (&score, &label) in scores.iter().zip(labels) {
@@ -147,7 +165,8 @@ pub(crate) fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usi
     first
 }
 
-fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
+/// Puts a candidate in its place by a search and a move.
+pub(crate) fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
     let score = Parts::finite(score);
     let last = pool.len.min(pool.capacity - 1);
     pool.len = last + 1;

@@ -123,5 +123,5 @@ pub(crate) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8
 /// # Safety
 /// None needed; the type is that of the table.
 pub(crate) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
-    pool::offer(pool, scores, labels)
+    pool::offer_each(pool, scores, labels, pool::insert)
 }

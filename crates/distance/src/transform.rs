@@ -20,23 +20,30 @@ pub(crate) fn hadamard(values: &mut [f32]) {
         group[..len].copy_from_slice(rest);
         rest.copy_from_slice(&stage::<8>(stage::<4>(stage::<2>(stage::<1>(group))))[..len]);
     }
-    let mut half = GROUP;
-    while half < len {
-        for pair in values.chunks_exact_mut(2 * half) {
+    later_stages(values.as_chunks_mut::<GROUP>().0, |low, high| {
+        for (low, high) in low.iter_mut().zip(high) {
+            (*low, *high) = (*low + *high, *low - *high);
+        }
+    });
+}
+
+/// The stages of a transform that combine whole groups: `butterfly` puts sum and difference of two in their places.
+#[inline(always)]
+pub(crate) fn later_stages<const LANES: usize>(
+    groups: &mut [[f32; LANES]],
+    butterfly: impl Fn(&mut [f32; LANES], &mut [f32; LANES]),
+) {
+    let mut half = 1;
+    while half < groups.len() {
+        for pair in groups.chunks_exact_mut(2 * half) {
             let (low, high) = pair.split_at_mut(half);
-            let (low, high) = (low.as_chunks_mut::<GROUP>().0, high.as_chunks_mut::<GROUP>().0);
-            for (low, high) in low.iter_mut().zip(high) {
-                for (low, high) in low.iter_mut().zip(high) {
-                    (*low, *high) = (*low + *high, *low - *high);
-                }
-            }
+            low.iter_mut().zip(high).for_each(|(low, high)| butterfly(low, high));
         }
         half *= 2;
     }
 }
 
-/// Sum and difference of values that lie `HALF` apart, written as whole registers, which the compiler makes a shuffle, an addition, a
-/// subtraction and a blend.
+/// Sum and difference of values that lie `HALF` apart, written as the instructions on whole registers that it comes down to.
 #[inline(always)]
 fn stage<const HALF: usize>(values: [f32; GROUP]) -> [f32; GROUP] {
     let partner: [f32; GROUP] = std::array::from_fn(|i| values[i ^ HALF]);

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use ferrochrome_types::Metric;
 
 use super::for_each_row;
-use crate::pool::{LANES as GROUP_LANES, Parts};
+use crate::pool::{LANES as GROUP_LANES, Parts, offer_each};
 use crate::{spaces, transform};
 
 const LANES: usize = 8;
@@ -235,21 +235,14 @@ pub(super) unsafe fn hadamard(values: &mut [f32]) {
             _mm256_storeu_ps(register.as_mut_ptr(), v);
         }
     }
-    let mut half = 1;
-    while half < registers.len() {
-        for pair in registers.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            for (low, high) in low.iter_mut().zip(high) {
-                // SAFETY: a chunk is one register.
-                unsafe {
-                    let (a, b) = (_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr()));
-                    _mm256_storeu_ps(low.as_mut_ptr(), _mm256_add_ps(a, b));
-                    _mm256_storeu_ps(high.as_mut_ptr(), _mm256_sub_ps(a, b));
-                }
-            }
+    transform::later_stages(registers, |low, high| {
+        // SAFETY: a chunk is one register.
+        unsafe {
+            let (a, b) = (_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr()));
+            _mm256_storeu_ps(low.as_mut_ptr(), _mm256_add_ps(a, b));
+            _mm256_storeu_ps(high.as_mut_ptr(), _mm256_sub_ps(a, b));
         }
-        half *= 2;
-    }
+    });
 }
 
 /// The sum of each lane and its partner; where `HIGH` has a bit, the partner less the lane.
@@ -279,15 +272,7 @@ pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8
 /// The CPU has the features below.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
-    let mut first = pool.capacity;
-    let mut worst = pool.worst();
-    for (&score, &label) in scores.iter().zip(labels) {
-        if score < worst {
-            first = first.min(insert(pool, score, label));
-            worst = pool.worst();
-        }
-    }
-    first
+    offer_each(pool, scores, labels, |pool, score, label| insert(pool, score, label))
 }
 
 /// Shifts what is not below `score` and puts it in its place, without a search: see AVX-512's.

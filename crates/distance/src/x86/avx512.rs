@@ -239,21 +239,14 @@ pub(super) unsafe fn hadamard(values: &mut [f32]) {
             _mm512_storeu_ps(register.as_mut_ptr(), v);
         }
     }
-    let mut half = 1;
-    while half < registers.len() {
-        for pair in registers.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            for (low, high) in low.iter_mut().zip(high) {
-                // SAFETY: a chunk is one register.
-                unsafe {
-                    let (a, b) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
-                    _mm512_storeu_ps(low.as_mut_ptr(), _mm512_add_ps(a, b));
-                    _mm512_storeu_ps(high.as_mut_ptr(), _mm512_sub_ps(a, b));
-                }
-            }
+    transform::later_stages(registers, |low, high| {
+        // SAFETY: a chunk is one register.
+        unsafe {
+            let (a, b) = (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr()));
+            _mm512_storeu_ps(low.as_mut_ptr(), _mm512_add_ps(a, b));
+            _mm512_storeu_ps(high.as_mut_ptr(), _mm512_sub_ps(a, b));
         }
-        half *= 2;
-    }
+    });
 }
 
 /// The sum of each lane and its partner; where `high` has a bit, the partner less the lane.

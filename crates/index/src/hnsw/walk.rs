@@ -15,7 +15,7 @@ const EXPANSIONS: usize = 3;
 const BATCH: usize = EXPANSIONS * 128;
 /// Marks a label in the pool whose neighbours were looked at.
 const EXPANDED: u32 = 1 << 31;
-/// Members of a filter that a walk has met, or could have, before it is judged by how many they are.
+/// Rows of which a walk asks whether they are allowed, before it is judged by how many are.
 const JUDGED_AFTER: usize = 512;
 /// A walk with a budget is given up among rows of which so many times fewer are allowed than of all: visits grow with the inverse of that
 /// share to about the power .8, so that it would take more than twice what was expected.
