@@ -161,6 +161,8 @@ test("a file is of one moment, and writing and reading it takes the memory of a 
      await client.close();
      const again = new ferrochrome.PersistentClient(options);
      const large = await again.getCollection({ name: "large" });
+     // Else what was left to be indexed and merged is worked on beside the files.
+     await large.compact();
      const { readFileSync } = process.getBuiltinModule("fs");
      // Pages of mapped files do not count: the system takes them back as it likes. Only Linux tells them apart.
      const used = () => {
@@ -187,15 +189,17 @@ test("a file is of one moment, and writing and reading it takes the memory of a 
      await again.close();`,
     [temporaryPath(), temporaryFolder(), FORMATS],
   );
+  // MiB. The vectors alone are 78, as text more. A row group of Parquet is encoded in memory and takes 32.
+  const bounds: Record<FileFormat, number> = { jsonl: 20, arrow: 20, parquet: 48 };
   expect(stderr).toBe("");
   const { reports, records, left } = JSON.parse(stdout);
   expect(left).toBe(39_000);
   expect([39_000, 40_000]).toContain(records);
-  for (const { exported, imported } of reports) {
+  for (const [i, format] of FORMATS.entries()) {
+    const { exported, imported } = reports[i];
     expect(exported.records).toBe(40_000);
     expect(imported).toMatchObject({ records: 40_000, existing: 40_000, added: 0 });
-    // The vectors alone are 78 MiB, as text more. A row group of Parquet takes 32 MiB.
-    expect(Math.max(exported.grown, imported.grown), JSON.stringify(reports)).toBeLessThan(70);
+    expect(Math.max(exported.grown, imported.grown), JSON.stringify(reports)).toBeLessThan(bounds[format]);
   }
 }, 60_000);
 

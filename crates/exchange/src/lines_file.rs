@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
 use ferrochrome_engine::{GetResult, WriteBatch};
 use ferrochrome_types::{Error, Result};
-use ferrochrome_wire::{Include, parse_record_lines, record_lines};
+use ferrochrome_wire::{Include, RecordLines, write_record_line};
 
 use crate::failure::unreadable;
 
@@ -30,7 +30,7 @@ impl LinesWriter {
         Ok(LinesWriter(writer))
     }
 
-    /// Writes rows from `from` on, and returns the one that comes next.
+    /// Writes `limit` rows from `from` on, and returns the one that comes next. A line is in memory at a time.
     pub fn write(
         &mut self,
         result: &GetResult,
@@ -39,8 +39,11 @@ impl LinesWriter {
         limit: usize,
         path: &str,
     ) -> Result<usize> {
-        let (lines, next) = record_lines(result, include, from, limit)?;
-        self.0.write_all(lines.as_bytes()).map_err(|e| Error::io(path, e))?;
+        let mut next = from;
+        for row in result.rows.iter().skip(from).take(limit) {
+            write_record_line(result, include, *row, &mut self.0)?.map_err(|e| Error::io(path, e))?;
+            next += 1;
+        }
         Ok(next)
     }
 
@@ -54,25 +57,31 @@ pub(crate) struct LinesReader {
     input: BufReader<File>,
     shown: String,
     description: Option<String>,
-    /// The first line, if it is a record.
-    first: Option<String>,
-    /// Number of the last line that was read, from 1.
+    /// The line that was read last, with its end; empty behind the last.
+    bytes: Vec<u8>,
+    /// Its number, from 1.
     line: u64,
+    /// Whether it is a record that was not handed out.
+    pending: bool,
 }
 
 impl LinesReader {
     pub fn open(file: File, shown: &str) -> Result<Self> {
         let input = BufReader::with_capacity(1 << 20, file);
-        let mut reader =
-            LinesReader { input, shown: shown.to_owned(), description: None, first: None, line: 0 };
+        let mut reader = LinesReader {
+            input,
+            shown: shown.to_owned(),
+            description: None,
+            bytes: Vec::new(),
+            line: 0,
+            pending: true,
+        };
         let mark = reader.input.fill_buf().map_err(|e| Error::io(shown, e))?.starts_with(BYTE_ORDER_MARK);
         reader.input.consume(if mark { BYTE_ORDER_MARK.len() } else { 0 });
-        let mut text = String::new();
-        if reader.read_line(&mut text)? {
-            match text.strip_prefix(DESCRIBED) {
-                Some(fields) => reader.description = Some(format!("{{{}", fields.trim_end())),
-                None => reader.first = Some(text),
-            }
+        reader.next_line()?;
+        if let Some(fields) = reader.text()?.and_then(|text| text.strip_prefix(DESCRIBED)) {
+            reader.description = Some(format!("{{{}", fields.trim_end()));
+            reader.pending = false;
         }
         Ok(reader)
     }
@@ -85,39 +94,40 @@ impl LinesReader {
     /// The next records, `limit` at most; `None` behind the last.
     pub fn read(&mut self, limit: usize) -> Result<Option<WriteBatch>> {
         loop {
-            let (mut text, mut lines, mut number) = (String::new(), 0, self.line + 1);
-            if let Some(first) = self.first.take() {
-                (text, lines, number) = (first, 1, 1);
+            let (mut lines, mut count, mut bytes) = (RecordLines::default(), 0, 0);
+            while count < limit && bytes < BATCH_BYTES {
+                if !std::mem::take(&mut self.pending) {
+                    self.next_line()?;
+                }
+                let Some(text) = self.text()? else { break };
+                (count, bytes) = (count + 1, bytes + text.len());
+                lines.push(text, self.line)?;
             }
-            while lines < limit && text.len() < BATCH_BYTES && self.read_line(&mut text)? {
-                lines += 1;
-            }
-            if text.is_empty() {
-                return Ok(None);
-            }
-            let batch = parse_record_lines(&text, number)?;
+            let batch = lines.into_batch();
             // Lines may be empty.
-            if !batch.ids.is_empty() {
-                return Ok(Some(batch));
+            if count == 0 || !batch.ids.is_empty() {
+                return Ok((count > 0).then_some(batch));
             }
         }
     }
 
-    /// Appends a line, with its end; `false` behind the last.
-    fn read_line(&mut self, text: &mut String) -> Result<bool> {
-        let mut bytes = Vec::new();
+    /// Reads the next line, which is empty behind the last.
+    fn next_line(&mut self) -> Result<()> {
+        self.bytes.clear();
         let mut limited = (&mut self.input).take(MAX_LINE_BYTES);
-        limited.read_until(b'\n', &mut bytes).map_err(|e| Error::io(&self.shown, e))?;
-        if bytes.is_empty() {
-            return Ok(false);
+        limited.read_until(b'\n', &mut self.bytes).map_err(|e| Error::io(&self.shown, e))?;
+        self.line += u64::from(!self.bytes.is_empty());
+        Ok(())
+    }
+
+    /// The line that was read last; `None` behind the last.
+    fn text(&self) -> Result<Option<&str>> {
+        let (text, line) = (&self.bytes, self.line);
+        if text.len() as u64 == MAX_LINE_BYTES {
+            return Err(unreadable(&self.shown, &format!("line {line} is longer than 256 MiB")));
         }
-        self.line += 1;
-        if bytes.len() as u64 == MAX_LINE_BYTES {
-            return Err(unreadable(&self.shown, &format!("line {} is longer than 256 MiB", self.line)));
-        }
-        let line = std::str::from_utf8(&bytes)
-            .map_err(|_| unreadable(&self.shown, &format!("line {} is not UTF-8", self.line)))?;
-        text.push_str(line);
-        Ok(true)
+        let text = std::str::from_utf8(text)
+            .map_err(|_| unreadable(&self.shown, &format!("line {line} is not UTF-8")))?;
+        Ok((!text.is_empty()).then_some(text))
     }
 }

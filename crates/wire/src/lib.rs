@@ -30,7 +30,7 @@ pub use http_requests::{
 pub use requests::{Include, Records, parse_delete, parse_get, parse_query};
 pub use results::{Reply, get_reply, query_reply};
 pub use transfer::{
-    ServerPage, batch_report, metadata_text, parse_metadata, parse_record_lines, parse_server_page,
-    record_lines, server_collections, source_json, write_batch,
+    RecordLines, ServerPage, batch_report, metadata_text, parse_metadata, parse_record_lines,
+    parse_server_page, record_lines, server_collections, source_json, write_batch, write_record_line,
 };
 pub use versions::version_json;

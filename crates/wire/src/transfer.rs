@@ -1,7 +1,9 @@
 //! Records on their way between databases: lines of JSON, replies of a Chroma server, and batches of an imported directory.
 
+use std::io::{self, Write};
+
 use ferrochrome_chroma::{Batch, ChromaCollection, ChromaDatabase, Problem};
-use ferrochrome_engine::{GetResult, MetadataPatch, WriteBatch};
+use ferrochrome_engine::{GetResult, MetadataPatch, RowAddress, WriteBatch};
 use ferrochrome_types::{Code, Error, Metadata, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -40,9 +42,35 @@ struct ImportedRecord {
 /// Bytes of lines after which a page ends.
 const PAGE_BYTES: usize = 16 << 20;
 
-/// Rows of a result from `from` on, `limit` at most and fewer where they are large, each a line `{"id", "embedding", "document"?,
-/// "metadata"?, "uri"?}` with what is included; and the row that comes next. Components are the shortest decimals of their `f32`; integers and floats keep
-/// apart.
+/// A record of a state of a collection as a line `{"id", "embedding", "document"?, "metadata"?, "uri"?}` with what is included.
+/// Components are the shortest decimals of their `f32`; integers and floats keep apart.
+///
+/// # Errors
+/// `Corrupted` where the row cannot be read. The inner error is the writer's.
+pub fn write_record_line(
+    result: &GetResult,
+    include: Include,
+    row: RowAddress,
+    mut writer: impl Write,
+) -> Result<io::Result<()>> {
+    let snapshot = &result.snapshot;
+    let metadata = if include.metadatas { snapshot.metadata(row)? } else { None };
+    let record = ExportedRecord {
+        id: snapshot.id(row)?,
+        embedding: include.embeddings.then(|| snapshot.vector(row)).transpose()?,
+        document: if include.documents { snapshot.document(row)? } else { None },
+        metadata: metadata.as_ref().map(MetadataJson),
+        uri: if include.uris { snapshot.uri(row)? } else { None },
+    };
+    match serde_json::to_writer(&mut writer, &record) {
+        Ok(()) => Ok(writer.write_all(b"\n")),
+        Err(e) if e.is_io() => Ok(Err(e.into())),
+        Err(e) => Err(Error::internal(format!("a record cannot be written: {e}"))),
+    }
+}
+
+/// Rows of a result from `from` on, `limit` at most and fewer where they are large, as [`write_record_line`] writes them; and the row
+/// that comes next.
 ///
 /// # Errors
 /// `Corrupted` where a row cannot be read.
@@ -52,21 +80,11 @@ pub fn record_lines(
     from: usize,
     limit: usize,
 ) -> Result<(String, usize)> {
-    let snapshot = &result.snapshot;
     let mut lines = Vec::new();
     let mut next = from;
     for row in result.rows.iter().skip(from).take(limit) {
-        let metadata = if include.metadatas { snapshot.metadata(*row)? } else { None };
-        let record = ExportedRecord {
-            id: snapshot.id(*row)?,
-            embedding: include.embeddings.then(|| snapshot.vector(*row)).transpose()?,
-            document: if include.documents { snapshot.document(*row)? } else { None },
-            metadata: metadata.as_ref().map(MetadataJson),
-            uri: if include.uris { snapshot.uri(*row)? } else { None },
-        };
-        serde_json::to_writer(&mut lines, &record)
+        write_record_line(result, include, *row, &mut lines)?
             .map_err(|e| Error::internal(format!("a record cannot be written: {e}")))?;
-        lines.push(b'\n');
         next += 1;
         if lines.len() >= PAGE_BYTES {
             break;
@@ -77,34 +95,47 @@ pub fn record_lines(
     Ok((text, next))
 }
 
-/// The records of lines as [`record_lines`] writes them; `first` is the number of the first line. Empty lines are skipped.
-///
-/// # Errors
-/// `InvalidArgument` naming the line where one is no such record, or has another dimension than the first.
-pub fn parse_record_lines(text: &str, first: u64) -> Result<WriteBatch> {
-    let mut columns = Columns::default();
-    for (number, line) in (first..).zip(text.split('\n')) {
+/// The records of lines as [`write_record_line`] writes them, read one after another.
+#[derive(Default)]
+pub struct RecordLines(Columns);
+
+impl RecordLines {
+    /// Takes the record of a line, which is the one with this number; an empty line has none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` naming the line where it is no such record, or has another dimension than the first.
+    pub fn push(&mut self, line: &str, number: u64) -> Result<()> {
         if line.trim_ascii().is_empty() {
-            continue;
+            return Ok(());
         }
         let record: ImportedRecord = serde_json::from_str(line)
             .map_err(|e| Error::invalid(format!("Line {number} is no record: {e}. Expected {{\"id\", \"embedding\", \"document\"?, \"metadata\"?, \"uri\"?}}")))?;
         let dim = record.embedding.len();
-        columns
-            .push(
-                record.id,
-                record.embedding,
-                record.document,
-                record.metadata.map(JsonPatch::into_patch).transpose()?,
-                record.uri,
-            )
-            .map_err(|expected| {
-                Error::invalid(format!(
-                    "Line {number} has an embedding of {dim} components, those before have {expected}"
-                ))
-            })?;
+        let metadata = record.metadata.map(JsonPatch::into_patch).transpose()?;
+        let pushed = self.0.push(record.id, &record.embedding, record.document, metadata, record.uri);
+        pushed.map_err(|expected| {
+            Error::invalid(format!(
+                "Line {number} has an embedding of {dim} components, those before have {expected}"
+            ))
+        })
     }
-    Ok(columns.into_batch())
+
+    /// The records of all lines.
+    pub fn into_batch(self) -> WriteBatch {
+        self.0.into_batch()
+    }
+}
+
+/// The records of lines, the first of which has the number `first`.
+///
+/// # Errors
+/// As of [`RecordLines::push`].
+pub fn parse_record_lines(text: &str, first: u64) -> Result<WriteBatch> {
+    let mut lines = RecordLines::default();
+    for (number, line) in (first..).zip(text.split('\n')) {
+        lines.push(line, number)?;
+    }
+    Ok(lines.into_batch())
 }
 
 /// A batch under construction, all columns of which are there.
@@ -123,7 +154,7 @@ impl Columns {
     fn push(
         &mut self,
         id: String,
-        vector: Vec<f32>,
+        vector: &[f32],
         document: Option<String>,
         metadata: Option<MetadataPatch>,
         uri: Option<String>,
@@ -133,7 +164,7 @@ impl Columns {
             return Err(dim);
         }
         self.ids.push(id);
-        self.vectors.extend(vector);
+        self.vectors.extend_from_slice(vector);
         self.documents.push(document);
         self.metadatas.push(metadata);
         self.uris.push(uri);
@@ -201,7 +232,7 @@ pub fn parse_server_page(body: &str) -> Result<ServerPage> {
         let metadata = metadatas.next().flatten().map(JsonPatch::into_patch).transpose()?;
         match vector {
             Some(vector) => columns
-                .push(id, vector, document, metadata, uri)
+                .push(id, &vector, document, metadata, uri)
                 .map_err(|dim| differs(format!("its vectors have {dim} and other numbers of components")))?,
             None => page.without_vector.push(id),
         }
