@@ -9,6 +9,7 @@ use memchr::memmem::Finder;
 
 use crate::Blob;
 use crate::arrow_file::{BatchLayout, Codec};
+use crate::prefetch::prefetch;
 
 /// Largest buffer that is decompressed: offsets are `i32`.
 const MAX_DECODED_LEN: usize = i32::MAX as usize;
@@ -142,6 +143,29 @@ impl<'a> ColumnCursor<'a> {
     }
 }
 
+/// A column of strings or bytes without nulls, verified as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BytesSlices<'a> {
+    /// Where each value begins, and where the last ends.
+    offsets: &'a [[u8; 4]],
+    data: &'a [u8],
+}
+
+impl<'a> BytesSlices<'a> {
+    /// A hint that the value of `row` will be asked for, for which what says where it lies is read first.
+    #[inline]
+    pub(crate) fn prefetch_offset(&self, row: usize) {
+        prefetch(self.offsets.get(row..).unwrap_or_default().as_flattened(), 1);
+    }
+
+    /// The value of a row; `None` where the column does not have it whole.
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> Option<&'a [u8]> {
+        let [start, end] = self.offsets.get(row..row + 2)?.as_chunks::<2>().0.first()?;
+        self.data.get(u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize)
+    }
+}
+
 /// A column of strings or bytes.
 #[derive(Debug)]
 pub(crate) struct BytesColumn {
@@ -163,12 +187,14 @@ impl BytesColumn {
         self.data.bytes(blob, start..end).map(Some)
     }
 
-    /// A hint that [`prefetch`](Self::prefetch) will be called for `row`.
-    #[inline]
-    pub(crate) fn prefetch_offset(&self, blob: &Blob, row: usize) {
-        if self.offsets.codec.is_none() {
-            blob.prefetch(self.offsets.place.start.saturating_add(row * 4), 1);
+    /// The whole column, which has no nulls.
+    pub(crate) fn slices<'a>(&'a self, blob: &'a Blob, rows: usize) -> Result<BytesSlices<'a>> {
+        if self.validity.is_some() {
+            return Err(blob.damaged("a column that cannot have nulls has some"));
         }
+        let offsets = self.offsets.bytes(blob, 0..rows.saturating_add(1).saturating_mul(4))?.as_chunks().0;
+        let end = offsets.last().map_or(0, |end| u32::from_le_bytes(*end) as usize);
+        Ok(BytesSlices { offsets, data: self.data.bytes(blob, 0..end)? })
     }
 
     /// A hint that the value of `row` will be asked for.

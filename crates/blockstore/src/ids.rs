@@ -16,7 +16,7 @@ use crate::{Blob, BlobStore, prefetch};
 /// every new id is looked up in each; the few that are larger are searched.
 const FILTERED_ROWS: usize = 32_768;
 /// Ids that are looked up together: what each step reads for one of them arrives while it works on the others.
-pub(crate) const LOOKED_UP_TOGETHER: usize = 64;
+const LOOKED_UP_TOGETHER: usize = 64;
 /// Rows for each id that is looked up at once up to which a [`Directory`] is made: it takes a pass over all hashes.
 const ROWS_PER_LOOK_UP: usize = 1_024;
 /// Entries that are looked through one after the other.

@@ -11,12 +11,15 @@ use memchr::memmem::Finder;
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, BatchLayout, Codec, write_error};
 use crate::column::{BytesColumn, ColumnBuffer, ColumnCursor};
+use crate::prefetch::prefetch;
 use crate::{Blob, BlobStore, metadata_codec};
 
 /// Rows of a full batch.
 const BATCH_ROWS: usize = 4096;
 /// A batch ends early at so many bytes, so that neither writing nor decompressing needs much memory.
 const BATCH_BYTES: usize = 16 << 20;
+/// Ids that are compared together: what each step reads for one of them arrives while it works on the others.
+const COMPARED_TOGETHER: usize = 64;
 /// Most bytes of one record: a column of a batch must stay below 2 GiB.
 const MAX_RECORD_BYTES: usize = 1 << 30;
 /// Arrow's writer starts each buffer at a multiple of this.
@@ -248,12 +251,51 @@ impl RecordsFile {
         Ok(columns.ids.get(self.blob(), row)? == Some(id.as_bytes()))
     }
 
-    /// A hint that [`prefetch`](Self::prefetch) will be called for a record.
-    #[inline]
-    pub(crate) fn prefetch_offset(&self, label: u32) {
-        if let Ok((columns, row)) = self.locate(label) {
-            columns.ids.prefetch_offset(self.blob(), row);
+    /// Passes those of `candidates`, each what the caller knows it by and a label, to `found` whose record has the id that the caller
+    /// names, in their order.
+    pub(crate) fn each_with_id<'a, T: Copy>(
+        &self,
+        candidates: &[(T, u32)],
+        id: impl Fn(T) -> &'a str,
+        mut found: impl FnMut(T, u32),
+    ) -> Result<()> {
+        if candidates.len() < self.batches.len() {
+            for (known, label) in candidates {
+                if self.has_id(*label, id(*known))? {
+                    found(*known, *label);
+                }
+            }
+            return Ok(());
         }
+        let mut batches = Vec::with_capacity(self.batches.len());
+        for (index, bounds) in self.starts.windows(2).enumerate() {
+            let rows = (bounds[1] - bounds[0]) as usize;
+            // What lies in a damaged block must not keep the others from being found.
+            batches.push(self.columns(index).and_then(|columns| columns.ids.slices(self.blob(), rows)).ok());
+        }
+        let mut values = [None; COMPARED_TOGETHER];
+        for group in candidates.chunks(COMPARED_TOGETHER) {
+            // Each step asks for what the next one reads.
+            let place = |label: u32| {
+                let (index, row) = self.place(label)?;
+                Some((batches.get(index)?.as_ref()?, row))
+            };
+            for (column, row) in group.iter().filter_map(|(_, label)| place(*label)) {
+                column.prefetch_offset(row);
+            }
+            for (value, (_, label)) in values.iter_mut().zip(group) {
+                *value = place(*label).and_then(|(column, row)| column.get(row));
+                value.inspect(|value| prefetch(value, 1));
+            }
+            for (value, (known, label)) in values.iter().zip(group) {
+                let id = id(*known);
+                let is_it = value.map_or_else(|| self.has_id(*label, id), |value| Ok(value == id.as_bytes()));
+                if is_it? {
+                    found(*known, *label);
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn document(&self, label: u32) -> Result<Option<&str>> {
@@ -356,19 +398,25 @@ impl RecordsFile {
     }
 
     fn locate(&self, label: u32) -> Result<(&RecordColumns, usize)> {
+        match self.place(label) {
+            Some((index, row)) => Ok((self.columns(index)?, row)),
+            None => Err(self.blob().damaged(format!("it has no record {label}"))),
+        }
+    }
+
+    /// The batch of a record, and its row there.
+    #[inline]
+    fn place(&self, label: u32) -> Option<(usize, usize)> {
         // Nearly all batches are full, so that most labels are found at the first look.
         let full = label as usize / BATCH_ROWS;
-        let batch = match self.starts.get(full..full + 2) {
-            Some([start, end]) if *start <= label && label < *end => full + 1,
-            _ => self.starts.partition_point(|start| *start <= label),
-        };
-        let start = batch.checked_sub(1).and_then(|index| self.starts.get(index));
-        match start {
-            Some(start) if batch < self.starts.len() => {
-                Ok((self.columns(batch - 1)?, (label - start) as usize))
+        let index = match self.starts.get(full..full + 2) {
+            Some([start, end]) if *start <= label && label < *end => full,
+            _ if label < self.rows() => {
+                self.starts.partition_point(|start| *start <= label).checked_sub(1)?
             }
-            _ => Err(self.blob().damaged(format!("it has no record {label}"))),
-        }
+            _ => return None,
+        };
+        Some((index, (label - self.starts[index]) as usize))
     }
 
     fn columns(&self, index: usize) -> Result<&RecordColumns> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
 use uuid::Uuid;
 
-use crate::ids::{IdsFile, LOOKED_UP_TOGETHER, hash_id};
+use crate::ids::{IdsFile, hash_id};
 use crate::records::RecordsFile;
 use crate::row_cache::{RowCache, RowCacheBudget};
 use crate::segment_json::SegmentDescription;
@@ -194,18 +194,11 @@ impl SegmentRows {
         let mut candidates: Vec<(usize, u32)> = Vec::with_capacity(hashes.len());
         ids.find_many(hashes, |place, label| candidates.push((place, label)))?;
         let mut last = None;
-        for group in candidates.chunks(LOOKED_UP_TOGETHER) {
-            // Each step asks for what the next one reads.
-            group.iter().for_each(|(_, label)| records.prefetch_offset(*label));
-            group.iter().for_each(|(_, label)| records.prefetch(*label, false));
-            for (place, label) in group {
-                if last != Some(*place) && records.has_id(*label, id(*place))? {
-                    last = Some(*place);
-                    found(*place, *label);
-                }
+        records.each_with_id(&candidates, id, |place, label| {
+            if last.replace(place) != Some(place) {
+                found(place, label);
             }
-        }
-        Ok(())
+        })
     }
 
     /// Calls `f` with every document in label order until it breaks. Rows without a document are passed over.

@@ -13,10 +13,13 @@ const RECOGNISED_IDS: usize = 64;
 /// Most lists that are kept to be recognised, and the bytes that they may take together.
 const RECOGNISED_LISTS: usize = 256;
 const RECOGNISED_BYTES: usize = 16 << 20;
+/// Most buckets that hashes are sorted into, as a power of two: their counts stay in the processor's cache.
+const MOST_BUCKET_BITS: u32 = 16;
+/// Hashes that are sorted in place in a bucket. Only ids that were chosen so, or lists of far more ids than there are buckets, have
+/// larger ones.
+const SMALL_BUCKET: u32 = 32;
 /// Looking up so many ids takes longer than handing the work to another thread.
 const LONG_LIST: usize = 1_500;
-/// A free place in the table of different ids.
-const FREE: u32 = u32::MAX;
 
 /// Ids as a request names them. A long list that equals an earlier one, id for id, is the very same object while the earlier one
 /// is kept, so that what was found for it can be remembered by its number.
@@ -29,15 +32,22 @@ pub struct IdList(Arc<Ids>);
 struct Ids {
     /// Never given twice; `None` for a list that is not recognised.
     number: Option<u64>,
-    digest: u64,
+    /// What it is recognised by, if it is.
+    digest: Option<u64>,
     /// All ids, one after the other.
     text: Box<str>,
     /// Where each id ends.
     ends: Box<[u32]>,
-    hashes: Box<[u64]>,
-    /// A hash table with open addressing: places of the different ids.
-    table: Box<[u32]>,
+    hashed: HashedPlaces,
     different: usize,
+}
+
+/// The [`hash_id`]s of ids in ascending order, and the place of the id that each belongs to. What is filed by hash is passed over once
+/// then, from its beginning to its end, and equal ids are neighbours.
+#[derive(Debug)]
+struct HashedPlaces {
+    hashes: Box<[u64]>,
+    places: Box<[u32]>,
 }
 
 /// Lists that are recognised, the one that came last in front.
@@ -60,7 +70,9 @@ impl<T: AsRef<str>> FromIterator<T> for IdList {
             // Requests are far smaller than 4 GiB.
             ends.push(text.len() as u32);
         }
-        Self::recognised(&text, &ends).unwrap_or_else(|| Self::remember(text.into(), ends.into()))
+        let digest = digest(&text, &ends);
+        Self::recognised(&text, &ends, digest)
+            .unwrap_or_else(|| Self::remember(text.into(), ends.into(), digest))
     }
 }
 
@@ -72,14 +84,15 @@ impl IdList {
     pub fn packed(text: &[u8], ends: &[u32]) -> Result<Self> {
         let bad = || Error::invalid("ids do not end where they are said to");
         let text = std::str::from_utf8(text).map_err(|_| bad())?;
-        if let Some(list) = Self::recognised(text, ends) {
+        let digest = digest(text, ends);
+        if let Some(list) = Self::recognised(text, ends, digest) {
             return Ok(list);
         }
         let cuts = ends.is_sorted() && ends.iter().all(|end| text.is_char_boundary(*end as usize));
         if !cuts || ends.last().map_or(0, |end| *end as usize) != text.len() {
             return Err(bad());
         }
-        Ok(Self::remember(text.into(), ends.into()))
+        Ok(Self::remember(text.into(), ends.into(), digest))
     }
 
     /// Number of ids.
@@ -116,23 +129,22 @@ impl IdList {
         self.0.id(place)
     }
 
-    /// The [`hash_id`] of each id.
-    pub(crate) fn hashes(&self) -> &[u64] {
-        &self.0.hashes
+    /// The [`hash_id`]s of the ids in ascending order, and beside each the place of its id.
+    pub(crate) fn hashed(&self) -> (&[u64], &[u32]) {
+        (&self.0.hashed.hashes, &self.0.hashed.places)
     }
 
     /// Whether the list has this id.
     pub(crate) fn contains(&self, id: &str) -> bool {
-        let slot = find_slot(&self.0.table, hash_id(id), |place| self.id(place as usize) == id);
-        slot.is_some_and(|slot| self.0.table[slot] != FREE)
+        let (hash, (hashes, places)) = (hash_id(id), self.hashed());
+        let first = hashes.partition_point(|other| *other < hash);
+        let equal = hashes[first..].iter().zip(&places[first..]).take_while(|(other, _)| **other == hash);
+        equal.into_iter().any(|(_, place)| self.id(*place as usize) == id)
     }
 
     /// The list with this text that came before, if it is still known. It is in front then.
-    fn recognised(text: &str, ends: &[u32]) -> Option<Self> {
-        if ends.len() < RECOGNISED_IDS {
-            return None;
-        }
-        let digest = hash_id(text);
+    fn recognised(text: &str, ends: &[u32], digest: Option<u64>) -> Option<Self> {
+        digest?;
         // The digest finds the list; that it is the same is seen by comparing it whole.
         let is_same =
             |IdList(list): &IdList| list.digest == digest && *list.ends == *ends && *list.text == *text;
@@ -143,22 +155,14 @@ impl IdList {
         Some(list)
     }
 
-    fn remember(text: Box<str>, ends: Box<[u32]>) -> Self {
+    fn remember(text: Box<str>, ends: Box<[u32]>, digest: Option<u64>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let is_recognised = ends.len() >= RECOGNISED_IDS;
-        let mut list = Ids {
-            number: is_recognised.then(|| NUMBERS.fetch_add(1, Ordering::Relaxed)),
-            digest: if is_recognised { hash_id(&text) } else { 0 },
-            text,
-            hashes: Box::default(),
-            table: vec![FREE; (2 * ends.len()).next_power_of_two()].into(),
-            different: 0,
-            ends,
-        };
-        list.hashes = (0..list.ends.len()).map(|place| hash_id(list.id(place))).collect();
-        list.fill_table();
+        let hashed = HashedPlaces::of(ids_in(&text, &ends).map(hash_id).collect());
+        let number = digest.map(|_| NUMBERS.fetch_add(1, Ordering::Relaxed));
+        let mut list = Ids { number, digest, text, ends, hashed, different: 0 };
+        list.different = list.count_different();
         let list = IdList(Arc::new(list));
-        if is_recognised && list.0.bytes() <= RECOGNISED_BYTES {
+        if digest.is_some() && list.0.bytes() <= RECOGNISED_BYTES {
             keep(list.clone());
         }
         list
@@ -171,35 +175,83 @@ impl Ids {
         &self.text[start as usize..self.ends[place] as usize]
     }
 
-    fn fill_table(&mut self) {
-        let mut table = std::mem::take(&mut self.table);
-        for place in 0..self.ends.len() {
-            let (hash, id) = (self.hashes[place], self.id(place));
-            let is_same = |other: u32| self.hashes[other as usize] == hash && self.id(other as usize) == id;
-            if let Some(slot) = find_slot(&table, hash, is_same).filter(|slot| table[*slot] == FREE) {
-                table[slot] = place as u32;
-                self.different += 1;
+    fn count_different(&self) -> usize {
+        let HashedPlaces { hashes, places } = &self.hashed;
+        let mut different = 0;
+        let mut first = 0;
+        for (at, hash) in hashes.iter().enumerate() {
+            if *hash != hashes[first] {
+                first = at;
             }
+            // Ids that differ may have one hash.
+            let is_same = |other: &u32| self.id(*other as usize) == self.id(places[at] as usize);
+            different += usize::from(!places[first..at].iter().any(is_same));
         }
-        self.table = table;
+        different
     }
 
     fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.text.len()
             + size_of_val(&*self.ends)
-            + size_of_val(&*self.hashes)
-            + size_of_val(&*self.table)
+            + size_of_val(&*self.hashed.hashes)
+            + size_of_val(&*self.hashed.places)
     }
 }
 
-/// The slot of the entry for which `is_same`, or the free one where it belongs. A table is never full.
-fn find_slot(table: &[u32], hash: u64, is_same: impl Fn(u32) -> bool) -> Option<usize> {
-    let mask = table.len() - 1;
-    let start = hash as usize;
-    (0..table.len())
-        .map(|step| start.wrapping_add(step) & mask)
-        .find(|slot| table[*slot] == FREE || is_same(table[*slot]))
+impl HashedPlaces {
+    /// Sorts the hashes of ids, which come in the order of their places: by their upper bits into buckets of one or two, as hashes are
+    /// spread evenly, and then the little that is left.
+    fn of(unsorted: Vec<u64>) -> Self {
+        let bits = unsorted.len().max(2).ilog2().min(MOST_BUCKET_BITS);
+        let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
+        let mut ends = vec![0_u32; 1 << bits];
+        for hash in &unsorted {
+            ends[bucket(*hash)] += 1;
+        }
+        let most = ends.iter().copied().max().unwrap_or_default();
+        let mut end = 0;
+        for count in &mut ends {
+            end += std::mem::replace(count, end);
+        }
+        let mut sorted = vec![(0, 0); unsorted.len()];
+        for (place, hash) in (0_u32..).zip(&unsorted) {
+            let end = &mut ends[bucket(*hash)];
+            sorted[*end as usize] = (*hash, place);
+            *end += 1;
+        }
+        if most > SMALL_BUCKET {
+            sorted.sort_unstable();
+        } else {
+            insertion_sort(&mut sorted);
+        }
+        let (hashes, places): (Vec<u64>, Vec<u32>) = sorted.into_iter().unzip();
+        HashedPlaces { hashes: hashes.into(), places: places.into() }
+    }
+}
+
+/// What a list is recognised by, if it is long enough for that.
+fn digest(text: &str, ends: &[u32]) -> Option<u64> {
+    (ends.len() >= RECOGNISED_IDS).then(|| hash_id(text))
+}
+
+/// Sorts what is nearly sorted.
+fn insertion_sort<T: Copy + Ord>(items: &mut [T]) {
+    for at in 1..items.len() {
+        let item = items[at];
+        let mut hole = at;
+        while hole > 0 && item < items[hole - 1] {
+            items[hole] = items[hole - 1];
+            hole -= 1;
+        }
+        items[hole] = item;
+    }
+}
+
+/// The ids that lie in `text` one after the other.
+fn ids_in<'a>(text: &'a str, ends: &'a [u32]) -> impl Iterator<Item = &'a str> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, end)| &text[start as usize..*end as usize])
 }
 
 /// Keeps a list to be recognised, and gives up those that did not come for the longest time.
@@ -246,12 +298,28 @@ mod tests {
     }
 
     #[test]
-    fn ids_whose_hashes_meet_in_a_slot_are_told_apart() {
-        // 128 slots for 64 ids: many begin at the same one.
-        let ids = many("slot", 64);
+    fn hashes_are_sorted_however_they_are_spread() {
+        let spread = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let near = |i: u64| spread(i) >> 40;
+        let few = |i: u64| spread(i) % 7;
+        for count in [0, 1, 2, 100, 5_000] {
+            for hash in [&spread as &dyn Fn(u64) -> u64, &near, &few, &|_| u64::MAX] {
+                let unsorted: Vec<u64> = (0..count).map(hash).collect();
+                let mut expected: Vec<(u64, u32)> = unsorted.iter().copied().zip(0..).collect();
+                expected.sort_unstable();
+                let HashedPlaces { hashes, places } = HashedPlaces::of(unsorted);
+                assert!(hashes.into_iter().zip(places).eq(expected), "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_ids_are_counted_once_wherever_they_are() {
+        let mut ids = many("x", 500);
+        ids.extend(many("x", 300));
+        ids.push("x7".to_owned());
         let list = IdList::from_iter(&ids);
-        assert!(list.is_distinct());
-        assert!((64..10_000).all(|i| !list.contains(&format!("slot{i}"))));
+        assert_eq!((list.len(), list.different(), list.is_distinct()), (801, 500, false));
     }
 
     #[test]

@@ -210,11 +210,12 @@ impl Segment {
     }
 
     fn look_up(&self, ids: &IdList) -> Result<RoaringBitmap> {
-        let tasks: Vec<(usize, &[u64])> = ids.hashes().chunks(IDS_PER_TASK).enumerate().collect();
-        let found = find_in_tasks(&tasks, |(task, hashes)| {
-            let first = task * IDS_PER_TASK;
+        let (hashes, places) = ids.hashed();
+        let tasks: Vec<(&[u64], &[u32])> =
+            hashes.chunks(IDS_PER_TASK).zip(places.chunks(IDS_PER_TASK)).collect();
+        let found = find_in_tasks(&tasks, |(hashes, places)| {
             let mut labels = Vec::with_capacity(hashes.len());
-            self.reader.find_many(hashes, |place| ids.id(first + place), |_, label| labels.push(label))?;
+            self.reader.find_many(hashes, |at| ids.id(places[at] as usize), |_, label| labels.push(label))?;
             Ok(labels)
         })?;
         Ok(bitmap_of(&found, self.rows()))

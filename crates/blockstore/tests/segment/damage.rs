@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{BlobStore, Compression, LocalStore, SegmentReader};
+use ferrochrome_blockstore::{BlobStore, Compression, LocalStore, SegmentReader, hash_id};
 use ferrochrome_types::{Code, Error, IndexBuffers};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -62,6 +62,8 @@ impl Sample {
             check(segment.find(&record.id).map(|read| read == Some(label)));
         }
         check(segment.find("absent").map(|read| read.is_none()));
+        let ids: Vec<&str> = self.rows.iter().map(|(record, _)| record.id.as_str()).collect();
+        check(find_all(&segment, &ids).map(|labels| labels.into_iter().eq((0..).take(ids.len()).map(Some))));
         let index = segment.index_file().and_then(|file| file.ok_or_else(|| Error::internal("no index")));
         check(index.clone().and_then(|index| index.parameters()).map(|read| read == "parameters"));
         for (name, expected) in [("codes", &self.index[..]), ("links", b"links")] {
@@ -86,6 +88,35 @@ impl Sample {
             assert!(error.message().contains(&expected), "{what} of {file}: {error}");
         }
     }
+}
+
+/// The label of each id, looked up together.
+fn find_all(segment: &SegmentReader, ids: &[&str]) -> Result<Vec<Option<u32>>, Error> {
+    let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id)).collect();
+    let mut labels = vec![None; ids.len()];
+    segment.find_many(&hashes, |place| ids[place], |place, label| labels[place] = Some(label))?;
+    Ok(labels)
+}
+
+#[test]
+fn ids_in_whole_blocks_are_found_beside_damaged_ones() {
+    let dir = TempDir::new().unwrap();
+    let store: Arc<dyn BlobStore> = Arc::new(LocalStore::open(dir.path(), false).unwrap());
+    let rows = rows(10_000, 3);
+    let (folder, mut writer) = writer(&store, 3, Compression::None);
+    for (record, vector) in &rows {
+        writer.push(record, vector).unwrap();
+    }
+    writer.publish().unwrap();
+    let path = dir.path().join(folder.to_string()).join("records.arrow");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let segment = SegmentReader::open(store, folder).unwrap();
+    let ids: Vec<&str> = rows.iter().map(|(record, _)| record.id.as_str()).collect();
+    let found = find_all(&segment, &ids[5_000..]).unwrap();
+    assert!(found.into_iter().eq((5_000..10_000).map(Some)));
+    assert_eq!(find_all(&segment, &ids).unwrap_err().code(), Code::Corrupted);
 }
 
 #[test]
