@@ -7,6 +7,8 @@ mod data_type;
 mod encoder;
 mod read;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use read::ParquetReader;

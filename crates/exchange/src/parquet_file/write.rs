@@ -73,7 +73,7 @@ impl ParquetWriter {
         Ok(())
     }
 
-    fn end_row_group(&mut self) -> Result<()> {
+    pub(super) fn end_row_group(&mut self) -> Result<()> {
         let columns = std::mem::take(&mut self.columns);
         if columns.is_empty() {
             return Ok(());
