@@ -5,6 +5,7 @@ mod array;
 mod column;
 mod data_type;
 mod encoder;
+mod pages;
 mod read;
 mod shape;
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int64Type};
@@ -10,7 +9,6 @@ use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, StringArray};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::basic::Type as PhysicalType;
-use parquet::column::page::{CompressedPage, PageWriteSpec, PageWriter};
 use parquet::column::writer::{ColumnCloseResult, ColumnWriterImpl};
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType as ParquetType, DoubleType, FloatType,
@@ -18,8 +16,9 @@ use parquet::data_type::{
 };
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterPropertiesPtr;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
+
+use super::pages::{Pages, WrittenPages};
 
 type Writer<T> = ColumnWriterImpl<'static, T>;
 
@@ -39,6 +38,8 @@ pub(super) struct ColumnEncoder {
     of: ColumnDescPtr,
     /// Bytes of values since the last page: so much may be in the encoder, and of a dictionary with all pages before it.
     pending: usize,
+    /// Those of the last batch, which vectors share with the next.
+    levels: Levels,
 }
 
 impl ColumnEncoder {
@@ -54,7 +55,7 @@ impl ColumnEncoder {
             PhysicalType::BOOLEAN => Encoder::Bool(Writer::new(column, properties, to)),
             other => return Err(ParquetError::NYI(format!("a column of {other}"))),
         };
-        Ok(ColumnEncoder { encoder, pages, of, pending: 0 })
+        Ok(ColumnEncoder { encoder, pages, of, pending: 0, levels: Levels::default() })
     }
 
     /// Bytes of all that was written, at most.
@@ -64,8 +65,8 @@ impl ColumnEncoder {
 
     pub fn write(&mut self, array: &ArrayRef) -> Result<()> {
         let before = self.pages.len();
-        let levels = Levels::of(array, self.of.max_def_level());
-        let values = levels.values.as_ref();
+        let values = self.levels.set(array, self.of.max_def_level());
+        let (levels, values) = (&self.levels, values.as_ref());
         match &mut self.encoder {
             Encoder::Text(writer) => levels.write(writer, &texts(values.as_string()))?,
             Encoder::Int(writer) => levels.write(writer, &numbers::<Int64Type>(values))?,
@@ -76,7 +77,7 @@ impl ColumnEncoder {
                 levels.write(writer, &booleans)?;
             }
         }
-        self.pending += levels.values.get_buffer_memory_size();
+        self.pending += values.get_buffer_memory_size();
         // A page ends when it is full: what came behind it is of this batch at most, and less than another.
         if self.pages.len() > before {
             self.pending = 0;
@@ -85,7 +86,7 @@ impl ColumnEncoder {
     }
 
     /// All pages, and what is to be said of them at the end of the file.
-    pub fn finish(self) -> Result<(Bytes, ColumnCloseResult)> {
+    pub fn finish(self) -> Result<(WrittenPages, ColumnCloseResult)> {
         let closed = match self.encoder {
             Encoder::Text(writer) => writer.close(),
             Encoder::Int(writer) => writer.close(),
@@ -93,54 +94,58 @@ impl ColumnEncoder {
             Encoder::Float(writer) => writer.close(),
             Encoder::Bool(writer) => writer.close(),
         }?;
-        Ok((self.pages.into_bytes()?, closed))
+        Ok((self.pages.end()?, closed))
     }
 }
 
-/// The values of a column that are not null and stand in no list, with the levels that say so of the others.
+/// The levels of a batch, which say which values are null and which stand in one list. Those that are always zero are left out.
+#[derive(Default)]
 struct Levels {
     definition: Vec<i16>,
     repetition: Vec<i16>,
-    values: ArrayRef,
 }
 
 impl Levels {
-    /// The levels of an array in whose column a value is there from level `most`. Where lists are null, they have no elements.
-    fn of(array: &ArrayRef, most: i16) -> Self {
+    /// Takes the levels of an array in whose column a value is there from level `most`, and returns its values, which are not null or
+    /// marked as such. Lists that are null have no elements.
+    fn set(&mut self, array: &ArrayRef, most: i16) -> ArrayRef {
         match array.data_type() {
             DataType::List(item) => {
                 let lists = array.as_list::<i32>();
                 let offsets = lists.value_offsets();
                 let elements = |row: usize| offsets[row] as usize..offsets[row + 1] as usize;
-                Self::of_lists(array, lists.values(), elements, most - i16::from(item.is_nullable()), most)
+                self.set_lists(array, lists.values(), elements, most - i16::from(item.is_nullable()), most)
             }
             DataType::FixedSizeList(item, length) => {
-                let length = *length as usize;
+                let (length, values) = (*length as usize, array.as_fixed_size_list().values());
+                // Vectors are never null, nor are their components: as many have the same levels.
+                if values.null_count() == 0 && self.repetition.len() == values.len() {
+                    return values.clone();
+                }
                 let elements = |row: usize| row * length..(row + 1) * length;
-                let values = array.as_fixed_size_list().values();
-                Self::of_lists(array, values, elements, most - i16::from(item.is_nullable()), most)
-            }
-            _ if most == 0 => {
-                Levels { definition: Vec::new(), repetition: Vec::new(), values: array.clone() }
+                self.set_lists(array, values, elements, most - i16::from(item.is_nullable()), most)
             }
             _ => {
-                let definition = (0..array.len()).map(|row| i16::from(array.is_valid(row))).collect();
-                Levels { definition, repetition: Vec::new(), values: array.clone() }
+                let rows = if most == 0 { 0 } else { array.len() };
+                self.definition.clear();
+                self.definition.extend((0..rows).map(|row| i16::from(array.is_valid(row))));
+                array.clone()
             }
         }
     }
 
     /// An element is there from level `element`, and no null from level `value`.
-    fn of_lists(
+    fn set_lists(
+        &mut self,
         lists: &ArrayRef,
         values: &ArrayRef,
         elements: impl Fn(usize) -> Range<usize>,
         element: i16,
         value: i16,
-    ) -> Self {
-        let first = elements(0).start;
-        let count = elements(lists.len() - 1).end - first;
-        let (mut definition, mut repetition) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    ) -> ArrayRef {
+        let Levels { definition, repetition } = self;
+        definition.clear();
+        repetition.clear();
         for row in 0..lists.len() {
             let elements = elements(row);
             repetition.push(0);
@@ -155,7 +160,8 @@ impl Levels {
                 definition.extend(elements.map(|at| if values.is_valid(at) { value } else { element }));
             }
         }
-        Levels { definition, repetition, values: values.slice(first, count) }
+        let first = elements(0).start;
+        values.slice(first, elements(lists.len() - 1).end - first)
     }
 
     fn write<T: ParquetType>(&self, writer: &mut Writer<T>, values: &[T::T]) -> Result<()> {
@@ -180,36 +186,4 @@ fn texts(array: &StringArray) -> Vec<ByteArray> {
     let offsets = array.value_offsets();
     let there = (0..array.len()).filter(|row| array.is_valid(*row));
     there.map(|row| ByteArray::from(bytes.slice(offsets[row] as usize..offsets[row + 1] as usize))).collect()
-}
-
-/// The pages of a column, which its encoder adds to.
-#[derive(Clone)]
-struct Pages(Arc<Mutex<TrackedWrite<Vec<u8>>>>);
-
-impl Pages {
-    fn new() -> Self {
-        Pages(Arc::new(Mutex::new(TrackedWrite::new(Vec::new()))))
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes_written()
-    }
-
-    fn into_bytes(self) -> Result<Bytes> {
-        let pages = Arc::into_inner(self.0)
-            .ok_or_else(|| ParquetError::General("a column is still being written".to_owned()))?;
-        let pages = pages.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Bytes::from(pages.into_inner()?))
-    }
-}
-
-impl PageWriter for Pages {
-    fn write_page(&mut self, page: CompressedPage) -> Result<PageWriteSpec> {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        SerializedPageWriter::new(&mut pages).write_page(page)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        Ok(())
-    }
 }

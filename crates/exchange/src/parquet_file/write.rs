@@ -1,6 +1,7 @@
 //! Writes Parquet files. The columns of a row group are encoded in memory side by side, and then appended to the file one by one.
 
 use std::fs::File;
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -27,9 +28,12 @@ const ROW_GROUP_BYTES: usize = 32 << 20;
 /// Most rows of a row group: those of nothing but nulls and repetitions take next to no bytes.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
+/// Pages are copied in pieces of a few KiB, of which so many go to the file at once.
+const WRITE_BYTES: usize = 1 << 20;
+
 /// Writes a Parquet file.
 pub(crate) struct ParquetWriter {
-    file: SerializedFileWriter<File>,
+    file: SerializedFileWriter<BufWriter<File>>,
     /// The columns of the row group that has begun; none before its first row.
     columns: Vec<ColumnEncoder>,
     rows: usize,
@@ -45,6 +49,7 @@ impl ParquetWriter {
         let fields = fields.collect::<Result<_>>().map_err(to_arrow)?;
         let root = Type::group_type_builder("arrow_schema").with_fields(fields).build();
         let properties = Arc::new(properties(schema, compression));
+        let file = BufWriter::with_capacity(WRITE_BYTES, file);
         let file = root.and_then(|root| SerializedFileWriter::new(file, Arc::new(root), properties));
         Ok(ParquetWriter { file: file.map_err(to_arrow)?, columns: Vec::new(), rows: 0 })
     }
@@ -80,8 +85,8 @@ impl ParquetWriter {
         }
         let mut group = self.file.next_row_group()?;
         for column in columns {
-            let (bytes, closed) = column.finish()?;
-            group.append_column(&bytes, closed)?;
+            let (pages, closed) = column.finish()?;
+            group.append_column(&pages, closed)?;
         }
         group.close()?;
         self.rows = 0;
@@ -90,7 +95,8 @@ impl ParquetWriter {
 
     pub fn finish(mut self) -> std::result::Result<File, ArrowError> {
         self.end_row_group().map_err(to_arrow)?;
-        self.file.into_inner().map_err(to_arrow)
+        let file = self.file.into_inner().map_err(to_arrow)?;
+        Ok(file.into_inner().map_err(std::io::IntoInnerError::into_error)?)
     }
 }
 
