@@ -16,8 +16,8 @@ use super::shape::{Leaf, Shape};
 /// What is wrong with a column.
 type Wrong = String;
 
-/// The next rows of a column of this shape and type, whose values `readers` have.
-pub(super) fn read(
+/// The rows of a batch in a column of this shape and type, whose values `readers` have.
+pub(super) fn assemble(
     shape: &Shape,
     data_type: &DataType,
     readers: &mut [LeafReader],
@@ -27,21 +27,19 @@ pub(super) fn read(
         (Shape::Struct { level, fields: shapes }, DataType::Struct(fields), readers) => {
             let mut arrays = Vec::with_capacity(shapes.len());
             for ((shape, field), reader) in shapes.iter().zip(fields).zip(readers.iter_mut()) {
-                arrays.push(read(shape, field.data_type(), std::slice::from_mut(reader), rows)?);
+                arrays.push(assemble(shape, field.data_type(), std::slice::from_mut(reader), rows)?);
             }
             let nulls = readers.first().and_then(|reader| structs(&reader.levels, *level));
             let array = StructArray::try_new(fields.clone(), arrays, nulls).map_err(|e| e.to_string())?;
             Ok(Arc::new(array))
         }
         (Shape::Scalar(leaf), _, [reader]) => {
-            let values = reader.read(rows).map_err(|e| e.to_string())?;
-            array(values, &leaf.data_type, rows, validity(&reader.levels, leaf))
+            array(reader.take(), &leaf.data_type, rows, validity(&reader.levels, leaf))
         }
         (Shape::List { list, element, item }, DataType::List(field), [reader]) => {
-            let values = reader.read(rows).map_err(|e| e.to_string())?;
             let lists = Lists::of(&reader.levels, rows, *list, *element, item.level)?;
             let elements = lists.offsets.last().map_or(0, |last| *last as usize);
-            let values = array(values, &item.data_type, elements, lists.elements)?;
+            let values = array(reader.take(), &item.data_type, elements, lists.elements)?;
             let offsets = OffsetBuffer::new(ScalarBuffer::from(lists.offsets));
             let array = ListArray::try_new(field.clone(), offsets, values, lists.lists);
             Ok(Arc::new(array.map_err(|e| e.to_string())?))

@@ -57,107 +57,112 @@ enum Reader {
     Half(ColumnReaderImpl<FixedLenByteArrayType>),
 }
 
-/// Reads one column of a row group.
+/// Reads one column, from one row group after the other.
 pub(super) struct LeafReader {
-    reader: Reader,
+    /// Its number among all of the file.
+    at: usize,
+    /// That of the present row group.
+    reader: Option<Reader>,
+    /// Values that the pages of this batch may still have.
     allowance: Arc<AtomicUsize>,
-    most: usize,
-    /// Values of the batch before.
-    before: usize,
+    values: Values,
     pub levels: Levels,
 }
 
 impl LeafReader {
-    /// Opens column `at` of a row group.
-    pub fn open(file: &Arc<File>, group: &RowGroupMetaData, at: usize, rows: usize) -> Result<Self> {
-        let chunk = group.columns().get(at).ok_or_else(|| general("a row group lacks a column"))?;
+    pub fn new(at: usize, of: PhysicalType) -> Result<Self> {
+        let values = match of {
+            PhysicalType::BOOLEAN => Values::Bool(Vec::new()),
+            PhysicalType::INT32 => Values::Int32(Vec::new()),
+            PhysicalType::INT64 => Values::Int64(Vec::new()),
+            PhysicalType::FLOAT => Values::Float(Vec::new()),
+            PhysicalType::DOUBLE => Values::Double(Vec::new()),
+            PhysicalType::BYTE_ARRAY => Values::Bytes(Texts::default()),
+            PhysicalType::FIXED_LEN_BYTE_ARRAY => Values::Half(Vec::new()),
+            PhysicalType::INT96 => return Err(general("a column holds values of 96 bits")),
+        };
+        let allowance = Arc::new(AtomicUsize::new(0));
+        Ok(LeafReader { at, reader: None, allowance, values, levels: Levels::default() })
+    }
+
+    /// Goes on in another row group.
+    pub fn open(&mut self, file: &Arc<File>, group: &RowGroupMetaData, rows: usize) -> Result<()> {
+        let chunk = group.columns().get(self.at).ok_or_else(|| general("a row group lacks a column"))?;
         let (from, length) = chunk.byte_range();
         if from.checked_add(length).is_none_or(|behind| behind > file.len()) {
             return Err(general("a column lies outside the file"));
         }
         let of = chunk.column_descr_ptr();
-        let physical = of.physical_type();
-        let most = match physical {
-            PhysicalType::BYTE_ARRAY | PhysicalType::FIXED_LEN_BYTE_ARRAY => MAX_BYTES_VALUES,
-            _ => MAX_VALUES,
-        };
-        let allowance = Arc::new(AtomicUsize::new(most));
         let pages = SerializedPageReader::new(file.clone(), chunk, rows, None)?;
         let pages: Box<dyn PageReader> = match of.max_rep_level() {
             0 => Box::new(pages),
-            _ => Box::new(AllowedPages { pages, allowance: allowance.clone() }),
+            _ => Box::new(AllowedPages { pages, allowance: self.allowance.clone() }),
         };
-        let reader = match physical {
-            PhysicalType::BOOLEAN => Reader::Bool(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::INT32 => Reader::Int32(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::INT64 => Reader::Int64(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::FLOAT => Reader::Float(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::DOUBLE => Reader::Double(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::BYTE_ARRAY => Reader::Bytes(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::FIXED_LEN_BYTE_ARRAY => Reader::Half(ColumnReaderImpl::new(of, pages)),
-            PhysicalType::INT96 => return Err(general("a column holds values of 96 bits")),
-        };
-        Ok(LeafReader { reader, allowance, most, before: 0, levels: Levels::default() })
+        self.reader = Some(match &self.values {
+            Values::Bool(_) => Reader::Bool(ColumnReaderImpl::new(of, pages)),
+            Values::Int32(_) => Reader::Int32(ColumnReaderImpl::new(of, pages)),
+            Values::Int64(_) => Reader::Int64(ColumnReaderImpl::new(of, pages)),
+            Values::Float(_) => Reader::Float(ColumnReaderImpl::new(of, pages)),
+            Values::Double(_) => Reader::Double(ColumnReaderImpl::new(of, pages)),
+            Values::Bytes(_) => Reader::Bytes(ColumnReaderImpl::new(of, pages)),
+            Values::Half(_) => Reader::Half(ColumnReaderImpl::new(of, pages)),
+        });
+        Ok(())
     }
 
-    /// The values of the next rows, whose levels are in `levels` from then on.
-    pub fn read(&mut self, rows: usize) -> Result<Values> {
-        self.allowance.store(self.most, Ordering::Relaxed);
+    /// Begins another batch.
+    pub fn begin(&mut self) {
+        let most = match self.values {
+            Values::Bytes(_) | Values::Half(_) => MAX_BYTES_VALUES,
+            _ => MAX_VALUES,
+        };
+        self.allowance.store(most, Ordering::Relaxed);
+        self.levels.definition.clear();
+        self.levels.repetition.clear();
+    }
+
+    /// Adds the next rows of the row group to the batch; returns how many there were of `rows`.
+    pub fn read(&mut self, rows: usize) -> Result<usize> {
         let levels = &mut self.levels;
-        levels.definition.clear();
-        levels.repetition.clear();
-        let before = self.before;
-        let values = match &mut self.reader {
-            Reader::Bool(reader) => Values::Bool(read(reader, rows, levels, before)?),
-            Reader::Int32(reader) => Values::Int32(read(reader, rows, levels, before)?),
-            Reader::Int64(reader) => Values::Int64(read(reader, rows, levels, before)?),
-            Reader::Float(reader) => Values::Float(read(reader, rows, levels, before)?),
-            Reader::Double(reader) => Values::Double(read(reader, rows, levels, before)?),
-            Reader::Bytes(reader) => {
-                let mut texts = Texts::default();
-                read_pieces(reader, rows, levels, |value| texts.push(value.data()))?;
-                Values::Bytes(texts)
+        match (&mut self.reader, &mut self.values) {
+            (Some(Reader::Bool(reader)), Values::Bool(values)) => read(reader, rows, levels, values),
+            (Some(Reader::Int32(reader)), Values::Int32(values)) => read(reader, rows, levels, values),
+            (Some(Reader::Int64(reader)), Values::Int64(values)) => read(reader, rows, levels, values),
+            (Some(Reader::Float(reader)), Values::Float(values)) => read(reader, rows, levels, values),
+            (Some(Reader::Double(reader)), Values::Double(values)) => read(reader, rows, levels, values),
+            (Some(Reader::Bytes(reader)), Values::Bytes(texts)) => {
+                read_pieces(reader, rows, levels, |value| texts.push(value.data()))
             }
-            Reader::Half(reader) => {
-                let mut halves = Vec::with_capacity(before);
+            (Some(Reader::Half(reader)), Values::Half(halves)) => {
                 read_pieces(reader, rows, levels, |value| {
                     halves.push(half_of(value.data())?);
                     Ok(())
-                })?;
-                Values::Half(halves)
+                })
             }
-        };
-        self.before = values.len();
-        Ok(values)
+            _ => Ok(0),
+        }
     }
 
-    /// Whether all rows were read.
-    pub fn is_at_end(&mut self) -> Result<bool> {
-        let levels = &mut Levels::default();
-        Ok(match &mut self.reader {
-            Reader::Bool(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Int32(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Int64(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Float(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Double(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Bytes(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-            Reader::Half(reader) => records(reader, 1, levels, &mut Vec::new())? == 0,
-        })
+    /// The values of the batch, whose levels are in `levels`. The next batch has about as many.
+    pub fn take(&mut self) -> Values {
+        match &mut self.values {
+            Values::Bool(values) => Values::Bool(emptied(values)),
+            Values::Int32(values) => Values::Int32(emptied(values)),
+            Values::Int64(values) => Values::Int64(emptied(values)),
+            Values::Float(values) => Values::Float(emptied(values)),
+            Values::Double(values) => Values::Double(emptied(values)),
+            Values::Half(values) => Values::Half(emptied(values)),
+            Values::Bytes(Texts { bytes, ends }) => {
+                Values::Bytes(Texts { bytes: emptied(bytes), ends: emptied(ends) })
+            }
+        }
     }
 }
 
-impl Values {
-    fn len(&self) -> usize {
-        match self {
-            Values::Bool(values) => values.len(),
-            Values::Int32(values) => values.len(),
-            Values::Int64(values) => values.len(),
-            Values::Float(values) => values.len(),
-            Values::Double(values) => values.len(),
-            Values::Half(values) => values.len(),
-            Values::Bytes(texts) => texts.ends.len(),
-        }
-    }
+/// What is in a vector; another of this capacity takes its place.
+fn emptied<T>(values: &mut Vec<T>) -> Vec<T> {
+    let empty = Vec::with_capacity(values.len());
+    std::mem::replace(values, empty)
 }
 
 impl Texts {
@@ -171,7 +176,7 @@ impl Texts {
 }
 
 /// Appends up to `rows` rows; returns how many there were.
-fn records<T: DataType>(
+fn read<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     rows: usize,
     levels: &mut Levels,
@@ -182,47 +187,30 @@ fn records<T: DataType>(
     Ok(records)
 }
 
-/// Reads just so many rows, of about as many values as `before`.
-fn read<T: DataType>(
-    reader: &mut ColumnReaderImpl<T>,
-    rows: usize,
-    levels: &mut Levels,
-    before: usize,
-) -> Result<Vec<T::T>> {
-    let mut values = Vec::with_capacity(before);
-    match records(reader, rows, levels, &mut values)? {
-        found if found == rows => Ok(values),
-        _ => Err(too_short()),
-    }
-}
-
+/// The same for values that are copied one by one.
 fn read_pieces<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     rows: usize,
     levels: &mut Levels,
     mut take: impl FnMut(&T::T) -> Result<()>,
-) -> Result<()> {
+) -> Result<usize> {
     let mut values = Vec::new();
-    let mut left = rows;
-    while left > 0 {
-        let piece = left.min(PIECE_ROWS);
+    let mut found = 0;
+    while found < rows {
         values.clear();
-        if records(reader, piece, levels, &mut values)? != piece {
-            return Err(too_short());
+        let piece = read(reader, PIECE_ROWS.min(rows - found), levels, &mut values)?;
+        if piece == 0 {
+            break;
         }
         values.iter().try_for_each(&mut take)?;
-        left -= piece;
+        found += piece;
     }
-    Ok(())
+    Ok(found)
 }
 
 fn half_of(bytes: &[u8]) -> Result<f16> {
     let bytes = bytes.try_into().map_err(|_| general("a number of 16 bits has another length"))?;
     Ok(f16::from_le_bytes(bytes))
-}
-
-fn too_short() -> ParquetError {
-    general("a column ends before its row group does")
 }
 
 fn general(what: &str) -> ParquetError {

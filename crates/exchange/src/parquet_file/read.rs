@@ -14,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 
 use super::ARROW_SCHEMA;
-use super::array::read;
+use super::array::assemble;
 use super::column::LeafReader;
 use super::shape::{Column, Shape, columns};
 use crate::failure::{damaged, unreadable};
@@ -34,7 +34,7 @@ pub(crate) struct ParquetReader {
     next_group: usize,
     /// Rows of the present one that were not read.
     left: usize,
-    /// Those of the present row group, for each column one or, for a struct, one a field.
+    /// For each column one or, for a struct, one a field; none before the first row is read.
     readers: Vec<Vec<LeafReader>>,
 }
 
@@ -85,43 +85,58 @@ impl ParquetReader {
 
     /// The next rows; `None` behind the last.
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while self.left == 0 {
-            if self.next_group == self.metadata.num_row_groups() {
-                return Ok(None);
+        self.readers.iter_mut().flatten().for_each(LeafReader::begin);
+        let mut rows = 0;
+        while rows < BATCH_ROWS {
+            if self.left == 0 && !self.open_group().map_err(|e| read_error(&self.shown, &e))? {
+                break;
             }
-            self.open_group().map_err(|e| read_error(&self.shown, &e))?;
+            let more = self.left.min(BATCH_ROWS - rows);
+            self.read_rows(more).map_err(|e| damaged(&self.shown, e))?;
+            rows += more;
         }
-        let batch = self.read_rows(self.left.min(BATCH_ROWS));
-        batch.map(Some).map_err(|what| damaged(&self.shown, what))
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.batch(rows).map(Some).map_err(|what| damaged(&self.shown, what))
     }
 
-    fn open_group(&mut self) -> std::result::Result<(), ParquetError> {
-        let group = self.metadata.row_group(self.next_group);
+    /// Goes on to the next row group, if there is another; it may be empty.
+    fn open_group(&mut self) -> std::result::Result<bool, ParquetError> {
+        let Some(group) = self.metadata.row_groups().get(self.next_group) else { return Ok(false) };
         let rows = usize::try_from(group.num_rows())?;
-        let open = |at: usize| LeafReader::open(&self.file, group, at, rows);
-        self.readers = self
-            .shapes
-            .iter()
-            .map(|shape| shape.leaves().into_iter().map(open).collect())
-            .collect::<std::result::Result<_, _>>()?;
+        if self.readers.is_empty() {
+            let columns = self.metadata.file_metadata().schema_descr();
+            let reader = |at: usize| LeafReader::new(at, columns.column(at).physical_type());
+            let readers = |shape: &Shape| shape.leaves().into_iter().map(reader).collect();
+            self.readers = self.shapes.iter().map(readers).collect::<std::result::Result<_, _>>()?;
+            self.readers.iter_mut().flatten().for_each(LeafReader::begin);
+        }
+        self.readers.iter_mut().flatten().try_for_each(|reader| reader.open(&self.file, group, rows))?;
         self.left = rows;
         self.next_group += 1;
+        Ok(true)
+    }
+
+    /// Adds rows of the present row group to the batch.
+    fn read_rows(&mut self, rows: usize) -> std::result::Result<(), ParquetError> {
+        self.left -= rows;
+        for reader in self.readers.iter_mut().flatten() {
+            if reader.read(rows)? != rows {
+                return Err(ParquetError::General("a column ends before its row group does".to_owned()));
+            }
+            if self.left == 0 && reader.read(1)? != 0 {
+                return Err(ParquetError::General("a column has more rows than its row group".to_owned()));
+            }
+        }
         Ok(())
     }
 
-    fn read_rows(&mut self, rows: usize) -> std::result::Result<RecordBatch, String> {
-        let mut arrays = Vec::with_capacity(self.shapes.len());
-        for ((shape, field), readers) in self.shapes.iter().zip(self.schema.fields()).zip(&mut self.readers) {
-            arrays.push(read(shape, field.data_type(), readers, rows)?);
-        }
-        self.left -= rows;
-        if self.left == 0 {
-            for reader in self.readers.iter_mut().flatten() {
-                if !reader.is_at_end().map_err(|e| e.to_string())? {
-                    return Err("a column has more rows than its row group".to_owned());
-                }
-            }
-        }
+    fn batch(&mut self, rows: usize) -> std::result::Result<RecordBatch, String> {
+        let columns = self.shapes.iter().zip(self.schema.fields()).zip(&mut self.readers);
+        let arrays =
+            columns.map(|((shape, field), readers)| assemble(shape, field.data_type(), readers, rows));
+        let arrays = arrays.collect::<std::result::Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(|e| e.to_string())
     }

@@ -220,6 +220,18 @@ fn many_pages_come_back_as_they_were() {
 }
 
 #[test]
+fn a_batch_goes_on_in_the_next_row_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let expected = many_rows().slice(0, 2_000);
+    write(&path, &expected, 3, Compression::Zstd);
+    let mut reader = open(&path);
+    let rows = std::iter::from_fn(|| reader.next().unwrap()).map(|batch| batch.num_rows());
+    assert_eq!(rows.collect::<Vec<_>>(), [1_024, 976]);
+    assert_holds(&path, &expected);
+}
+
+#[test]
 fn a_row_group_ends_when_it_is_large() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
