@@ -1,14 +1,16 @@
 //! Arrow IPC files: written batch by batch, and read so that no length in a file is trusted.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, LargeStringArray, RecordBatch, StringArray, StringViewArray};
 use arrow_buffer::Buffer;
-use arrow_ipc::reader::FileDecoder;
+use arrow_ipc::reader::read_record_batch;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
-use arrow_ipc::{Block, BodyCompressionMethod, CompressionType, MessageHeader};
+use arrow_ipc::{Block, BodyCompressionMethod, CompressionType, Message, MessageHeader};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use ferrochrome_types::{Error, Result};
 
@@ -60,7 +62,7 @@ pub(crate) struct ArrowReader {
     file: File,
     shown: String,
     schema: SchemaRef,
-    decoder: FileDecoder,
+    dictionaries: HashMap<i64, ArrayRef>,
     blocks: Vec<Block>,
     next: usize,
     rows: u64,
@@ -86,16 +88,22 @@ impl ArrowReader {
         let dictionaries =
             footer.dictionaries().into_iter().flatten().map(check).collect::<Result<Vec<_>>>()?;
         let batches = footer.recordBatches().into_iter().flatten().map(check).collect::<Result<Vec<_>>>()?;
-        let decoder = FileDecoder::new(schema.clone(), footer.version());
-        let mut reader =
-            ArrowReader { file, shown: shown.to_owned(), schema, decoder, blocks: batches, next: 0, rows: 0 };
+        let mut reader = ArrowReader {
+            file,
+            shown: shown.to_owned(),
+            schema,
+            dictionaries: HashMap::new(),
+            blocks: batches,
+            next: 0,
+            rows: 0,
+        };
         for block in reader.blocks.clone() {
             let message = reader.read_bytes(&block, block.metaDataLength() as usize)?;
             reader.rows += rows_of(&message).map_err(|what| damaged(shown, what))?;
         }
         for block in dictionaries {
             let bytes = reader.read(&block)?;
-            reader.decoder.read_dictionary(&block, &bytes).map_err(|e| damaged(shown, e))?;
+            reader.add_dictionary(&block, &bytes).map_err(|what| damaged(shown, what))?;
         }
         Ok(reader)
     }
@@ -109,8 +117,37 @@ impl ArrowReader {
         let Some(block) = self.blocks.get(self.next).copied() else { return Ok(None) };
         self.next += 1;
         let bytes = self.read(&block)?;
-        let batch = self.decoder.read_record_batch(&block, &bytes).map_err(|e| damaged(&self.shown, e))?;
-        batch.map_or_else(|| Err(damaged(&self.shown, "a block holds no batch")), |batch| Ok(Some(batch)))
+        self.decode(&block, &bytes).map(Some).map_err(|what| damaged(&self.shown, what))
+    }
+
+    fn decode(&self, block: &Block, bytes: &Buffer) -> std::result::Result<RecordBatch, String> {
+        let (message, body) = parts(block, bytes)?;
+        let batch = message.header_as_record_batch().ok_or("a block holds no batch")?;
+        read_record_batch(&body, batch, self.schema.clone(), &self.dictionaries, None, &message.version())
+            .map_err(|e| e.to_string())
+    }
+
+    /// Reads a batch of the values that columns refer to.
+    fn add_dictionary(&mut self, block: &Block, bytes: &Buffer) -> std::result::Result<(), String> {
+        let (message, body) = parts(block, bytes)?;
+        let batch = message.header_as_dictionary_batch().ok_or("a block holds no dictionary")?;
+        let values = batch.data().ok_or("a dictionary has no values")?;
+        // Not every file numbers its dictionaries in the order of their columns.
+        #[expect(deprecated)]
+        let fields = self.schema.fields_with_dict_id(batch.id());
+        let Some(DataType::Dictionary(_, of)) = fields.first().map(|field| field.data_type()) else {
+            return Err("a dictionary belongs to no column".to_owned());
+        };
+        let schema = Arc::new(Schema::new(vec![Field::new("", of.as_ref().clone(), true)]));
+        let values = read_record_batch(&body, values, schema, &self.dictionaries, None, &message.version())
+            .map_err(|e| e.to_string())?;
+        let mut values = values.column(0).clone();
+        if batch.isDelta() {
+            let before = self.dictionaries.get(&batch.id()).ok_or("a dictionary has no beginning")?;
+            values = joined(before, &values)?;
+        }
+        self.dictionaries.insert(batch.id(), values);
+        Ok(())
     }
 
     /// Rows of all batches.
@@ -192,11 +229,37 @@ fn check_block(block: &Block, limit: u64, shown: &str) -> Result<()> {
     Ok(())
 }
 
+/// A dictionary that goes on in another batch. Only texts are read of dictionaries.
+fn joined(before: &ArrayRef, behind: &ArrayRef) -> std::result::Result<ArrayRef, String> {
+    let all = [before, behind];
+    Ok(match (before.data_type(), behind.data_type()) {
+        (DataType::Utf8, DataType::Utf8) => {
+            Arc::new(all.iter().flat_map(|part| part.as_string::<i32>()).collect::<StringArray>())
+        }
+        (DataType::LargeUtf8, DataType::LargeUtf8) => {
+            Arc::new(all.iter().flat_map(|part| part.as_string::<i64>()).collect::<LargeStringArray>())
+        }
+        (DataType::Utf8View, DataType::Utf8View) => {
+            Arc::new(all.iter().flat_map(|part| part.as_string_view()).collect::<StringViewArray>())
+        }
+        (of, _) => return Err(format!("a dictionary of {of} comes in several parts")),
+    })
+}
+
+/// The message in a block, and the body behind it.
+fn parts<'a>(block: &Block, bytes: &'a Buffer) -> std::result::Result<(Message<'a>, Buffer), String> {
+    let length = block.metaDataLength() as usize;
+    Ok((message_of(&bytes[..length])?, bytes.slice(length)))
+}
+
+fn message_of(bytes: &[u8]) -> std::result::Result<Message<'_>, String> {
+    let start = if bytes[..4] == CONTINUATION { PREFIX_LEN } else { PREFIX_LEN / 2 };
+    arrow_ipc::root_as_message(&bytes[start..]).map_err(|e| format!("a message is malformed: {e}"))
+}
+
 /// The batch in a message.
 fn batch_of(message: &[u8]) -> std::result::Result<arrow_ipc::RecordBatch<'_>, String> {
-    let start = if message[..4] == CONTINUATION { PREFIX_LEN } else { PREFIX_LEN / 2 };
-    let message =
-        arrow_ipc::root_as_message(&message[start..]).map_err(|e| format!("a message is malformed: {e}"))?;
+    let message = message_of(message)?;
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
         MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|batch| batch.data()),

@@ -11,7 +11,7 @@ use arrow_array::{
     PrimitiveArray, RecordBatch, StringArray, StructArray, TimestampSecondArray, UInt64Array,
 };
 use arrow_buffer::OffsetBuffer;
-use arrow_ipc::writer::FileWriter;
+use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions};
 use arrow_schema::{DataType, Field, Schema};
 use ferrochrome_engine::{
     Collection, CollectionRow, Database, DatabaseOptions, GetRequest, Handle, MetadataPatch, WriteBatch,
@@ -293,6 +293,44 @@ fn files_of_other_programs_are_read() {
     assert_eq!(metadatas[0], Some(MetadataPatch::from(first)));
     let second = [("n".to_owned(), Some(Value::Int(2))), ("s".to_owned(), text("y"))];
     assert_eq!(metadatas[1], Some(MetadataPatch::from(second)));
+}
+
+#[test]
+fn a_dictionary_may_come_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.arrow");
+    let colours = [vec![Some("red"), None], vec![Some("red"), Some("blue")]];
+    let batch = |colours: &[Option<&str>]| {
+        let colours: DictionaryArray<Int8Type> = colours.iter().copied().collect();
+        let ids: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let columns = [
+            ("id", ids),
+            ("vector", lists(vec![1.0; 4], &[2, 2])),
+            ("colour", Arc::new(colours) as ArrayRef),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap()
+    };
+    for handling in [DictionaryHandling::Delta, DictionaryHandling::Resend] {
+        let options = IpcWriteOptions::default().with_dictionary_handling(handling);
+        let schema = batch(&colours[0]).schema();
+        let mut writer =
+            FileWriter::try_new_with_options(File::create(&path).unwrap(), &schema, options).unwrap();
+        writer.write(&batch(&colours[0])).unwrap();
+        // A file cannot replace a dictionary.
+        let both_times =
+            if matches!(handling, DictionaryHandling::Delta) { &colours[1] } else { &colours[0] };
+        writer.write(&batch(both_times)).unwrap();
+        writer.finish().unwrap();
+        let mut file = RecordFileReader::open(&path, Format::Arrow, &ColumnNames::default()).unwrap();
+        for expected in [&colours[0], both_times] {
+            let metadatas = file.read(2).unwrap().unwrap().metadatas.unwrap();
+            let of_row = |colour: &Option<&str>| {
+                let patch = |text: &str| Some(Value::Str(text.to_owned()));
+                colour.map(|text| MetadataPatch::from([("colour".to_owned(), patch(text))]))
+            };
+            assert_eq!(metadatas, expected.iter().map(of_row).collect::<Vec<_>>());
+        }
+    }
 }
 
 #[test]
