@@ -96,10 +96,10 @@ impl Pool {
         entries(&self.labels, self.len)
     }
 
-    /// Labels, nearest first, for marks in bits that the caller does not use.
+    /// Scores, ascending, and their labels, for marks in bits that the caller does not use.
     #[inline]
-    pub fn labels_mut(&mut self) -> &mut [u32] {
-        entries_mut(&mut self.labels, self.len)
+    pub fn scores_and_labels_mut(&mut self) -> (&[f32], &mut [u32]) {
+        (entries(&self.scores, self.len), entries_mut(&mut self.labels, self.len))
     }
 
     /// Scores, ascending.
@@ -257,7 +257,7 @@ mod tests {
             assert_eq!(pool.offer(&scores, &labels), 0);
             assert_eq!(pool.len(), capacity);
             assert_eq!(pool.scores()[0], nearest);
-            pool.labels_mut()[0] |= 1 << 31;
+            pool.scores_and_labels_mut().1[0] |= 1 << 31;
             assert_eq!(pool.labels()[0] >> 31, 1);
         }
     }

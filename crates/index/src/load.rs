@@ -100,10 +100,13 @@ impl Source<'_> {
             ef_factor: graph.ef_factor,
             filtered_ef_factor: graph.filtered_ef_factor.unwrap_or(graph.ef_factor),
             ef_per_k: graph.ef_per_k,
+            rank_slope: graph.rank_slope,
         };
         let in_range = |value| (1..=Width::MAX).contains(&value);
         let values = [width.ef_factor, width.filtered_ef_factor, width.ef_per_k];
-        self.ensure(values.into_iter().all(in_range), || format!("{width:?}"))?;
+        let is_slope = |slope: f32| slope.is_finite() && slope > 0.0;
+        let fits = values.into_iter().all(in_range) && width.rank_slope.is_none_or(is_slope);
+        self.ensure(fits, || format!("{width:?}"))?;
         Ok(width)
     }
 

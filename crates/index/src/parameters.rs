@@ -63,6 +63,9 @@ pub struct GraphParameters {
     /// Candidates that a walk keeps for each of `k`, at least. Default 2.
     #[serde(default = "usual_ef_per_k")]
     pub ef_per_k: usize,
+    /// By how much the score of a neighbour grows on average with the logarithm of its rank. Walks end by that; without it, by rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank_slope: Option<f32>,
 }
 
 fn usual_ef_factor() -> usize {

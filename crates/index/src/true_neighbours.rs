@@ -112,6 +112,11 @@ impl TrueNeighbours {
         Ok(TrueNeighbours { kinds })
     }
 
+    /// The probes of the kind that there are most of.
+    pub(crate) fn largest_kind(&self) -> &[Probe] {
+        self.kinds.iter().max_by_key(|probes| probes.len()).map_or(&[], Vec::as_slice)
+    }
+
     /// Recall by each of `ways` to search, of the kind of probe that fares worst with it. `count` counts per way, for some probes.
     pub(crate) fn recalls(
         &self,

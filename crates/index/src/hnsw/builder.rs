@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use super::graph::{EMPTY, Graph, Shape, UpperLevels};
-use super::walk::{Links, WalkScratch, descend, score_one, walk};
+use super::walk::{Links, Reach, WalkScratch, descend, score_one, walk};
 use crate::aligned_buffer::AlignedBuffer;
 use crate::scorer::Scorer;
 use crate::shortlist::Candidate;
@@ -251,7 +251,7 @@ impl<S: Scorer> Builder<'_, S> {
         for level in (0..=level.min(entry.level)).rev() {
             let growing = GrowingLinks { builder: self, level };
             let (ef, cancel) = (self.options.ef_construction, self.options.cancel);
-            walk(scorer, query, &growing, &entries, ef, scratch, cancel)?;
+            walk(scorer, query, &growing, &entries, Reach::of_rank(ef), scratch, cancel)?;
             candidates.clear();
             candidates.extend(scratch.nearest.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
             if candidates.is_empty() {

@@ -145,8 +145,8 @@ impl<S: Storage> Hnsw<S> {
             let entry = self.descend(codes, query, walk)?;
             walkers.push(Walker { query, entry, scratch: walk });
         }
-        let ef = self.width(options.ef, options.k, false);
-        walk_in_turns(codes, &self.graph.ground(), ef, &mut walkers, options.cancel)?;
+        let reach = self.width.reach(options.ef, options.k, &self.coding);
+        walk_in_turns(codes, &self.graph.ground(), reach, &mut walkers, options.cancel)?;
         let mut hits = Vec::with_capacity(queries.len());
         for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
             if i == 0 {
@@ -184,13 +184,14 @@ impl<S: Storage> Hnsw<S> {
         options: &SearchOptions<'_>,
         scratch: &mut WalkScratch,
     ) -> Result<End> {
-        let ef = self.width(options.ef, options.k, options.filter.is_some());
         let ground = self.graph.ground();
         let nearest = self.descend(scorer, query, scratch)?;
         if options.filter.is_none() && options.visit_budget.is_none() {
-            walk(scorer, query, &ground, &[nearest], ef, scratch, options.cancel)?;
+            let reach = self.width.reach(options.ef, options.k, &self.coding);
+            walk(scorer, query, &ground, &[nearest], reach, scratch, options.cancel)?;
             return Ok(End::Finished);
         }
+        let ef = self.width(options.ef, options.k, options.filter.is_some());
         let budget = options.visit_budget.unwrap_or(usize::MAX);
         filtered_walk(scorer, query, &ground, nearest, ef, options.filter, budget, scratch, options.cancel)
     }
@@ -326,6 +327,7 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
             ef_factor: self.width.ef_factor,
             filtered_ef_factor: Some(self.width.filtered_ef_factor),
             ef_per_k: self.width.ef_per_k,
+            rank_slope: self.width.rank_slope,
         };
         Parameters { graph: Some(graph), ..self.coding.parameters() }
     }

@@ -23,6 +23,41 @@ const SCARCER: f64 = 2.5;
 /// Rounds between two looks at the cancel token.
 const CANCEL_STRIDE: usize = 64;
 
+/// How far a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reach {
+    /// Candidates that are kept.
+    pub(crate) kept: usize,
+    /// So many of them are expanded wherever they lie, the others only if they are near enough.
+    sure: usize,
+    /// The place of the candidate that says what is near enough: what scores `slack` more at most.
+    anchor: usize,
+    slack: f32,
+}
+
+impl Reach {
+    /// As far as the `ef` nearest that were found.
+    pub(crate) fn of_rank(ef: usize) -> Self {
+        Reach { kept: ef, sure: ef, anchor: 0, slack: f32::INFINITY }
+    }
+
+    /// As far as the `ef`-th neighbour of a query lies on average: `slack` behind the `k`-th. Where many rows lie nearly as far as the `k`-th, that
+    /// is more than `ef` of them, half as many again at most; where few do, fewer, but half at least.
+    ///
+    /// Searches that end by distance rather than by rank find as much with fewer comparisons, as they spend them on the queries that need them:
+    /// Al-Jazzazi et al., "Distance Adaptive Beam Search for Provably Accurate Graph-Based Nearest Neighbor Search" (2025). There
+    /// the slack is a part of the distance of the `k`-th; a score has no zero, so that here it is a difference.
+    pub(crate) fn of_distance(ef: usize, k: usize, slack: f32) -> Self {
+        Reach { kept: ef.saturating_add(ef / 2), sure: k.max(ef / 2), anchor: k.saturating_sub(1), slack }
+    }
+
+    /// The highest score that is near enough.
+    #[inline(always)]
+    fn limit(&self, scores: &[f32]) -> f32 {
+        scores.get(self.anchor).map_or(f32::INFINITY, |score| score + self.slack)
+    }
+}
+
 /// The links of one level.
 pub(crate) trait Links {
     /// Calls `visit` with each neighbour of `label`.
@@ -182,10 +217,10 @@ impl WalkScratch {
         self.batch.scored
     }
 
-    fn begin(&mut self, len: usize, entries: &[Candidate], ef: usize) {
+    fn begin(&mut self, len: usize, entries: &[Candidate], reach: Reach) {
         self.visited.begin(len);
         self.batch.len = 0;
-        self.pool.begin(ef.min(len));
+        self.pool.begin(reach.kept.min(len));
         for &Candidate { score, label } in entries {
             if self.visited.insert(label) {
                 self.pool.offer(&[score], &[label]);
@@ -193,15 +228,19 @@ impl WalkScratch {
         }
     }
 
-    /// Gathers the new neighbours of the nearest nodes that are not expanded yet. False if there are none.
+    /// Gathers the new neighbours of the nearest nodes that are not expanded yet. False if there are none within reach.
     #[inline(always)]
-    fn expand<L: Links>(&mut self, links: &L, progress: &mut Progress) -> Result<bool> {
+    fn expand<L: Links>(&mut self, links: &L, reach: &Reach, progress: &mut Progress) -> Result<bool> {
         let WalkScratch { visited, pool, batch, .. } = self;
         batch.len = 0;
-        let labels = pool.labels_mut();
+        let (scores, labels) = pool.scores_and_labels_mut();
+        let limit = reach.limit(scores);
         let mut position = progress.first;
         let mut expansions = 0;
         while position < labels.len() && expansions < EXPANSIONS {
+            if position >= reach.sure && scores[position] > limit {
+                break;
+            }
             let label = labels[position];
             if label & EXPANDED == 0 {
                 labels[position] |= EXPANDED;
@@ -234,23 +273,23 @@ impl WalkScratch {
     }
 }
 
-/// Looks for the `ef` nearest rows from `entries` on; leaves them in `scratch.nearest`, ascending.
+/// Looks for the nearest rows from `entries` on; leaves them in `scratch.nearest`, ascending.
 pub(crate) fn walk<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
     links: &L,
     entries: &[Candidate],
-    ef: usize,
+    reach: Reach,
     scratch: &mut WalkScratch,
     cancel: &CancelToken,
 ) -> Result<()> {
-    scratch.begin(scorer.len(), entries, ef);
+    scratch.begin(scorer.len(), entries, reach);
     let mut progress = Progress::default();
     for round in 1.. {
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        if !scratch.expand(links, &mut progress)? {
+        if !scratch.expand(links, &reach, &mut progress)? {
             break;
         }
         scratch.batch.score(scorer, query)?;
@@ -274,12 +313,13 @@ impl<Q> Walker<'_, Q> {
         &mut self,
         scorer: &S,
         links: &L,
+        reach: &Reach,
         progress: &mut Progress,
     ) -> Result<bool> {
         let scratch = &mut *self.scratch;
         scratch.batch.score(scorer, self.query)?;
         scratch.absorb(links, progress);
-        let goes_on = scratch.expand(links, progress)?;
+        let goes_on = scratch.expand(links, reach, progress)?;
         scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
         if !goes_on {
             scratch.finish();
@@ -292,12 +332,12 @@ impl<Q> Walker<'_, Q> {
 pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
     scorer: &S,
     links: &L,
-    ef: usize,
+    reach: Reach,
     walkers: &mut [Walker<'_, S::Query>],
     cancel: &CancelToken,
 ) -> Result<()> {
     for walker in walkers.iter_mut() {
-        walker.scratch.begin(scorer.len(), &[walker.entry], ef);
+        walker.scratch.begin(scorer.len(), &[walker.entry], reach);
     }
     let mut walking: Vec<(&mut Walker<'_, S::Query>, Progress)> =
         walkers.iter_mut().map(|walker| (walker, Progress::default())).collect();
@@ -307,7 +347,7 @@ pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
         }
         let mut failure = None;
         walking.retain_mut(|(walker, progress)| {
-            walker.step(scorer, links, progress).unwrap_or_else(|error| {
+            walker.step(scorer, links, &reach, progress).unwrap_or_else(|error| {
                 failure = Some(error);
                 false
             })

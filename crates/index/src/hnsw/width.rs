@@ -1,11 +1,11 @@
 //! How wide walks must be on a graph, measured on the graph.
 
-use ferrochrome_types::{CancelToken, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 use super::Hnsw;
 use super::graph::Graph;
-use super::walk::{Links, WalkScratch, descend, filtered_walk, score_one, walk};
+use super::walk::{Links, Reach, WalkScratch, descend, filtered_walk, score_one, walk};
 use crate::coding::{CALIBRATED_K, Coding};
 use crate::exact::rescore;
 use crate::scorer::{RowScorer, Scorer};
@@ -24,6 +24,11 @@ const PATIENCE: usize = 8;
 const SMALL_GAIN: f32 = 0.003;
 /// The same for recall@100, whatever `ef` is.
 const FLOOR_OF_MANY: f32 = 0.965;
+/// Probes that are looked at to see how scores grow with rank, and how many it takes at least.
+const SLOPE_PROBES: usize = 256;
+const LEAST_SLOPE_PROBES: usize = 16;
+/// The neighbours of a query lie closer together than those of a row do: sentences among the terms of a dictionary had .7 of the slope.
+const QUERY_PART: f32 = 0.8;
 /// Widths that are tried. With the last, every search is a scan.
 const STEPS: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 1 << 20];
 
@@ -41,7 +46,7 @@ struct Floor {
 }
 
 /// How wide a walk is for what a search asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Width {
     /// What `ef` is multiplied by: more than 1 where the data make a graph hard to walk.
     pub(crate) ef_factor: usize,
@@ -49,11 +54,14 @@ pub(crate) struct Width {
     pub(crate) filtered_ef_factor: usize,
     /// Candidates kept for each of the `k` wanted, at least.
     pub(crate) ef_per_k: usize,
+    /// By how much the score of a neighbour grows on average with the logarithm of its rank; above 0. `None` where walks are to end by rank.
+    pub(crate) rank_slope: Option<f32>,
 }
 
 impl Width {
     /// Of data that embeddings usually are.
-    pub(crate) const USUAL: Width = Width { ef_factor: 1, filtered_ef_factor: 1, ef_per_k: 2 };
+    pub(crate) const USUAL: Width =
+        Width { ef_factor: 1, filtered_ef_factor: 1, ef_per_k: 2, rank_slope: None };
     /// Greatest value of each.
     pub(crate) const MAX: usize = STEPS[STEPS.len() - 1];
 
@@ -62,6 +70,17 @@ impl Width {
         let factor = if filtered { self.filtered_ef_factor } else { self.ef_factor };
         let wide = ef.saturating_mul(factor).max(k.saturating_mul(self.ef_per_k));
         wide.max(coding.depth(k))
+    }
+
+    /// How far a walk without a filter goes in a search for `k`.
+    pub(crate) fn reach<S: Storage>(self, ef: usize, k: usize, coding: &Coding<S>) -> Reach {
+        let (wide, anchor) = (self.ef(ef, k, false, coding), k.max(CALIBRATED_K));
+        match self.rank_slope {
+            Some(slope) if wide > anchor => {
+                Reach::of_distance(wide, anchor, QUERY_PART * slope * (wide as f32 / anchor as f32).ln())
+            }
+            _ => Reach::of_rank(wide),
+        }
     }
 
     /// Whether a search among so many members is better done without the graph.
@@ -94,16 +113,34 @@ impl Width {
         });
         let members = live.as_ref().map_or(index.coding.len, |live| live.len() as usize);
         let measure = Measure { index, rows, live, cancel };
-        let best = index.coding.recall.unwrap_or(1.0);
+        let by_distance = Width { rank_slope: measure.rank_slope(truth)?, ..Width::USUAL };
+        let width = Self::widened(by_distance, &measure, truth, members, threads)?;
+        // Where a usual width does not do, distances may say little of how far to go.
+        let is_usual = width.ef_factor == Self::USUAL.ef_factor && width.ef_per_k == Self::USUAL.ef_per_k;
+        if is_usual || by_distance.rank_slope.is_none() {
+            return Ok(width);
+        }
+        Self::widened(Width::USUAL, &measure, truth, members, threads)
+    }
+
+    /// As wide as the floors take.
+    fn widened(
+        mut width: Width,
+        measure: &Measure<'_>,
+        truth: &TrueNeighbours,
+        members: usize,
+        threads: usize,
+    ) -> Result<Width> {
+        let coding = &measure.index.coding;
+        let best = coding.recall.unwrap_or(1.0);
         let recall_of = |width: Width, k: usize, ef: usize| -> Result<f32> {
             // A scan reaches what the codes do.
-            if width.scans(ef, k, false, &index.coding, members) {
+            if width.scans(ef, k, false, coding, members) {
                 return Ok(best);
             }
-            let (wide, depth) = (width.ef(ef, k, false, &index.coding), index.depth(k, ef));
-            measure.recall(truth, k, wide, depth, threads)
+            let (reach, depth) = (width.reach(ef, k, coding), measure.index.depth(k, ef));
+            measure.recall(truth, k, reach, depth, threads)
         };
-        let mut width = Width::USUAL;
         for floor in FLOORS {
             let recall = |ef_factor: usize| {
                 let width = Width { ef_factor, ..width };
@@ -163,21 +200,59 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// recall@k of walks of width `ef`, of whose candidates `depth` are rescored.
+    /// See [`Width::rank_slope`]. `None` where a score says nothing alone, as that of an inner product does not without the length of
+    /// the query, or where there is too little to measure.
+    fn rank_slope(&self, truth: &TrueNeighbours) -> Result<Option<f32>> {
+        // With a filter, walks end by rank.
+        if !matches!(self.index.coding.metric, Metric::Cosine | Metric::L2) || self.live.is_some() {
+            return Ok(None);
+        }
+        let probes = truth.largest_kind();
+        let probes = &probes[..probes.len().min(SLOPE_PROBES)];
+        let gaps = match &self.index.coding.codes {
+            Some(codes) => self.gaps(codes, probes)?,
+            None => self.gaps(&self.row_scorer(), probes)?,
+        };
+        if gaps.len() < LEAST_SLOPE_PROBES {
+            return Ok(None);
+        }
+        let gap = gaps.iter().sum::<f32>() / gaps.len() as f32;
+        let slope = gap / (KNOWN_NEIGHBOURS as f32 / CALIBRATED_K as f32).ln();
+        Ok((slope.is_finite() && slope > 0.0).then_some(slope))
+    }
+
+    /// For each probe, how much more its [`KNOWN_NEIGHBOURS`]th neighbour scores than its [`CALIBRATED_K`]th.
+    fn gaps<S: Scorer>(&self, scorer: &S, probes: &[Probe]) -> Result<Vec<f32>> {
+        let mut scratch = WalkScratch::default();
+        let mut query = scorer.new_query()?;
+        let mut gaps = Vec::with_capacity(probes.len());
+        for probe in probes.iter().filter(|probe| !probe.is_absent(self.index.graph.entry)) {
+            scorer.prepare(self.rows.row(probe.label)?, &mut query);
+            self.walk_past(scorer, &query, probe, Reach::of_rank(KNOWN_NEIGHBOURS), &mut scratch)?;
+            let score = |rank: usize| scratch.nearest.get(rank - 1).map(|candidate| candidate.score);
+            if let (Some(near), Some(far)) = (score(CALIBRATED_K), score(KNOWN_NEIGHBOURS)) {
+                gaps.push(far - near);
+            }
+        }
+        Ok(gaps)
+    }
+
+    fn row_scorer(&self) -> RowScorer<'_> {
+        RowScorer::new(self.index.coding.metric, self.rows, self.index.coding.len)
+    }
+
+    /// recall@k of walks, of whose candidates `depth` are rescored.
     fn recall(
         &self,
         truth: &TrueNeighbours,
         k: usize,
-        ef: usize,
+        reach: Reach,
         depth: usize,
         threads: usize,
     ) -> Result<f32> {
         let count = |probes: &[Probe]| match &self.index.coding.codes {
-            Some(codes) => self.counts(codes, probes, k, ef, depth),
-            None => {
-                let scorer = RowScorer::new(self.index.coding.metric, self.rows, self.index.coding.len);
-                self.counts(&scorer, probes, k, ef, depth)
-            }
+            Some(codes) => self.counts(codes, probes, k, reach, depth),
+            None => self.counts(&self.row_scorer(), probes, k, reach, depth),
         };
         Ok(truth.recalls(1, threads, count)?[0])
     }
@@ -188,7 +263,7 @@ impl Measure<'_> {
         scorer: &S,
         probes: &[Probe],
         k: usize,
-        ef: usize,
+        reach: Reach,
         depth: usize,
     ) -> Result<Vec<Vec<Count>>> {
         let mut scratch = WalkScratch::default();
@@ -197,7 +272,7 @@ impl Measure<'_> {
         for probe in probes.iter().filter(|probe| !probe.is_absent(self.index.graph.entry)) {
             let vector = self.rows.row(probe.label)?;
             scorer.prepare(vector, &mut query);
-            self.walk_past(scorer, &query, probe, ef, &mut scratch)?;
+            self.walk_past(scorer, &query, probe, reach, &mut scratch)?;
             let labels = scratch.nearest.iter().take(depth).map(|candidate| candidate.label);
             let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
             counts.push(vec![probe.count(k, hits.iter().map(|hit| hit.distance))]);
@@ -211,7 +286,7 @@ impl Measure<'_> {
         scorer: &S,
         query: &S::Query,
         probe: &Probe,
-        ef: usize,
+        reach: Reach,
         scratch: &mut WalkScratch,
     ) -> Result<()> {
         let graph: &Graph = &self.index.graph;
@@ -222,11 +297,21 @@ impl Measure<'_> {
         }
         let links = Past { links: graph.ground(), probe };
         match &self.live {
-            None => walk(scorer, query, &links, &[nearest], ef, scratch, self.cancel),
+            None => walk(scorer, query, &links, &[nearest], reach, scratch, self.cancel),
             live => {
                 let (filter, budget) = (live.as_ref(), usize::MAX);
-                filtered_walk(scorer, query, &links, nearest, ef, filter, budget, scratch, self.cancel)
-                    .map(drop)
+                filtered_walk(
+                    scorer,
+                    query,
+                    &links,
+                    nearest,
+                    reach.kept,
+                    filter,
+                    budget,
+                    scratch,
+                    self.cancel,
+                )
+                .map(drop)
             }
         }
     }
