@@ -13,7 +13,7 @@ import { formats } from "./table.mjs";
 import { recall } from "./timing.mjs";
 import { exactRows } from "./truth.mjs";
 
-/** Passes over all queries at each width; the best one counts. */
+/** Passes over all queries at each width, in turn; the best one counts. */
 const PASSES = 3;
 const BUILD_THREADS = 2;
 /** Candidates while building: what peers are measured with, and Ferrochrome's default. */
@@ -30,7 +30,7 @@ export const columns = [
   { title: "QPS", key: "qps", format: formats.integer },
 ];
 
-export const legend = `M ${M}, cosine, one thread, no language boundary per query; the best of ${PASSES} passes over all queries.`;
+export const legend = `M ${M}, cosine, one thread, no language boundary per query; the best of ${PASSES} passes over all queries, in which the widths take turns.`;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
