@@ -81,7 +81,8 @@ fn search(
     }
 }
 
-fn exact(
+/// The `k` nearest rows that pass.
+pub(crate) fn exact(
     metric: Metric,
     rows: &Vectors,
     query: &[f32],

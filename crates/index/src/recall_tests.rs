@@ -2,8 +2,7 @@
 
 use ferrochrome_types::{CancelToken, Code, Metric, VectorRows};
 
-use crate::conformance::{fitted, recall, reload, store};
-use crate::exact::exact_search;
+use crate::conformance::{exact, fitted, recall, reload, store};
 use crate::wordnet::Vectors;
 use crate::{BuildOptions, SearchOptions, VectorIndex, Walk, build, wordnet};
 
@@ -57,13 +56,9 @@ fn walks_that_end_by_distance_find_as_much_with_less() {
     for impossible in [0.0, -0.1] {
         assert_eq!(reload(&slope(&text, impossible)).unwrap_err().code(), Code::Corrupted);
     }
+    // How far the tenth lies.
     let truth: Vec<f32> = (0..queries.len() as u32)
-        .map(|query| {
-            let query = queries.row(query).unwrap();
-            let nearest =
-                exact_search(Metric::Cosine, query, &rows, None, 10, &CancelToken::default()).unwrap();
-            nearest[9].distance
-        })
+        .map(|query| exact(Metric::Cosine, &rows, queries.row(query).unwrap(), 10, None)[9].distance)
         .collect();
     // recall@10, and rows scored for a query.
     let walk = |index: &dyn VectorIndex, ef: usize| {

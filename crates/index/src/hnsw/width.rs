@@ -11,7 +11,7 @@ use crate::exact::rescore;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::Storage;
-use crate::true_neighbours::{Count, KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
+use crate::true_neighbours::{KNOWN_NEIGHBOURS, Probe, TrueNeighbours};
 
 /// What walks must reach with an `ef`. Wished for is more than is promised: probes are only a sample, and lie where rows are, while
 /// real queries on real data were seen to miss three times as much.
@@ -209,36 +209,19 @@ impl Measure<'_> {
         }
         let probes = truth.largest_kind();
         let probes = &probes[..probes.len().min(SLOPE_PROBES)];
-        let gaps = match &self.index.coding.codes {
-            Some(codes) => self.gaps(codes, probes)?,
-            None => self.gaps(&self.row_scorer(), probes)?,
+        // How much more the last neighbour that is known scores than the last of a usual search.
+        let gap = |_: &Probe, _: &[f32], nearest: &[Candidate]| {
+            let score = |rank: usize| Some(nearest.get(rank - 1)?.score);
+            Ok(score(KNOWN_NEIGHBOURS).zip(score(CALIBRATED_K)).map(|(far, near)| far - near))
         };
+        let gaps = self.walks(probes, Reach::of_rank(KNOWN_NEIGHBOURS), gap)?;
+        let gaps: Vec<f32> = gaps.into_iter().flatten().collect();
         if gaps.len() < LEAST_SLOPE_PROBES {
             return Ok(None);
         }
         let gap = gaps.iter().sum::<f32>() / gaps.len() as f32;
         let slope = gap / (KNOWN_NEIGHBOURS as f32 / CALIBRATED_K as f32).ln();
         Ok((slope.is_finite() && slope > 0.0).then_some(slope))
-    }
-
-    /// For each probe, how much more its [`KNOWN_NEIGHBOURS`]th neighbour scores than its [`CALIBRATED_K`]th.
-    fn gaps<S: Scorer>(&self, scorer: &S, probes: &[Probe]) -> Result<Vec<f32>> {
-        let mut scratch = WalkScratch::default();
-        let mut query = scorer.new_query()?;
-        let mut gaps = Vec::with_capacity(probes.len());
-        for probe in probes.iter().filter(|probe| !probe.is_absent(self.index.graph.entry)) {
-            scorer.prepare(self.rows.row(probe.label)?, &mut query);
-            self.walk_past(scorer, &query, probe, Reach::of_rank(KNOWN_NEIGHBOURS), &mut scratch)?;
-            let score = |rank: usize| scratch.nearest.get(rank - 1).map(|candidate| candidate.score);
-            if let (Some(near), Some(far)) = (score(CALIBRATED_K), score(KNOWN_NEIGHBOURS)) {
-                gaps.push(far - near);
-            }
-        }
-        Ok(gaps)
-    }
-
-    fn row_scorer(&self) -> RowScorer<'_> {
-        RowScorer::new(self.index.coding.metric, self.rows, self.index.coding.len)
     }
 
     /// recall@k of walks, of whose candidates `depth` are rescored.
@@ -250,34 +233,48 @@ impl Measure<'_> {
         depth: usize,
         threads: usize,
     ) -> Result<f32> {
-        let count = |probes: &[Probe]| match &self.index.coding.codes {
-            Some(codes) => self.counts(codes, probes, k, reach, depth),
-            None => self.counts(&self.row_scorer(), probes, k, reach, depth),
+        let count = |probe: &Probe, vector: &[f32], nearest: &[Candidate]| {
+            let labels = nearest.iter().take(depth).map(|candidate| candidate.label);
+            let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
+            Ok(vec![probe.count(k, hits.iter().map(|hit| hit.distance))])
         };
-        Ok(truth.recalls(1, threads, count)?[0])
+        Ok(truth.recalls(1, threads, |probes| self.walks(probes, reach, count))?[0])
     }
 
-    /// What walks find of the neighbours of each probe.
-    fn counts<S: Scorer>(
+    /// What `take` makes of each probe, its vector, and what a walk for it finds.
+    fn walks<T>(
+        &self,
+        probes: &[Probe],
+        reach: Reach,
+        take: impl Fn(&Probe, &[f32], &[Candidate]) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let coding = &self.index.coding;
+        match &coding.codes {
+            Some(codes) => self.walks_by(codes, probes, reach, take),
+            None => {
+                let scorer = RowScorer::new(coding.metric, self.rows, coding.len);
+                self.walks_by(&scorer, probes, reach, take)
+            }
+        }
+    }
+
+    fn walks_by<S: Scorer, T>(
         &self,
         scorer: &S,
         probes: &[Probe],
-        k: usize,
         reach: Reach,
-        depth: usize,
-    ) -> Result<Vec<Vec<Count>>> {
+        take: impl Fn(&Probe, &[f32], &[Candidate]) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut scratch = WalkScratch::default();
         let mut query = scorer.new_query()?;
-        let mut counts = Vec::with_capacity(probes.len());
+        let mut taken = Vec::with_capacity(probes.len());
         for probe in probes.iter().filter(|probe| !probe.is_absent(self.index.graph.entry)) {
             let vector = self.rows.row(probe.label)?;
             scorer.prepare(vector, &mut query);
             self.walk_past(scorer, &query, probe, reach, &mut scratch)?;
-            let labels = scratch.nearest.iter().take(depth).map(|candidate| candidate.label);
-            let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
-            counts.push(vec![probe.count(k, hits.iter().map(|hit| hit.distance))]);
+            taken.push(take(probe, vector, &scratch.nearest)?);
         }
-        Ok(counts)
+        Ok(taken)
     }
 
     /// A walk as if the probe were not in the graph: its own links would lead it to its neighbours as they lead no other query.
