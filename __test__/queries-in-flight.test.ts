@@ -34,6 +34,16 @@ test("queries in flight are answered as one after another", async () => {
   for (const [i, answer] of together.entries()) expect(answer).toEqual(await collection.query(questions(i)));
 });
 
+test("wave after wave, alone and together, of changing lengths, each query is answered for its own vectors", async () => {
+  const collection = await filled();
+  const expected = await Promise.all(Array.from({ length: 20 }, (_, i) => collection.query(questions(i))));
+  for (let wave = 0; wave < 40; wave++) {
+    const asked = Array.from({ length: 1 + ((wave * 7) % 19) }, (_, i) => (wave * 3 + i) % 20);
+    const answers = await Promise.all(asked.map((i) => collection.query(questions(i))));
+    expect(answers).toEqual(asked.map((i) => expected[i]));
+  }
+});
+
 test("ids with line breaks come back whole", async () => {
   const collection = await filled();
   const { ids } = await collection.query({ queryEmbeddings: [vector(7), vector(8)], nResults: 1 });

@@ -25,6 +25,13 @@ export interface PackContext {
   rowName: RowName;
 }
 
+/** Longest memory that is kept for later queries, in values. */
+const MOST_KEPT_VALUES = 1 << 14;
+/** Most queries whose memory is kept. */
+const MOST_KEPT = 64;
+/** Memory of queries that were handed over, all of one length: to make a typed array takes longer than to fill it. */
+let kept: Float32Array[] = [];
+
 /**
  * Packs the vectors of a query, checking them as {@link Packer} does: always as a copy, since queries are handed over a little
  * later.
@@ -36,8 +43,19 @@ export function packQueries(
   dimension: number | undefined,
   context: PackContext,
 ): PackedEmbeddings {
-  const packer = new Packer(isFlat(embeddings) ? embeddings.slice() : embeddings, dimension, context);
-  return { vectors: packer.pack(0, packer.rows), dimension: packer.dimension };
+  const packer = new Packer(embeddings, dimension, context);
+  const length = packer.rows * packer.dimension;
+  const last = kept.pop();
+  const vectors = last?.length === length ? last : new Float32Array(length);
+  packer.packInto(vectors);
+  return { vectors, dimension: packer.dimension };
+}
+
+/** Keeps the memory of packed queries for later ones. Nothing else may hold it. */
+export function keepRoom(vectors: Float32Array): void {
+  if (vectors.length > MOST_KEPT_VALUES || kept.length >= MOST_KEPT) return;
+  if (kept[0] !== undefined && kept[0].length !== vectors.length) kept = [];
+  kept.push(vectors);
 }
 
 /** Packs vectors slice by slice, checking that they are finite and of one dimension. */
@@ -49,7 +67,7 @@ export class Packer {
   private readonly source: Embeddings;
   private readonly context: PackContext;
   /** Where lists of vectors are packed: the same memory for every slice. */
-  private room = new Float32Array(0);
+  private room: Float32Array | undefined;
 
   constructor(source: Embeddings, dimension: number | undefined, context: PackContext) {
     this.source = source;
@@ -67,8 +85,25 @@ export class Packer {
     const { source } = this;
     if (isFlat(source)) return this.packFlat(source, from, to);
     const length = (to - from) * this.dimension;
-    if (this.room.length < length) this.room = new Float32Array(length);
+    if (this.room === undefined || this.room.length < length) this.room = new Float32Array(length);
     const vectors = this.room.subarray(0, length);
+    this.packList(source, from, to, vectors);
+    return vectors;
+  }
+
+  /**
+   * Copies all rows into `vectors`, which has `rows * dimension` values.
+   *
+   * @throws ChromaValueError as {@link pack}.
+   */
+  packInto(vectors: Float32Array): void {
+    if (isFlat(this.source)) {
+      vectors.set(this.source);
+      this.checkRows(vectors, 0, this.rows);
+    } else this.packList(this.source, 0, this.rows, vectors);
+  }
+
+  private packList(source: readonly ArrayLike<number>[], from: number, to: number, vectors: Float32Array): void {
     for (let row = from; row < to; row++) {
       const embedding = source[row];
       if (embedding === undefined || embedding.length !== this.dimension) {
@@ -80,7 +115,6 @@ export class Packer {
         this.checkFinite(vectors, start, row);
       } else this.packNumbers(embedding, vectors, start, row);
     }
-    return vectors;
   }
 
   private packFlat(source: Float32Array, from: number, to: number): Float32Array {
@@ -89,8 +123,12 @@ export class Packer {
     const rows = whole ? source : source.subarray(from * dimension, to * dimension);
     // Memory that another thread may write must not change between check and use.
     const vectors = rows.buffer instanceof ArrayBuffer ? rows : rows.slice();
-    for (let row = from; row < to; row++) this.checkFinite(vectors, (row - from) * dimension, row);
+    this.checkRows(vectors, from, to);
     return vectors;
+  }
+
+  private checkRows(vectors: Float32Array, from: number, to: number): void {
+    for (let row = from; row < to; row++) this.checkFinite(vectors, (row - from) * this.dimension, row);
   }
 
   private packNumbers(embedding: ArrayLike<unknown>, vectors: Float32Array, start: number, row: number): void {
@@ -120,9 +158,15 @@ export class Packer {
   }
 }
 
-/** Whether all values are finite: what is not, times zero, is NaN. Four sums at once do not wait for one another. */
+/**
+ * Whether all values are finite: what is not, times zero, is NaN. Four sums at once do not wait for one another; declared as one
+ * pattern, they would not be kept as plain numbers, which takes three times as long.
+ */
 function isFinite4(values: Float32Array, from: number, to: number): boolean {
-  let [a, b, c, d] = [0, 0, 0, 0];
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let d = 0;
   let i = from;
   for (; i + 3 < to; i += 4) {
     a += (values[i] as number) * 0;

@@ -1,5 +1,5 @@
 import { BaseCollection } from "./base-collection.js";
-import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, SearchParams, WriteArgs } from "./collection.js";
+import type { Collection, DeleteArgs, GetArgs, ModifyArgs, QueryArgs, WriteArgs } from "./collection.js";
 import { type CompactArgs, checkCompactArgs, compactNative } from "./compaction.js";
 import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
@@ -21,6 +21,7 @@ import {
   toError,
 } from "./native.js";
 import { readGetReply, readQueryReply } from "./native-reply.js";
+import { encodeQuery } from "./query-request.js";
 import {
   encodableMetadata,
   givenQueries,
@@ -35,7 +36,7 @@ import { Schema } from "./schema.js";
 import type { SchemaJson } from "./schema-json.js";
 import type { SearchLike } from "./search/search.js";
 import type { SearchResult } from "./search/search-result.js";
-import type { DeleteResult, Include, IndexingStatus, Metadata, ReadLevel } from "./types.js";
+import type { DeleteResult, IndexingStatus, Metadata, ReadLevel } from "./types.js";
 import { validateMetadata } from "./validate.js";
 import { checkLabel, readVersion, readVersions, type Version, versionNumber } from "./versions.js";
 import { stageBatch } from "./write-batch.js";
@@ -421,34 +422,6 @@ class IdsOfRequest {
   readonly check = (ids: string[]): void => {
     this.named = namedIds(ids);
   };
-}
-
-/** What of a query crosses as JSON. */
-function encodeQuery(
-  { nResults, searchParams, where, whereDocument }: QueryArgs,
-  { listed: ids }: NamedIds,
-  include: Include[],
-): string {
-  return JSON.stringify({
-    n_results: nResults ?? 10,
-    ...searchParameters(searchParams),
-    ids,
-    where,
-    where_document: whereDocument,
-    include,
-  });
-}
-
-function searchParameters(params: SearchParams | undefined): SearchParams {
-  if (params === undefined) return {};
-  const { ef, exact } = params;
-  if (ef !== undefined && (!Number.isSafeInteger(ef) || ef < 1)) {
-    throw new ChromaValueError(`Expected 'searchParams.ef' to be a positive integer, but got ${String(ef)}`);
-  }
-  if (exact !== undefined && typeof exact !== "boolean") {
-    throw new ChromaValueError(`Expected 'searchParams.exact' to be a boolean, but got ${typeof exact}`);
-  }
-  return { ef, exact };
 }
 
 /** Runs a query that the signal stops. The listener is gone when the query has settled. */

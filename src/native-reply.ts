@@ -54,11 +54,9 @@ export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include
  * @throws ChromaServerError when the reply is not of the form that this version reads.
  */
 export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): QueryResult<TMeta> {
-  const text = textOf(reply);
-  const end = text.indexOf("\n");
-  const answer = checkObject(parseReply(end < 0 ? text : text.slice(0, end), ADDON), ADDON);
+  const lines = textOf(reply).split("\n");
+  const answer = checkObject(parseReply(lines.shift() ?? "", ADDON), ADDON);
   const counts = checkCounts(answer.counts);
-  const lines = end < 0 ? [] : text.slice(end + 1).split("\n");
   answer.ids ??= byQuery(lines, counts);
   const columns = checkColumns<Required<QueryColumns>>(answer, QUERY);
   if (sum(columns.ids.map((ids) => ids.length)) !== sum(counts))

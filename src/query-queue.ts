@@ -1,3 +1,4 @@
+import { keepRoom } from "./embeddings.js";
 import { SLICE_MS } from "./event-loop.js";
 import { binding, type NativeCollection, type NativeIds, type NativeReply } from "./native.js";
 
@@ -12,6 +13,8 @@ interface WaitingQuery {
   reject: (failure: unknown) => void;
 }
 
+const settled = Promise.resolve();
+
 /**
  * Hands over together what was asked for together: queries that a program starts without awaiting each are answered by all
  * threads at once, and one that is awaited alone is answered on the calling thread, which is fastest.
@@ -24,7 +27,7 @@ export class QueryQueue {
   private turnBegan = 0;
   private turnIsWatched = false;
 
-  /** The native reply to a query; the vectors must not change before the next turn. */
+  /** The native reply to a query. The vectors are the queue's from now on, and another query's afterwards. */
   ask(
     native: NativeCollection,
     queries: Float32Array,
@@ -36,7 +39,8 @@ export class QueryQueue {
       this.waiting.push({ native, queries, dimension, request, ids, resolve, reject });
       if (this.waiting.length > 1) return;
       if (this.turnIsOverdue()) setImmediate(this.flush);
-      else queueMicrotask(this.flush);
+      // As `queueMicrotask` does, without its resource for asynchronous hooks.
+      else settled.then(this.flush);
     });
   }
 
@@ -53,6 +57,7 @@ export class QueryQueue {
         only.reject(failure);
       }
     } else answerTogether(waiting);
+    for (const { queries } of waiting) keepRoom(queries);
   };
 
   private turnIsOverdue(): boolean {

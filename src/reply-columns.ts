@@ -60,9 +60,9 @@ export function parseReply(text: string, from: string): unknown {
 export function checkColumns<T>(answer: unknown, form: ReplyForm): T {
   const columns = checkObject(answer, form.from);
   if (columns.ids === undefined) throw badReply(form.from, "'ids' is missing");
-  checkList(columns.ids, "ids", { ...form, gaps: false });
+  checkList(columns.ids, "ids", form, false);
   eachColumn(columns, (column, name) => {
-    if (column !== null && column !== undefined) checkList(column, name, form);
+    if (column !== null && column !== undefined) checkList(column, name, form, form.gaps === true);
   });
   return answer as T;
 }
@@ -77,8 +77,8 @@ export function checkObject(answer: unknown, from: string): Record<string, unkno
   throw badReply(from, "it is not an object");
 }
 
-function checkList(column: unknown, name: string, { from, nested, gaps }: ReplyForm): void {
-  const isRows = (rows: unknown): boolean => Array.isArray(rows) || (gaps === true && rows === null);
+function checkList(column: unknown, name: string, { from, nested }: ReplyForm, gaps: boolean): void {
+  const isRows = (rows: unknown): boolean => Array.isArray(rows) || (gaps && rows === null);
   if (Array.isArray(column) && (!nested || column.every(isRows))) return;
   throw badReply(from, `'${name}' is not ${nested ? "one list per query" : "a list"}`);
 }

@@ -41,7 +41,7 @@ export async function validateWrite(
   maxBatchSize: number,
 ): Promise<void> {
   validateRecordSetLengths(recordSet, dimension);
-  for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, { update: kind === "update" })]) {
+  for (const checks of [checkIDs(recordSet.ids), checkBaseRecordSet(recordSet, kind === "update")]) {
     for (const check of checks) {
       await inSlices(recordSet.ids.length, (from, to) => {
         check(from, to);

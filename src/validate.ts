@@ -115,17 +115,21 @@ export function* checkIDs(ids: string[]): RowChecks {
 }
 
 /** Checks that embeddings are a non-empty list of non-empty vectors; their values are checked when they are packed. */
-function* checkEmbeddings(embeddings: Embeddings, fieldName: string): RowChecks {
+function* checkEmbeddings(embeddings: Embeddings): RowChecks {
   if (isFlat(embeddings)) return;
+  validateEmbeddingList(embeddings, "embeddings");
+  yield (from, to) => {
+    for (let i = from; i < to; i++) validateEmbedding(embeddings[i], i);
+  };
+}
+
+function validateEmbeddingList(embeddings: unknown, fieldName: string): void {
   if (!Array.isArray(embeddings)) {
     throw new ChromaValueError(`Expected '${fieldName}' to be an array, but got ${typeof embeddings}`);
   }
   if (embeddings.length === 0) {
     throw new ChromaValueError("Expected embeddings to be an array with at least one item");
   }
-  yield (from, to) => {
-    for (let i = from; i < to; i++) validateEmbedding(embeddings[i], i);
-  };
 }
 
 function validateEmbedding(embedding: unknown, row: number): void {
@@ -244,37 +248,32 @@ function* checkMetadatas(metadatas: unknown): RowChecks {
   };
 }
 
-/** Names of fields in messages, and whether vectors may be absent. */
-export interface RecordSetRules {
-  /** True for `update`, which needs neither vectors nor documents. */
-  update?: boolean;
-  /** Name of the vectors in messages. */
-  embeddingsField?: string;
-  /** Name of the documents in messages. */
-  documentsField?: string;
-}
-
-/** Checks the columns of a record set beside its ids. */
-export function* checkBaseRecordSet(recordSet: BaseRecordSet, rules: RecordSetRules = {}): RowChecks {
-  const { update = false, embeddingsField = "embeddings", documentsField = "documents" } = rules;
+/**
+ * Checks the columns of a record set beside its ids.
+ *
+ * @param update - Whether it is one of `update`, which needs neither vectors nor documents.
+ */
+export function* checkBaseRecordSet(recordSet: BaseRecordSet, update = false): RowChecks {
   const { embeddings, documents, metadatas, uris } = recordSet;
-  if (!embeddings && !documents && !update) {
-    throw new ChromaValueError(`At least one of '${embeddingsField}' and '${documentsField}' must be provided`);
-  }
-  if (embeddings) yield* checkEmbeddings(embeddings, embeddingsField);
-  if (documents) yield* checkDocuments(documents, documentsField);
+  if (!embeddings && !documents && !update) throw missing("embeddings", "documents");
+  if (embeddings) yield* checkEmbeddings(embeddings);
+  if (documents) yield* checkDocuments(documents, "documents");
   if (metadatas) yield* checkMetadatas(metadatas);
   if (uris) yield* checkUris(uris);
 }
 
-/** Checks query vectors or query texts. */
+/** Checks query vectors or query texts. At once: a generator of checks takes longer than the checks of one query. */
 export function validateQueries(queryEmbeddings: Embeddings | undefined, queryTexts: string[] | undefined): void {
-  const rules = { embeddingsField: "queryEmbeddings", documentsField: "queryTexts" };
-  const rows = queryEmbeddings?.length ?? queryTexts?.length ?? 0;
-  checkAll(
-    checkBaseRecordSet({ embeddings: queryEmbeddings, documents: queryEmbeddings ? undefined : queryTexts }, rules),
-    rows,
-  );
+  if (queryEmbeddings) {
+    if (isFlat(queryEmbeddings)) return;
+    validateEmbeddingList(queryEmbeddings, "queryEmbeddings");
+    for (let i = 0; i < queryEmbeddings.length; i++) validateEmbedding(queryEmbeddings[i], i);
+  } else if (queryTexts) checkAll(checkDocuments(queryTexts, "queryTexts"), queryTexts.length);
+  else throw missing("queryEmbeddings", "queryTexts");
+}
+
+function missing(embeddingsField: string, documentsField: string): ChromaValueError {
+  return new ChromaValueError(`At least one of '${embeddingsField}' and '${documentsField}' must be provided`);
 }
 
 /** Checks the number of records of one call. */

@@ -197,6 +197,14 @@ impl BytesColumn {
         Ok(BytesSlices { offsets, data: self.data.bytes(blob, 0..end)? })
     }
 
+    /// As [`BytesSlices::prefetch_offset`].
+    #[inline]
+    pub(crate) fn prefetch_offset(&self, blob: &Blob, row: usize) {
+        if self.offsets.codec.is_none() {
+            blob.prefetch(self.offsets.place.start.saturating_add(row * 4), 1);
+        }
+    }
+
     /// A hint that the value of `row` will be asked for.
     #[inline]
     pub(crate) fn prefetch(&self, blob: &Blob, row: usize) {

@@ -378,14 +378,22 @@ impl RecordsFile {
         Ok(())
     }
 
-    /// A hint that the id of a record, or with `whole` all that is shown of it, will be asked for.
-    pub(crate) fn prefetch(&self, label: u32, whole: bool) {
-        // Whoever asks for the record next is told what is wrong with it.
-        let Ok((columns, row)) = self.locate(label) else { return };
-        columns.ids.prefetch(self.blob(), row);
-        if whole {
-            columns.documents.prefetch(self.blob(), row);
-            columns.metadata.prefetch(self.blob(), row);
+    /// A hint that the ids of records, or with `whole` all that is shown of them, will be asked for.
+    pub(crate) fn prefetch(&self, labels: &[u32], whole: bool) {
+        // What says where values lie arrives together too.
+        self.each_column(labels, whole, |column, row| column.prefetch_offset(self.blob(), row));
+        self.each_column(labels, whole, |column, row| column.prefetch(self.blob(), row));
+    }
+
+    fn each_column(&self, labels: &[u32], whole: bool, f: impl Fn(&BytesColumn, usize)) {
+        for label in labels {
+            // Whoever asks for the record next is told what is wrong with it.
+            let Ok((columns, row)) = self.locate(*label) else { continue };
+            f(&columns.ids, row);
+            if whole {
+                f(&columns.documents, row);
+                f(&columns.metadata, row);
+            }
         }
     }
 

@@ -4,12 +4,13 @@
 //! copy takes the row alone, so that the same memory holds many times as many of them. Most rows are wanted once and never again:
 //! a row is kept when it is asked for the second time (the doorkeeper of TinyLFU, Einziger et al. 2017, section 3.4.2).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytemuck::allocation::zeroed_slice_box;
 use parking_lot::{Mutex, RwLock};
 
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_address;
 
 /// Labels are spread over so many independent parts, so that searches on several threads seldom meet.
 const SHARDS: usize = 16;
@@ -94,6 +95,12 @@ pub(crate) struct RowCache {
     held: AtomicU64,
     /// Time by the budget's clock.
     last_used: AtomicU64,
+    /// Slot of each label in its shard plus one, or zero: pages of zeros cost nothing until they are written to. Changed under the
+    /// lock of the shard.
+    slots: Box<[AtomicU32]>,
+    /// Where each chunk of each shard lies, for hints, which take no lock: a search asks for its rows at once, and a lock would make
+    /// each wait until the slot of the one before has arrived.
+    chunk_addresses: Box<[AtomicUsize]>,
     shards: [RwLock<Shard>; SHARDS],
 }
 
@@ -102,8 +109,6 @@ struct Shard {
     capacity: usize,
     /// Labels that belong to this shard.
     label_count: usize,
-    /// Slot of each label of this shard plus one, or zero: pages of zeros cost nothing until they are written to.
-    slots: Vec<u32>,
     /// Bit of each label of this shard: whether it was asked for since it was last thrown out.
     wanted_before: Vec<AtomicU64>,
     /// Label in each slot.
@@ -120,12 +125,16 @@ impl RowCache {
         let capacity =
             usize::try_from(bytes).unwrap_or(usize::MAX) / (dim * size_of::<f32>()).max(1) / SHARDS;
         let label_count = (rows as usize).div_ceil(SHARDS);
-        let shard = |_| RwLock::new(Shard::new(capacity.min(label_count), label_count));
+        let capacity = capacity.min(label_count);
+        let shard = |_| RwLock::new(Shard::new(capacity, label_count));
+        let slots = if capacity == 0 { 0 } else { rows as usize };
         let cache = Arc::new(RowCache {
             dim,
             budget: budget.clone(),
             held: AtomicU64::new(0),
             last_used: AtomicU64::new(budget.now()),
+            slots: zeroed_slice_box(slots),
+            chunk_addresses: zeroed_slice_box(capacity.div_ceil(ROWS_PER_CHUNK) * SHARDS),
             shards: std::array::from_fn(shard),
         });
         budget.caches.lock().push(Arc::downgrade(&cache));
@@ -140,25 +149,40 @@ impl RowCache {
             self.last_used.store(now, Ordering::Relaxed);
         }
         let shard = self.shards[label as usize % SHARDS].read();
-        let Some(slot) = shard.slot(label) else { return false };
+        let Some(slot) = self.slot(label) else { return false };
         shard.referenced[slot].store(true, Ordering::Relaxed);
         out.copy_from_slice(shard.row(slot, self.dim));
         true
     }
 
-    /// A hint that `label` will be asked for.
+    /// A hint that `label` will be asked for. What another thread changes meanwhile makes it useless, not wrong.
     #[inline]
     pub fn prefetch(&self, label: u32) {
-        let shard = self.shards[label as usize % SHARDS].read();
-        if let Some(slot) = shard.slot(label) {
-            prefetch(bytemuck::cast_slice(shard.row(slot, self.dim)), PREFETCHED_LINES);
+        let Some(slot) = self.slot(label) else { return };
+        let chunk = self.chunk_addresses.get(chunk_index(label as usize % SHARDS, slot / ROWS_PER_CHUNK));
+        if let Some(start) = chunk.map(|address| address.load(Ordering::Relaxed)).filter(|&start| start != 0)
+        {
+            let row_bytes = self.dim * size_of::<f32>();
+            prefetch_address(start + slot % ROWS_PER_CHUNK * row_bytes, row_bytes, PREFETCHED_LINES);
         }
+    }
+
+    /// The slot of a label in its shard. Under the shard's lock it is right, otherwise it may be that of a moment ago.
+    #[inline]
+    fn slot(&self, label: u32) -> Option<usize> {
+        (self.slots.get(label as usize)?.load(Ordering::Relaxed) as usize).checked_sub(1)
+    }
+
+    fn set_slot(&self, label: u32, slot: Option<usize>) {
+        let value = slot.map_or(0, |slot| slot as u32 + 1);
+        self.slots[label as usize].store(value, Ordering::Relaxed);
     }
 
     /// Keeps a copy of `row` if it was offered before, in the place of one that was not asked for lately if there is no more memory
     /// for it.
     pub fn offer(&self, label: u32, row: &[f32]) {
-        let shard = &self.shards[label as usize % SHARDS];
+        let number = label as usize % SHARDS;
+        let shard = &self.shards[number];
         let wanted = {
             let shard = shard.read();
             if !shard.is_wanted_again(label) {
@@ -167,29 +191,35 @@ impl RowCache {
             shard.wanted_chunk()
         };
         if wanted > 0 {
-            self.grow(shard, wanted);
+            self.grow(number, wanted);
         }
         let mut shard = shard.write();
-        if shard.slot(label).is_some() {
+        if self.slot(label).is_some() {
             return;
         }
-        let Some(slot) = shard.take_slot() else { return };
+        let Some((slot, thrown_out)) = shard.take_slot() else { return };
+        if let Some(thrown_out) = thrown_out {
+            self.set_slot(thrown_out, None);
+        }
         shard.labels[slot] = label;
-        shard.slots[label as usize / SHARDS] = slot as u32 + 1;
+        self.set_slot(label, Some(slot));
         shard.row_mut(slot, self.dim).copy_from_slice(row);
     }
 
-    /// Adds room for `rows` rows, if the budget has it.
-    fn grow(&self, shard: &RwLock<Shard>, rows: usize) {
+    /// Adds room for `rows` rows to a shard, if the budget has it.
+    fn grow(&self, number: usize, rows: usize) {
         let bytes = (rows * self.dim * size_of::<f32>()) as u64;
         if !self.budget.take(bytes, self) {
             return;
         }
-        let mut shard = shard.write();
+        let mut shard = self.shards[number].write();
         // Another thread may have been faster.
         if shard.wanted_chunk() == rows {
             self.held.fetch_add(bytes, Ordering::Relaxed);
-            shard.add_chunk(rows, self.dim);
+            let chunk = vec![0.0; rows * self.dim].into_boxed_slice();
+            let address = &self.chunk_addresses[chunk_index(number, shard.chunks.len())];
+            address.store(chunk.as_ptr().addr(), Ordering::Relaxed);
+            shard.chunks.push(chunk);
         } else {
             self.budget.give_back(bytes);
         }
@@ -199,6 +229,7 @@ impl RowCache {
     fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.write();
+            shard.labels.iter().for_each(|label| self.set_slot(*label, None));
             let bytes = shard.chunks.iter().map(|chunk| size_of_val(&**chunk) as u64).sum();
             *shard = Shard::new(shard.capacity, shard.label_count);
             drop(shard);
@@ -228,11 +259,6 @@ impl Shard {
     }
 
     #[inline]
-    fn slot(&self, label: u32) -> Option<usize> {
-        (*self.slots.get(label as usize / SHARDS)? as usize).checked_sub(1)
-    }
-
-    #[inline]
     fn row(&self, slot: usize, dim: usize) -> &[f32] {
         let start = slot % ROWS_PER_CHUNK * dim;
         &self.chunks[slot / ROWS_PER_CHUNK][start..start + dim]
@@ -249,20 +275,13 @@ impl Shard {
         if used < self.chunks.len() * ROWS_PER_CHUNK { 0 } else { ROWS_PER_CHUNK.min(self.capacity - used) }
     }
 
-    fn add_chunk(&mut self, rows: usize, dim: usize) {
-        if self.slots.is_empty() {
-            self.slots = vec![0; self.label_count];
-        }
-        self.chunks.push(vec![0.0; rows * dim].into_boxed_slice());
-    }
-
-    /// A free slot, or that of a row that was not asked for lately. `None` where there is no memory at all.
-    fn take_slot(&mut self) -> Option<usize> {
+    /// A free slot, or that of a row that was not asked for lately, with its label. `None` where there is no memory at all.
+    fn take_slot(&mut self) -> Option<(usize, Option<u32>)> {
         let used = self.labels.len();
         if used < self.capacity.min(self.chunks.len() * ROWS_PER_CHUNK) {
             self.labels.push(0);
             self.referenced.push(AtomicBool::new(false));
-            return Some(used);
+            return Some((used, None));
         }
         if used == 0 {
             return None;
@@ -273,11 +292,15 @@ impl Shard {
         let slot = self.hand;
         self.hand = (self.hand + 1) % used;
         let thrown_out = self.labels[slot];
-        self.slots[thrown_out as usize / SHARDS] = 0;
         let (word, bit) = wanted_bit(thrown_out);
         *self.wanted_before[word].get_mut() &= !bit;
-        Some(slot)
+        Some((slot, Some(thrown_out)))
     }
+}
+
+/// Where the address of a shard's chunk is kept.
+fn chunk_index(shard: usize, chunk: usize) -> usize {
+    chunk * SHARDS + shard
 }
 
 /// Where a shard has the bit of a label: the word, and its bit there.

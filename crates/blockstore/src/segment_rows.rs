@@ -107,11 +107,11 @@ impl SegmentRows {
         self.records_file()?.id(label)
     }
 
-    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for: asking for several
-    /// rows before reading the first lets their memory arrive together.
-    pub fn prefetch_record(&self, label: u32, whole: bool) {
+    /// A hint that the ids of rows, or with `whole` their documents and metadata too, will be asked for: their memory then arrives
+    /// together.
+    pub fn prefetch_records(&self, labels: &[u32], whole: bool) {
         if let Some(records) = self.records.get() {
-            records.prefetch(label, whole);
+            records.prefetch(labels, whole);
         }
     }
 

@@ -85,10 +85,10 @@ impl Part {
         }
     }
 
-    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for.
-    pub fn prefetch_record(&self, label: u32, whole: bool) {
+    /// A hint that the ids of rows, or with `whole` their documents and metadata too, will be asked for.
+    pub fn prefetch_records(&self, labels: &[u32], whole: bool) {
         if let Part::Segment(segment) = self {
-            segment.reader().prefetch_record(label, whole);
+            segment.reader().prefetch_records(labels, whole);
         }
     }
 

@@ -160,9 +160,18 @@ impl Snapshot {
         self.part(address).id(address.label)
     }
 
-    /// A hint that the id of a row, or with `whole` its document and metadata too, will be asked for.
-    pub fn prefetch(&self, address: RowAddress, whole: bool) {
-        self.part(address).prefetch_record(address.label, whole);
+    /// A hint that the ids of rows, or with `whole` their documents and metadata too, will be asked for.
+    pub fn prefetch(&self, rows: impl Iterator<Item = RowAddress>, whole: bool) {
+        let mut rows = rows.peekable();
+        let mut labels = Vec::new();
+        while let Some(first) = rows.next() {
+            labels.clear();
+            labels.push(first.label);
+            labels.extend(
+                std::iter::from_fn(|| rows.next_if(|row| row.part == first.part)).map(|row| row.label),
+            );
+            self.part(first).prefetch_records(&labels, whole);
+        }
     }
 
     /// The document of a row of this snapshot.

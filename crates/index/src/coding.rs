@@ -4,7 +4,7 @@ use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-use crate::exact::{check_dimension, rescore};
+use crate::exact::{check_dimension, fetch_and_rescore};
 use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::{Bits, CodeQuery};
 use crate::shortlist::{Candidate, Shortlist};
@@ -90,19 +90,16 @@ impl<S: Storage> Coding<S> {
         };
         let depth = self.scan_depth(k, least_depth, members.is_some());
         match members {
-            None if depth >= self.len => return rescore(self.metric, query, rows, 0..end, k),
+            None if depth >= self.len => return fetch_and_rescore(self.metric, query, rows, 0..end, k),
             Some(members) if depth as u64 >= members.len() => {
-                return rescore(self.metric, query, rows, members.range(..end), k);
+                return fetch_and_rescore(self.metric, query, rows, members.range(..end), k);
             }
             _ => {}
         }
         let mut code_query = codes.quantizer().new_query()?;
         codes.quantizer().prepare(query, &mut code_query);
         let shortlist = shared_shortlist(codes, &code_query, members, depth, cancel)?;
-        for candidate in &shortlist {
-            rows.prefetch(candidate.label);
-        }
-        rescore(self.metric, query, rows, shortlist.into_iter().map(|c| c.label), k)
+        fetch_and_rescore(self.metric, query, rows, shortlist.iter().map(|c| c.label), k)
     }
 
     /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).

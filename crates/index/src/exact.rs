@@ -33,7 +33,7 @@ pub fn exact_search(
     Ok(nearest.into_hits())
 }
 
-/// The `k` nearest of a few labels, exactly.
+/// The `k` nearest of a few labels, exactly. Rows that lie anywhere are asked for ahead by the caller.
 pub(crate) fn rescore(
     metric: Metric,
     query: &[f32],
@@ -45,6 +45,18 @@ pub(crate) fn rescore(
     nearest.buffer.resize(GROUP * rows.dim(), 0.0);
     nearest.offer_all(labels, &CancelToken::default())?;
     Ok(nearest.into_hits())
+}
+
+/// As [`rescore`], of rows that were not asked for yet.
+pub(crate) fn fetch_and_rescore(
+    metric: Metric,
+    query: &[f32],
+    rows: &dyn VectorRows,
+    labels: impl Iterator<Item = u32> + Clone,
+    k: usize,
+) -> Result<Vec<Hit>> {
+    labels.clone().for_each(|label| rows.prefetch(label));
+    rescore(metric, query, rows, labels, k)
 }
 
 pub(crate) fn check_dimension(query: &[f32], dim: usize) -> Result<()> {
@@ -97,9 +109,6 @@ impl<'a> Nearest<'a> {
 
     fn offer(&mut self, labels: &[u32]) -> Result<()> {
         let mut vectors: [&[f32]; GROUP] = [&[]; GROUP];
-        if !self.buffer.is_empty() {
-            labels.iter().for_each(|label| self.rows.prefetch(*label));
-        }
         let mut buffers = self.buffer.chunks_exact_mut(self.rows.dim().max(1));
         for (vector, &label) in vectors.iter_mut().zip(labels) {
             *vector = match buffers.next() {

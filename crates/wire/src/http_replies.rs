@@ -35,8 +35,7 @@ pub fn query_http_reply(result: &QueryResult, list: &IncludeList, most: usize) -
     let (queries, snapshot) = (&result.queries, &result.snapshot);
     let whole = list.include.documents || list.include.metadatas;
     // Rows lie anywhere: let them arrive in the cache together instead of one after another.
-    let soon = queries.iter().flatten().take(PREFETCHED_ROWS);
-    soon.for_each(|(row, _)| snapshot.prefetch(*row, whole));
+    snapshot.prefetch(queries.iter().flatten().take(PREFETCHED_ROWS).map(|(row, _)| *row), whole);
     let table = |out: &mut Vec<u8>, write_cell: WriteCell| {
         query_column(out, queries, |out, (row, _)| {
             write_cell(out, snapshot, *row).and_then(|()| bounded(out, most))

@@ -84,7 +84,7 @@ fn id_lines(result: &QueryResult, whole: bool) -> Result<(Vec<u8>, bool)> {
         let mut broken = false;
         for rows in queries {
             // Rows lie anywhere: let them arrive in the cache together instead of one after another.
-            rows.iter().for_each(|(row, _)| result.snapshot.prefetch(*row, whole));
+            result.snapshot.prefetch(rows.iter().map(|(row, _)| *row), whole);
             for (row, _) in rows {
                 let id = result.snapshot.id(*row)?;
                 broken |= id.contains('\n');

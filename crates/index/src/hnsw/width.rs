@@ -7,7 +7,7 @@ use super::Hnsw;
 use super::graph::Graph;
 use super::walk::{Links, Reach, WalkScratch, descend, filtered_walk, score_one, walk};
 use crate::coding::{CALIBRATED_K, Coding};
-use crate::exact::rescore;
+use crate::exact::fetch_and_rescore;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::Storage;
@@ -235,7 +235,7 @@ impl Measure<'_> {
     ) -> Result<f32> {
         let count = |probe: &Probe, vector: &[f32], nearest: &[Candidate]| {
             let labels = nearest.iter().take(depth).map(|candidate| candidate.label);
-            let hits = rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
+            let hits = fetch_and_rescore(self.index.coding.metric, vector, self.rows, labels, k)?;
             Ok(vec![probe.count(k, hits.iter().map(|hit| hit.distance))])
         };
         Ok(truth.recalls(1, threads, |probes| self.walks(probes, reach, count))?[0])
