@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ferrochrome_index::{SearchCounts, SearchOptions, Walk, exact_search};
+use ferrochrome_index::{ScanOptions, SearchCounts, SearchOptions, Walk, exact_search};
 use ferrochrome_types::{CancelToken, Result};
 use uuid::Uuid;
 
@@ -138,7 +138,8 @@ impl Collection {
             explanation.counts = SearchCounts { scored: 0, rescored: explanation.allowed as usize };
             return Ok(());
         };
-        let scan = || index.scan(vector, rows, members, k, cancel);
+        let options = ScanOptions { k, members, threads_are_awake: true, cancel };
+        let scan = || index.scan(vector, rows, &options);
         let scan_counts = index.scan_counts(explanation.allowed as usize, k);
         let Plan::Walk { visit_budget } = part.plan else {
             explanation.plan = "scan";

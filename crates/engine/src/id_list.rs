@@ -1,5 +1,6 @@
 //! Lists of ids that requests name: each id hashed once, and long lists recognised when they come again.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ const MOST_BUCKET_BITS: u32 = 16;
 /// Hashes that are sorted in place in a bucket. Only ids that were chosen so, or lists of far more ids than there are buckets, have
 /// larger ones.
 const SMALL_BUCKET: u32 = 32;
+/// Ids for which a thread keeps what it sorted them in.
+const MOST_KEPT_ROOM: usize = 1 << 16;
 /// Looking up so many ids takes longer than handing the work to another thread.
 const LONG_LIST: usize = 1_500;
 
@@ -157,7 +160,7 @@ impl IdList {
 
     fn remember(text: Box<str>, ends: Box<[u32]>, digest: Option<u64>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let hashed = HashedPlaces::of(ids_in(&text, &ends).map(hash_id).collect());
+        let hashed = HashedPlaces::of(ids_in(&text, &ends).map(hash_id));
         let number = digest.map(|_| NUMBERS.fetch_add(1, Ordering::Relaxed));
         let mut list = Ids { number, digest, text, ends, hashed, different: 0 };
         list.different = list.count_different();
@@ -199,23 +202,56 @@ impl Ids {
     }
 }
 
+/// What hashes are sorted in, kept by each thread for its next list: memory of this size is fetched from the system each time.
+#[derive(Default)]
+struct SortRoom {
+    unsorted: Vec<u64>,
+    /// Where each bucket ends.
+    ends: Vec<u32>,
+    sorted: Vec<(u64, u32)>,
+}
+
+thread_local! {
+    static SORT_ROOM: Cell<SortRoom> = Cell::default();
+}
+
 impl HashedPlaces {
-    /// Sorts the hashes of ids, which come in the order of their places: by their upper bits into buckets of one or two, as hashes are
-    /// spread evenly, and then the little that is left.
-    fn of(unsorted: Vec<u64>) -> Self {
+    /// The hashes of ids that come in the order of their places.
+    fn of(hashes: impl Iterator<Item = u64>) -> Self {
+        let mut room = SORT_ROOM.take();
+        room.unsorted.clear();
+        room.unsorted.extend(hashes);
+        room.sort();
+        let places = HashedPlaces {
+            hashes: room.sorted.iter().map(|(hash, _)| *hash).collect(),
+            places: room.sorted.iter().map(|(_, place)| *place).collect(),
+        };
+        if room.sorted.len() <= MOST_KEPT_ROOM {
+            SORT_ROOM.set(room);
+        }
+        places
+    }
+}
+
+impl SortRoom {
+    /// Sorts by the upper bits of hashes into buckets of one or two, as hashes are spread evenly, and then the little that is left.
+    fn sort(&mut self) {
+        let SortRoom { unsorted, ends, sorted } = self;
         let bits = unsorted.len().max(2).ilog2().min(MOST_BUCKET_BITS);
         let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
-        let mut ends = vec![0_u32; 1 << bits];
-        for hash in &unsorted {
+        ends.clear();
+        ends.resize(1 << bits, 0);
+        for hash in &*unsorted {
             ends[bucket(*hash)] += 1;
         }
         let most = ends.iter().copied().max().unwrap_or_default();
         let mut end = 0;
-        for count in &mut ends {
+        for count in &mut *ends {
             end += std::mem::replace(count, end);
         }
-        let mut sorted = vec![(0, 0); unsorted.len()];
-        for (place, hash) in (0_u32..).zip(&unsorted) {
+        sorted.clear();
+        sorted.resize(unsorted.len(), (0, 0));
+        for (place, hash) in (0_u32..).zip(&*unsorted) {
             let end = &mut ends[bucket(*hash)];
             sorted[*end as usize] = (*hash, place);
             *end += 1;
@@ -223,10 +259,8 @@ impl HashedPlaces {
         if most > SMALL_BUCKET {
             sorted.sort_unstable();
         } else {
-            insertion_sort(&mut sorted);
+            insertion_sort(sorted);
         }
-        let (hashes, places): (Vec<u64>, Vec<u32>) = sorted.into_iter().unzip();
-        HashedPlaces { hashes: hashes.into(), places: places.into() }
     }
 }
 
@@ -307,7 +341,7 @@ mod tests {
                 let unsorted: Vec<u64> = (0..count).map(hash).collect();
                 let mut expected: Vec<(u64, u32)> = unsorted.iter().copied().zip(0..).collect();
                 expected.sort_unstable();
-                let HashedPlaces { hashes, places } = HashedPlaces::of(unsorted);
+                let HashedPlaces { hashes, places } = HashedPlaces::of(unsorted.into_iter());
                 assert!(hashes.into_iter().zip(places).eq(expected), "{count}");
             }
         }

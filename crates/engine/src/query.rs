@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferrochrome_index::{Hit, SearchOptions, VectorIndex, Walk, exact_search};
+use ferrochrome_index::{Hit, ScanOptions, SearchOptions, VectorIndex, Walk, exact_search};
 use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Metric, Result, limits};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
@@ -174,7 +174,9 @@ impl Collection {
         let vectors: Vec<&[f32]> = request.embeddings.chunks_exact(request.dim.max(1)).collect();
         let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, scans, cancel);
         let queries = if query.is_short() || vectors.len() <= 1 {
-            some(&vectors)?
+            // What makes a query of one vector long is the look-up of its filter or ids, which all threads have just worked at.
+            let scans = if scans == Scans::All && !query.is_short() { Scans::AllShared } else { scans };
+            self.nearest(query, &parts, &vectors, scans, cancel)?
         } else {
             let groups =
                 || vectors.par_chunks(VECTORS_PER_TASK).map(some).collect::<Result<Option<Vec<_>>>>();
@@ -341,6 +343,8 @@ pub(crate) struct Searchable<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scans {
     All,
+    /// All, each shared with the other threads of the pool, which are awake.
+    AllShared,
     Short,
 }
 
@@ -369,7 +373,9 @@ impl Searchable<'_> {
         let Some(index) = self.index_for(vectors) else {
             return vectors.iter().map(exact).map(|hits| hits.map(Some)).collect();
         };
-        let scan = |vector: &&[f32]| index.scan(vector, rows, members, self.k, cancel).map(Some);
+        let options =
+            ScanOptions { k: self.k, members, threads_are_awake: scans == Scans::AllShared, cancel };
+        let scan = |vector: &&[f32]| index.scan(vector, rows, &options).map(Some);
         match self.plan {
             Plan::Exact | Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use ferrochrome_blockstore::fuzzing::{DIM, ROWS, index_file};
-use ferrochrome_index::{SearchOptions, VectorIndex, load, open};
+use ferrochrome_index::{ScanOptions, SearchOptions, VectorIndex, load, open};
 use ferrochrome_types::{CancelToken, Code, Result, VectorRows};
 
 /// The vectors that the index should be of.
@@ -54,5 +54,5 @@ fn search(index: &dyn VectorIndex, cancel: &CancelToken) {
     let query = vec![0.25; index.dim()];
     let options = SearchOptions { k: 3, ef: 10, filter: None, visit_budget: None, cancel };
     black_box(index.search(&query, &rows, &options).is_ok());
-    black_box(index.scan(&query, &rows, None, 3, cancel).is_ok());
+    black_box(index.scan(&query, &rows, &ScanOptions::new(3, None, cancel)).is_ok());
 }

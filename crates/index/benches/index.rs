@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ferrochrome_index::{BuildOptions, SearchOptions, VectorIndex, Walk, build, exact_search};
+use ferrochrome_index::{BuildOptions, ScanOptions, SearchOptions, VectorIndex, Walk, build, exact_search};
 use ferrochrome_types::{CancelToken, Metric, VectorRows};
 use roaring::RoaringBitmap;
 use serde_json::{Value, json};
@@ -180,7 +180,7 @@ fn filtered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors) {
             (0..queries.len() as u32).map(|q| exact(rows, queries.row(q).unwrap(), Some(&filter))).collect();
         let Measured { recall: scan_recall, median: scan, .. } = measure(queries, &truth, |query| {
             index
-                .scan(query, rows, Some(&filter), K, &cancel)
+                .scan(query, rows, &ScanOptions::new(K, Some(&filter), &cancel))
                 .unwrap()
                 .into_iter()
                 .map(|hit| hit.label)

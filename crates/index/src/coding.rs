@@ -9,13 +9,15 @@ use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::{Bits, CodeQuery};
 use crate::shortlist::{Candidate, Shortlist};
 use crate::storage::{CodeRows, Resident, Storage};
-use crate::{Hit, Parameters, Quantization, SearchCounts, exact_search};
+use crate::{Hit, Parameters, Quantization, ScanOptions, SearchCounts, exact_search};
 
 /// Rows scored by one call of a kernel in a scan.
 const SCAN_BATCH: usize = 512;
 
 /// Bytes of codes from which on several threads share a scan: to wake one up takes as long as to read a third of them.
 const SHARED_SCAN_BYTES: u64 = 6 << 20;
+/// The same where they are awake.
+const SHARED_SCAN_BYTES_AWAKE: u64 = 1 << 20;
 /// Shares of a scan a thread: members lie unevenly.
 const SHARES_PER_THREAD: usize = 3;
 
@@ -76,13 +78,12 @@ impl<S: Storage> Coding<S> {
         &self,
         query: &[f32],
         rows: &dyn VectorRows,
-        members: Option<&RoaringBitmap>,
-        k: usize,
+        options: &ScanOptions<'_>,
         least_depth: usize,
-        cancel: &CancelToken,
     ) -> Result<Vec<Hit>> {
         self.check(query, rows)?;
-        let k = k.min(self.len);
+        let ScanOptions { members, cancel, .. } = *options;
+        let k = options.k.min(self.len);
         let end = self.len as u32;
         let Some(codes) = &self.codes else {
             let rows = FirstRows { rows, len: self.len };
@@ -98,7 +99,7 @@ impl<S: Storage> Coding<S> {
         }
         let mut code_query = codes.quantizer().new_query()?;
         codes.quantizer().prepare(query, &mut code_query);
-        let shortlist = shared_shortlist(codes, &code_query, members, depth, cancel)?;
+        let shortlist = shared_shortlist(codes, &code_query, depth, options)?;
         fetch_and_rescore(self.metric, query, rows, shortlist.iter().map(|c| c.label), k)
     }
 
@@ -151,13 +152,12 @@ impl<S: Storage> Coding<S> {
     }
 }
 
-/// The `depth` best of `members` by code, ascending. On a thread of a pool with several, those share what is much.
+/// The `depth` best of the members by code, ascending. On a thread of a pool with several, those share what is much.
 fn shared_shortlist<C: CodeRows>(
     codes: &C,
     query: &CodeQuery,
-    members: Option<&RoaringBitmap>,
     depth: usize,
-    cancel: &CancelToken,
+    &ScanOptions { members, threads_are_awake, cancel, .. }: &ScanOptions<'_>,
 ) -> Result<Vec<Candidate>> {
     let of = |labels: Range<u32>| match members {
         None => shortlist(codes, query, labels, depth, cancel),
@@ -166,7 +166,8 @@ fn shared_shortlist<C: CodeRows>(
     let end = codes.len() as u32;
     let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
     let count = members.map_or(codes.len() as u64, RoaringBitmap::len);
-    if threads == 1 || count * (codes.quantizer().row_bytes() as u64) < SHARED_SCAN_BYTES {
+    let least = if threads_are_awake { SHARED_SCAN_BYTES_AWAKE } else { SHARED_SCAN_BYTES };
+    if threads == 1 || count * (codes.quantizer().row_bytes() as u64) < least {
         return of(0..end);
     }
     let labels = end.div_ceil((threads * SHARES_PER_THREAD) as u32).max(1);

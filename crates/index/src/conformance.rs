@@ -13,8 +13,8 @@ use roaring::RoaringBitmap;
 use crate::aligned_buffer::AlignedBuffer;
 use crate::wordnet::Vectors;
 use crate::{
-    BuildOptions, Hit, Quantization, SearchOptions, VectorIndex, Walk, build, exact_search, extend, load,
-    open,
+    BuildOptions, Hit, Quantization, ScanOptions, SearchOptions, VectorIndex, Walk, build, exact_search,
+    extend, load, open,
 };
 
 /// Every implementation for a metric: with and without a graph, over every coding.
@@ -76,7 +76,7 @@ fn search(
         Walk::Done(hits) => hits,
         Walk::BudgetExceeded => {
             assert!(filter.is_some(), "without filter and budget a search ends");
-            index.scan(query, rows, filter, k, &cancel).unwrap()
+            index.scan(query, rows, &ScanOptions::new(k, filter, &cancel)).unwrap()
         }
     }
 }
@@ -107,7 +107,8 @@ pub(crate) fn recall(
         let near = |hits: &[Hit]| hits.iter().filter(|hit| hit.distance <= farthest).count() as u32;
         wanted += truth.len() as u32;
         searched += near(&search(index, rows, query, 10, filter));
-        scanned += near(&index.scan(query, rows, filter, 10, &CancelToken::default()).unwrap());
+        scanned +=
+            near(&index.scan(query, rows, &ScanOptions::new(10, filter, &CancelToken::default())).unwrap());
     }
     let part = |found| if wanted == 0 { 1.0 } else { f64::from(found) / f64::from(wanted) };
     (part(searched), part(scanned))
@@ -118,7 +119,7 @@ fn check(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, floor: f64,
     for query in 0..queries.len().min(5) as u32 {
         let query = queries.row(query).unwrap();
         for k in [0, 1, 10, rows.len() + 5] {
-            let scan = index.scan(query, rows, None, k, &CancelToken::default()).unwrap();
+            let scan = index.scan(query, rows, &ScanOptions::new(k, None, &CancelToken::default())).unwrap();
             for hits in [search(index, rows, query, k, None), scan] {
                 assert_eq!(hits.len(), k.min(rows.len()), "{name} k {k}");
                 check_hits(index.metric(), rows, query, &hits, name);
@@ -258,7 +259,9 @@ fn filters_are_kept_and_filled() {
             for query in 0..10 {
                 let query = rows.row(query).unwrap();
                 for k in [1, 10, 40] {
-                    let scan = index.scan(query, &rows, Some(filter), k, &CancelToken::default()).unwrap();
+                    let scan = index
+                        .scan(query, &rows, &ScanOptions::new(k, Some(filter), &CancelToken::default()))
+                        .unwrap();
                     for hits in [search(&*index, &rows, query, k, Some(filter)), scan] {
                         assert_eq!(hits.len(), k.min(members));
                         assert!(hits.iter().all(|hit| filter.contains(hit.label)));
@@ -298,7 +301,9 @@ fn wrong_dimensions_and_rows_are_refused() {
     let rows = clustered(50, 6, 2, 12);
     for (metric, graph, quantization) in either_metric() {
         let index = build(&rows, &options(metric, quantization), graph).unwrap();
-        let scan = |query: &[f32], rows: &Vectors| index.scan(query, rows, None, 3, &CancelToken::default());
+        let scan = |query: &[f32], rows: &Vectors| {
+            index.scan(query, rows, &ScanOptions::new(3, None, &CancelToken::default()))
+        };
         assert_eq!(scan(&[0.0; 5], &rows).unwrap_err().code(), Code::InvalidArgument);
         assert_eq!(scan(&[0.0; 6], &rows.first(49)).unwrap_err().code(), Code::InvalidArgument);
         assert_eq!(scan(&[0.0; 6], &clustered(50, 7, 2, 1)).unwrap_err().code(), Code::InvalidArgument);
@@ -307,7 +312,7 @@ fn wrong_dimensions_and_rows_are_refused() {
         assert_eq!(index.search(&[0.0; 7], &rows, &options).unwrap_err().code(), Code::InvalidArgument);
         // More rows than at build time are no harm: the index knows its own.
         let more = clustered(60, 6, 2, 12);
-        assert_eq!(index.scan(&[0.0; 6], &more, None, 100, &cancel).unwrap().len(), 50);
+        assert_eq!(index.scan(&[0.0; 6], &more, &ScanOptions::new(100, None, &cancel)).unwrap().len(), 50);
     }
     let zero = Vectors { dim: 8_193, values: vec![0.0; 8_193] };
     assert_eq!(build(&zero, &BuildOptions::default(), true).unwrap_err().code(), Code::InvalidArgument);
@@ -343,7 +348,8 @@ fn cancelling_ends_builds_searches_and_scans() {
             assert_eq!(build(&rows, &building, graph).unwrap_err().code(), Code::Cancelled);
         }
         let index = build(&rows, &options(metric, quantization), graph).unwrap();
-        let error = index.scan(rows.row(0).unwrap(), &rows, None, 3, &cancelled).unwrap_err();
+        let error =
+            index.scan(rows.row(0).unwrap(), &rows, &ScanOptions::new(3, None, &cancelled)).unwrap_err();
         assert_eq!(error.code(), Code::Cancelled);
     }
     assert!(exact_search(Metric::L2, rows.row(0).unwrap(), &rows, None, 3, &cancelled).is_err());
@@ -377,7 +383,8 @@ fn errors_of_rows_come_through() {
         assert_eq!(build(&failing, &building, graph).unwrap_err().code(), Code::Corrupted);
         let index = build(&failing.0, &building, graph).unwrap();
         let query = failing.0.row(300).unwrap();
-        let error = index.scan(query, &failing, None, 3, &CancelToken::default()).unwrap_err();
+        let error =
+            index.scan(query, &failing, &ScanOptions::new(3, None, &CancelToken::default())).unwrap_err();
         assert_eq!(error.code(), Code::Corrupted);
     }
 }
@@ -527,7 +534,7 @@ proptest! {
                 let options = SearchOptions { k: 5, ef: 20, filter, visit_budget: None, cancel: &cancel };
                 // Whatever comes out, it comes out: no panic, no hang.
                 let _ = index.search(rows.row(3).unwrap(), rows, &options);
-                let _ = index.scan(rows.row(3).unwrap(), rows, filter, 5, &cancel);
+                let _ = index.scan(rows.row(3).unwrap(), rows, &ScanOptions::new(5, filter, &cancel));
             }
             if index.len() == 450 && index.dim() == 10 {
                 let options = BuildOptions { recall_floor: 0.0, ..options(Metric::L2, Quantization::Auto) };

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::conformance::clustered;
 use crate::wordnet::Vectors;
-use crate::{BuildOptions, SearchOptions, VectorIndex, Walk, build};
+use crate::{BuildOptions, ScanOptions, SearchOptions, VectorIndex, Walk, build};
 
 const ROWS: usize = 10_000;
 /// Enough for a scan of half of the rows to be shared.
@@ -30,12 +30,15 @@ fn threads_of_a_pool_find_together_what_one_finds() {
         Some((0..ROWS as u32).filter(|label| label % 2 == 0).collect()),
         // All of them in one share, and labels that the index does not have.
         Some((0..6_000).chain(ROWS as u32..ROWS as u32 + 9).collect::<RoaringBitmap>()),
+        // Shared by threads that are awake only.
+        Some((0..ROWS as u32).filter(|label| label % 8 == 0).collect()),
     ];
     for members in &members {
         for k in [1, 10, 300] {
             for query in (0..ROWS as u32).step_by(2_999) {
-                let scan =
-                    || index.scan(rows.row(query).unwrap(), &rows, members.as_ref(), k, &cancel).unwrap();
+                let usual = ScanOptions::new(k, members.as_ref(), &cancel);
+                let options = ScanOptions { threads_are_awake: query > 0, ..usual };
+                let scan = || index.scan(rows.row(query).unwrap(), &rows, &options).unwrap();
                 let together = pool.install(scan);
                 assert_eq!(together, scan());
                 assert_eq!(together.len(), k);
@@ -43,7 +46,7 @@ fn threads_of_a_pool_find_together_what_one_finds() {
         }
     }
     cancel.cancel();
-    let scan = || index.scan(rows.row(0).unwrap(), &rows, None, 10, &cancel);
+    let scan = || index.scan(rows.row(0).unwrap(), &rows, &ScanOptions::new(10, None, &cancel));
     assert!(pool.install(scan).is_err());
 }
 

@@ -1,11 +1,11 @@
 use std::any::Any;
 
-use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
+use ferrochrome_types::{Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 use crate::coding::{Coding, depth_of_ef};
 use crate::storage::{Resident, Storage};
-use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
+use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
 
 /// Codes without a graph: every search scores every member.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<S: Storage> VectorIndex for Flat<S> {
     ) -> Result<(Walk, SearchCounts)> {
         let SearchOptions { k, ef, filter, cancel, .. } = *options;
         let members = filter.map_or(self.coding.len as u64, RoaringBitmap::len) as usize;
-        let hits = self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel)?;
+        let hits = self.coding.scan(query, rows, &ScanOptions::new(k, filter, cancel), depth_of_ef(ef))?;
         Ok((Walk::Done(hits), self.coding.scan_counts(members, k, depth_of_ef(ef))))
     }
 
@@ -54,15 +54,8 @@ impl<S: Storage> VectorIndex for Flat<S> {
         self.coding.scan_counts(members, k, 0)
     }
 
-    fn scan(
-        &self,
-        query: &[f32],
-        rows: &dyn VectorRows,
-        members: Option<&RoaringBitmap>,
-        k: usize,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, 0, cancel)
+    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
+        self.coding.scan(query, rows, options, 0)
     }
 
     fn parameters(&self) -> Parameters {

@@ -77,7 +77,7 @@ pub use build::{build, extend, renew};
 pub use codebook::Codebook;
 pub use exact::exact_search;
 pub use load::{load, open};
-pub use options::{BuildOptions, Quantization, SearchOptions};
+pub use options::{BuildOptions, Quantization, ScanOptions, SearchOptions};
 pub use parameters::{GraphParameters, Parameters};
 pub use provider::{Provider, ProviderStats};
 pub use vector_index::{Hit, SearchCounts, VectorIndex, Walk};

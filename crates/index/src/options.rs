@@ -98,3 +98,24 @@ pub struct SearchOptions<'a> {
     /// Stops the search.
     pub cancel: &'a CancelToken,
 }
+
+/// What one scan wants.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanOptions<'a> {
+    /// Number of hits. Cut to the number of members.
+    pub k: usize,
+    /// The labels that may be returned. `None`: all.
+    pub members: Option<&'a RoaringBitmap>,
+    /// Whether the other threads of the pool that the scan runs on have just worked and wait for more: they share even a small one
+    /// then. Otherwise they are woken for a large one only.
+    pub threads_are_awake: bool,
+    /// Stops the scan.
+    pub cancel: &'a CancelToken,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// A scan by itself.
+    pub fn new(k: usize, members: Option<&'a RoaringBitmap>, cancel: &'a CancelToken) -> Self {
+        ScanOptions { k, members, threads_are_awake: false, cancel }
+    }
+}

@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 
 use crate::conformance::{clustered, reload, reopen, store};
 use crate::wordnet::Vectors;
-use crate::{BuildOptions, Quantization, SearchOptions, VectorIndex, Walk, build, extend};
+use crate::{BuildOptions, Quantization, ScanOptions, SearchOptions, VectorIndex, Walk, build, extend};
 
 const ROWS: usize = 24;
 const DIM: usize = 12;
@@ -27,7 +27,7 @@ fn expect_itself(index: &dyn VectorIndex, rows: &Vectors) {
         };
         assert_eq!((hits[0].label, hits[0].distance, hits.len()), (label, 0.0, 3));
         let members = RoaringBitmap::from_iter([label, 3, 4]);
-        let hits = index.scan(query, rows, Some(&members), 1, &cancel).unwrap();
+        let hits = index.scan(query, rows, &ScanOptions::new(1, Some(&members), &cancel)).unwrap();
         assert_eq!((hits[0].label, hits.len()), (label, 1));
     }
 }

@@ -1,10 +1,9 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
-use roaring::RoaringBitmap;
+use ferrochrome_types::{Metric, Result, VectorRows};
 
-use crate::{Parameters, SearchOptions};
+use crate::{Parameters, ScanOptions, SearchOptions};
 
 /// One result.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,19 +105,12 @@ pub trait VectorIndex: Send + Sync + Debug {
         queries.iter().map(|query| self.search(query, rows, options)).collect()
     }
 
-    /// The `k` nearest among `members` (`None`: all rows) by the codes of each and every one of them, the best rescored exactly.
+    /// The `k` nearest among the members by the codes of each and every one of them, the best rescored exactly.
     /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.
     ///
     /// # Errors
     /// As [`search`](Self::search).
-    fn scan(
-        &self,
-        query: &[f32],
-        rows: &dyn VectorRows,
-        members: Option<&RoaringBitmap>,
-        k: usize,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Hit>>;
+    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>>;
 
     /// What beside the buffers must be kept to [`load`](crate::load) the index again, and what may interest a person.
     fn parameters(&self) -> Parameters;

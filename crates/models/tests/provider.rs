@@ -5,10 +5,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ferrochrome_index::{Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
+use ferrochrome_index::{Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
 use ferrochrome_models::provider::Provider;
-use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
-use roaring::RoaringBitmap;
+use ferrochrome_types::{Error, Metric, Result, VectorRows};
 use shuttle::thread;
 use uuid::Uuid;
 
@@ -63,9 +62,7 @@ impl VectorIndex for OfSize {
         &self,
         _query: &[f32],
         _rows: &dyn VectorRows,
-        _members: Option<&RoaringBitmap>,
-        _k: usize,
-        _cancel: &CancelToken,
+        _options: &ScanOptions<'_>,
     ) -> Result<Vec<ferrochrome_index::Hit>> {
         Ok(Vec::new())
     }

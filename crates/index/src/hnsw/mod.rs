@@ -11,7 +11,7 @@ mod width;
 use std::any::Any;
 use std::cell::Cell;
 
-use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
+use ferrochrome_types::{Error, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
 
 pub(crate) use builder::{GrowOptions, grow};
@@ -26,7 +26,7 @@ use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::{CodeRows, LinkRows, Resident, Storage};
-use crate::{Hit, Parameters, SearchCounts, SearchOptions, VectorIndex, Walk};
+use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
 
 /// Walks that take turns in one thread. Their visited rows must stay in the cache.
@@ -245,7 +245,8 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         }
         let SearchOptions { k, ef, filter, cancel, .. } = options;
         let scan = || {
-            let hits = self.coding.scan(query, rows, filter, k, depth_of_ef(ef), cancel)?;
+            let hits =
+                self.coding.scan(query, rows, &ScanOptions::new(k, filter, cancel), depth_of_ef(ef))?;
             Ok((Walk::Done(hits), self.coding.scan_counts(members, k, depth_of_ef(ef))))
         };
         if self.width.scans(ef, k, filter.is_some(), &self.coding, members) {
@@ -304,15 +305,8 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         queries.iter().zip(all).map(complete).collect()
     }
 
-    fn scan(
-        &self,
-        query: &[f32],
-        rows: &dyn VectorRows,
-        members: Option<&RoaringBitmap>,
-        k: usize,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, members, k, 0, cancel)
+    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
+        self.coding.scan(query, rows, options, 0)
     }
 
     fn parameters(&self) -> Parameters {
