@@ -337,8 +337,8 @@ export interface Collection {
 
   /**
    * Does now what the first queries would have to wait for: opens all files, and reads indexes into memory as far as
-   * `indexCacheBytes` allows. Not in Chroma. Never needed: without it the first queries search the index in its file, while it
-   * is read in the background.
+   * `indexCacheBytes` allows; vectors are then read into the system's cache in the background. Not in Chroma. Never needed:
+   * without it the first queries search the index in its file, while it is read in the background.
    */
   preload(): Promise<void>;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_buffer::Buffer;
-use ferrochrome_types::{Error, Result};
+use ferrochrome_types::{CancelToken, Error, Result};
 use memmap2::Mmap;
 
 use crate::checksum::{BLOCK_SIZE, ChecksumTable};
@@ -15,6 +15,9 @@ use crate::prefetch::prefetch;
 
 /// Blocks that the kernel maps together when one of them is touched (64 KiB, Linux's default `fault_around_bytes`).
 const BLOCKS_PER_FAULT: u32 = 16;
+/// Read ahead between two looks at the cancel token.
+#[cfg(unix)]
+const READ_AHEAD_BYTES: usize = 1 << 20;
 
 /// A file of a [`BlobStore`](crate::BlobStore). Clones share one mapping.
 ///
@@ -179,6 +182,24 @@ impl Blob {
         }
         #[cfg(not(unix))]
         let _ = map;
+    }
+
+    /// Has the system read a mapped file into its cache, piece by piece until `cancel` is, so that later touches anywhere do not wait
+    /// for the medium one by one. Nothing becomes resident in this process.
+    pub fn read_ahead(&self, cancel: &CancelToken) {
+        #[cfg(unix)]
+        if let Content::Mapped(map, _) = &self.0.content {
+            for start in (0..map.len()).step_by(READ_AHEAD_BYTES) {
+                if cancel.is_cancelled() {
+                    return;
+                }
+                // Only a hint: without it reads are as right, and slower.
+                let bytes = READ_AHEAD_BYTES.min(map.len() - start);
+                let _ = map.advise_range(memmap2::Advice::WillNeed, start, bytes);
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = cancel;
     }
 
     /// Tells the kernel that accesses will be scattered, so that it reads no pages ahead.
@@ -383,6 +404,46 @@ mod tests {
         assert_eq!(blob.touched_bytes(), 0);
         assert_eq!(blob.copy_to(3 * BLOCK_SIZE - 1, &mut [0; 2]).unwrap_err().code(), Code::Corrupted);
         assert!(blob.copy_to(good.len() - 1, &mut [0; 2]).is_err());
+    }
+
+    /// Pages of the mapping that are in the system's cache.
+    #[cfg(target_os = "linux")]
+    fn cached_pages(blob: &Blob) -> usize {
+        let bytes = blob.0.content.as_slice();
+        let mut pages = vec![0_u8; bytes.len().div_ceil(4096)];
+        // SAFETY: the mapping is live, and there is a byte for each of its pages, which are no smaller than 4 KiB.
+        let code =
+            unsafe { libc::mincore(bytes.as_ptr().cast_mut().cast(), bytes.len(), pages.as_mut_ptr()) };
+        assert_eq!(code, 0);
+        pages.iter().filter(|page| *page & 1 != 0).count()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn reading_ahead_fills_the_cache_of_the_system_until_it_is_cancelled() {
+        use std::os::fd::AsRawFd;
+        let file = tempfile::tempfile().unwrap();
+        let bytes = vec![7_u8; 3 * READ_AHEAD_BYTES + BLOCK_SIZE];
+        std::io::Write::write_all(&mut &file, &bytes).unwrap();
+        file.sync_all().unwrap();
+        // SAFETY: advice on a file of our own; pages that are on the medium are dropped from the cache.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        let blob = Blob::map("folder/file", file, None, true).unwrap();
+        if cached_pages(&blob) > 0 {
+            // A file system in memory: its files are always there.
+            return;
+        }
+        let cancelled = CancelToken::default();
+        cancelled.cancel();
+        blob.read_ahead(&cancelled);
+        assert_eq!(cached_pages(&blob), 0);
+        blob.read_ahead(&CancelToken::default());
+        let started = std::time::Instant::now();
+        while cached_pages(&blob) < bytes.len() / 4096 && started.elapsed().as_secs() < 60 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(cached_pages(&blob), bytes.len() / 4096);
+        assert_eq!(blob.touched_bytes(), 0);
     }
 
     #[test]

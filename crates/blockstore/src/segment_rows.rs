@@ -215,6 +215,14 @@ impl SegmentRows {
         self.cache.get_or_init(|| RowCache::new(self.rows, self.dim, bytes, budget));
     }
 
+    /// The file of the vectors.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`.
+    pub fn vectors_blob(&self) -> Result<&Blob> {
+        self.vectors_file().map(VectorsFile::blob)
+    }
+
     /// An upper estimate of the resident bytes of the mapped vectors since [`release_pages`](Self::release_pages).
     /// Cheap enough to ask after every search; zero for a [`MemoryStore`](crate::MemoryStore).
     pub fn touched_bytes(&self) -> u64 {

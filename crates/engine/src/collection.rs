@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use crate::chunk::{Chunk, Row};
 use crate::follow::Followed;
-use crate::index_loader::IndexLoader;
 use crate::log_entry::LogEntry;
 use crate::maintenance::{Signal, Wanted, head_is_worth_a_segment};
 use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
 use crate::part::Part;
+use crate::preloader::Preloader;
 use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub segments: Arc<OpenSegments>,
     pub versions: OpenVersions,
     pub provider: Arc<Provider>,
-    pub loader: Arc<IndexLoader>,
+    pub loader: Arc<Preloader>,
     pub row_caches: Arc<RowCacheBudget>,
     pub options: DatabaseOptions,
     pub signal: Signal,

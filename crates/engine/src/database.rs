@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use crate::collection::{Collection, Shared};
 use crate::folders::make_folders;
-use crate::index_loader::IndexLoader;
 use crate::interrupted_restore;
 use crate::lock::{DatabaseLock, LOCK_FILE};
 use crate::maintenance::{self, Signal};
 use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
+use crate::preloader::Preloader;
 use crate::repair::QUARANTINE_FOLDER;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -489,7 +489,7 @@ pub(crate) fn shared(
         segments: Arc::new(OpenSegments::new(store.clone())),
         versions: OpenVersions::default(),
         store,
-        loader: Arc::new(IndexLoader::new(provider.clone(), shutdown.clone())),
+        loader: Arc::new(Preloader::new(provider.clone(), shutdown.clone())),
         provider,
         row_caches: RowCacheBudget::new(options.vector_cache_bytes),
         options,

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::collection::Shared;
 use crate::id_list::IdList;
-use crate::index_loader::{IndexLoader, load};
 use crate::open_segments::OpenSegments;
+use crate::preloader::{Preloader, load};
 use crate::remembered::Remembered;
 
 /// Name of the file with posting lists and full text.
@@ -32,6 +32,9 @@ const IDS_PER_TASK: usize = 2_048;
 const ROWS_PER_SORTED_LABEL: usize = 256;
 /// The part of the vector cache that one segment may take.
 const SEGMENT_CACHE_PART: u64 = 4;
+/// Vectors are read ahead when the index was asked for so often, twice by each search: a program that opens a database for one or two
+/// queries need not read all of it.
+const READ_AHEAD_USES: u64 = 16;
 /// Mapped vectors that may stay resident after an exact search, and mapped rows after a pass over many.
 const MAPPED_VECTOR_BYTES: u64 = 16 << 20;
 
@@ -41,9 +44,11 @@ pub(crate) struct Segment {
     reader: SegmentReader,
     segments: Arc<OpenSegments>,
     provider: Arc<Provider>,
-    loader: Arc<IndexLoader>,
+    loader: Arc<Preloader>,
     /// An index file of at least so many bytes is first searched where it lies.
     index_map_bytes: u64,
+    /// How often the index was asked for.
+    uses: AtomicU64,
     /// How often the index was asked for while it was in its file, since it was opened.
     uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
@@ -72,6 +77,7 @@ impl Segment {
             provider: shared.provider.clone(),
             loader: shared.loader.clone(),
             index_map_bytes: shared.options.index_map_bytes,
+            uses: AtomicU64::new(0),
             uses_in_file: AtomicU64::new(0),
             lookup: OnceLock::new(),
             opening: Mutex::new(()),
@@ -96,15 +102,25 @@ impl Segment {
     }
 
     /// The search index; `None` for a segment too small to have one. A large one is at first searched in its file, and copied into
-    /// memory in the background.
+    /// memory in the background, as vectors are into the system's cache.
     pub fn index(&self) -> Result<Option<Arc<dyn VectorIndex>>> {
+        if self.uses.fetch_add(1, Ordering::Relaxed) + 1 == READ_AHEAD_USES {
+            self.read_ahead();
+        }
         let Some(file) = self.reader.index_file()? else { return Ok(None) };
         let index = self.provider.get_or_load(self.id, || self.open_index(file))?;
         // There may be no room for it now, but some when it was used more often.
         if !index.is_resident() && self.uses_in_file.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
-            self.loader.request(self.id, file.clone());
+            self.loader.request_copy(self.id, file.clone());
         }
         Ok(Some(index))
+    }
+
+    fn read_ahead(&self) {
+        // What is wrong with the file is told to who needs a vector of it.
+        if let Ok(vectors) = self.reader.vectors_blob() {
+            self.loader.request_read_ahead(vectors.clone());
+        }
     }
 
     fn open_index(&self, file: &Arc<IndexFile>) -> Result<Arc<dyn VectorIndex>> {
@@ -124,9 +140,10 @@ impl Segment {
         }
     }
 
-    /// Opens every file, and copies the index into memory if there is room for it.
+    /// Opens every file, and copies the index into memory if there is room for it. Vectors are read ahead in the background.
     pub fn preload(&self) -> Result<()> {
         self.pin()?;
+        self.read_ahead();
         match (self.index()?, self.reader.index_file()?) {
             (Some(index), Some(file)) if !index.is_resident() => self.loader.copy(self.id, file),
             _ => Ok(()),

@@ -1,4 +1,5 @@
-//! Copies indices into memory in the background, while searches read them in their files.
+//! Makes a segment ready for many searches in the background: copies its index into memory, which searches read in its file
+//! meanwhile, and has the system read its vectors into its cache.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,10 +7,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ferrochrome_blockstore::IndexFile;
-use ferrochrome_index::{Provider, VectorIndex};
+use ferrochrome_blockstore::{Blob, IndexFile};
+use ferrochrome_index::{Provider, VectorIndex, available_memory};
 use ferrochrome_types::{CancelToken, Result};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::maintenance::yield_to_the_program;
@@ -18,11 +19,21 @@ use crate::maintenance::yield_to_the_program;
 const POLL: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What asks for a copy: a segment's index, by the segment's id.
-type Request = (Uuid, Arc<IndexFile>);
+/// A file is read ahead where it takes no more than this part of the memory that the system could give, or than so many bytes where
+/// that is not known.
+const READ_AHEAD_PART: u64 = 4;
+const READ_AHEAD_BYTES: u64 = 1 << 30;
 
-/// Makes copies one after the other, on a thread that is there only while there is something to copy.
-pub(crate) struct IndexLoader {
+/// What is asked for.
+enum Request {
+    /// To copy a segment's index into memory, by the segment's id.
+    Copy(Uuid, Arc<IndexFile>),
+    /// To have a file in the system's cache.
+    ReadAhead(Blob),
+}
+
+/// Does what is asked for one after the other, on a thread that is there only while there is something to do.
+pub(crate) struct Preloader {
     provider: Arc<Provider>,
     /// Ends a copy half-way.
     cancel: CancelToken,
@@ -39,24 +50,36 @@ struct Queue {
     thread: Option<JoinHandle<()>>,
 }
 
-impl fmt::Debug for IndexLoader {
+impl fmt::Debug for Preloader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IndexLoader").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("Preloader").field("provider", &self.provider).finish_non_exhaustive()
     }
 }
 
-impl IndexLoader {
+impl Preloader {
     pub fn new(provider: Arc<Provider>, cancel: CancelToken) -> Self {
-        IndexLoader { provider, cancel, queue: Mutex::default(), copying: Mutex::default() }
+        Preloader { provider, cancel, queue: Mutex::default(), copying: Mutex::default() }
     }
 
     /// Has the open index `id` copied into memory, if there is room for it then.
-    pub fn request(self: &Arc<Self>, id: Uuid, file: Arc<IndexFile>) {
-        let mut queue = self.queue.lock();
-        if self.cancel.is_cancelled() || queue.waiting.iter().any(|(waiting, _)| *waiting == id) {
+    pub fn request_copy(self: &Arc<Self>, id: Uuid, file: Arc<IndexFile>) {
+        let is_same = |waiting: &Request| matches!(waiting, Request::Copy(waiting, _) if *waiting == id);
+        let queue = self.queue.lock();
+        if !queue.waiting.iter().any(is_same) {
+            self.push(queue, Request::Copy(id, file));
+        }
+    }
+
+    /// Has the system read a file into its cache, if it is not too large for that.
+    pub fn request_read_ahead(self: &Arc<Self>, blob: Blob) {
+        self.push(self.queue.lock(), Request::ReadAhead(blob));
+    }
+
+    fn push(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, request: Request) {
+        if self.cancel.is_cancelled() {
             return;
         }
-        queue.waiting.push_back((id, file));
+        queue.waiting.push_back(request);
         if queue.running {
             return;
         }
@@ -110,9 +133,19 @@ impl IndexLoader {
 
     fn run(&self) {
         yield_to_the_program();
-        while let Some((id, file)) = self.next() {
-            // What is damaged is reported by the searches that come upon it; they go on in the file.
-            let _ = self.copy(id, &file);
+        while let Some(request) = self.next() {
+            match request {
+                // What is damaged is reported by the searches that come upon it; they go on in the file.
+                Request::Copy(id, file) => _ = self.copy(id, &file),
+                Request::ReadAhead(blob) => self.read_ahead(&blob),
+            }
+        }
+    }
+
+    fn read_ahead(&self, blob: &Blob) {
+        let most = available_memory().map_or(READ_AHEAD_BYTES, |bytes| bytes / READ_AHEAD_PART);
+        if blob.len() as u64 <= most {
+            blob.read_ahead(&self.cancel);
         }
     }
 
