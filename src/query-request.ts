@@ -4,9 +4,11 @@ import { ChromaValueError } from "./errors.js";
 import type { NamedIds } from "./id-list.js";
 import type { Include } from "./types.js";
 
-/** A request for all records, which programs make again and again with other vectors. */
+/** A request without a filter, which programs make again and again with other vectors. */
 interface PlainRequest {
   nResults: number;
+  ef: number | undefined;
+  exact: boolean | undefined;
   include: readonly Include[];
   text: string;
 }
@@ -19,40 +21,35 @@ let lastPlain: PlainRequest | undefined;
  * @throws ChromaValueError when a search parameter is not of its type.
  */
 export function encodeQuery(args: QueryArgs, { listed: ids }: NamedIds, include: Include[]): string {
-  const { nResults, searchParams, where, whereDocument } = args;
-  if (searchParams || ids || where || whereDocument) {
-    return encode(nResults ?? 10, include, { ...searchParameters(searchParams), ids, where, whereDocument });
-  }
-  return plain(nResults ?? 10, include);
+  const { searchParams, where, whereDocument } = args;
+  const nResults = args.nResults ?? 10;
+  const { ef, exact } = searchParams ?? NO_PARAMETERS;
+  const isPlain = !(ids || where || whereDocument);
+  if (isPlain && lastPlain !== undefined && isSame(lastPlain, nResults, ef, exact, include)) return lastPlain.text;
+  checkSearchParameters(ef, exact);
+  const text = JSON.stringify({ n_results: nResults, ef, exact, ids, where, where_document: whereDocument, include });
+  if (isPlain) lastPlain = { nResults, ef, exact, include: [...include], text };
+  return text;
 }
 
-function plain(nResults: number, include: Include[]): string {
-  if (lastPlain?.nResults !== nResults || !isSame(lastPlain.include, include)) {
-    lastPlain = { nResults, include: [...include], text: encode(nResults, include, {}) };
-  }
-  return lastPlain.text;
-}
+const NO_PARAMETERS: SearchParams = {};
 
-function isSame(left: readonly Include[], right: readonly Include[]): boolean {
-  return left.length === right.length && left.every((column, i) => column === right[i]);
-}
-
-function encode(
+function isSame(
+  last: PlainRequest,
   nResults: number,
+  ef: number | undefined,
+  exact: boolean | undefined,
   include: Include[],
-  { whereDocument, ...rest }: SearchParams & Pick<QueryArgs, "ids" | "where" | "whereDocument">,
-): string {
-  return JSON.stringify({ n_results: nResults, ...rest, where_document: whereDocument, include });
+): boolean {
+  if (last.nResults !== nResults || last.ef !== ef || last.exact !== exact) return false;
+  return last.include.length === include.length && last.include.every((column, i) => column === include[i]);
 }
 
-function searchParameters(params: SearchParams | undefined): SearchParams {
-  if (params === undefined) return {};
-  const { ef, exact } = params;
-  if (ef !== undefined && (!Number.isSafeInteger(ef) || ef < 1)) {
+function checkSearchParameters(ef: unknown, exact: unknown): void {
+  if (ef !== undefined && (!Number.isSafeInteger(ef) || (ef as number) < 1)) {
     throw new ChromaValueError(`Expected 'searchParams.ef' to be a positive integer, but got ${String(ef)}`);
   }
   if (exact !== undefined && typeof exact !== "boolean") {
     throw new ChromaValueError(`Expected 'searchParams.exact' to be a boolean, but got ${typeof exact}`);
   }
-  return { ef, exact };
 }
