@@ -44,6 +44,21 @@ test("wave after wave, alone and together, of changing lengths, each query is an
   }
 });
 
+test("many queries of one call have the distances that each has alone", async () => {
+  const collection = await filled();
+  const near = Array.from({ length: 60 }, (_, i) => vector(i + 0.3));
+  // Too far for a distance of 32 bits.
+  const far = [3e38, 3e38, 3e38];
+  for (const queryEmbeddings of [near, [...near, far]]) {
+    const { ids, distances } = await collection.query({ queryEmbeddings, nResults: 7 });
+    expect(distances.flat().includes(null)).toBe(queryEmbeddings !== near);
+    for (const [i, query] of queryEmbeddings.entries()) {
+      const alone = await collection.query({ queryEmbeddings: [query], nResults: 7 });
+      expect([ids[i], distances[i]]).toEqual([alone.ids[0], alone.distances[0]]);
+    }
+  }
+});
+
 test("ids with line breaks come back whole", async () => {
   const collection = await filled();
   const { ids } = await collection.query({ queryEmbeddings: [vector(7), vector(8)], nResults: 1 });

@@ -66,6 +66,8 @@ async function realReplies() {
       ]) {
         queries.push(await native.query(Float32Array.from(values), 2, request, null));
       }
+      // So many hits that their distances come beside the text.
+      queries.push(await native.query(Float32Array.from({ length: 140 }, Math.sin), 2, request, null));
       const none = JSON.stringify({ n_results: 2, ids: [], include });
       queries.push(await native.query(Float32Array.of(1, 1), 2, none, null));
     }
@@ -77,9 +79,13 @@ async function realReplies() {
 /** The reply after damage to its text and to the number of its components. */
 function damagedReply(reply: NativeReply, steps: Parameters<typeof damaged>[1], components: number): NativeReply {
   if (typeof reply === "string") return damaged(reply, steps);
-  const embeddings = new Float64Array(Math.max(0, reply.embeddings.length + components));
-  embeddings.set(reply.embeddings.subarray(0, embeddings.length));
-  return { text: damaged(reply.text, steps), embeddings };
+  const cut = (values: Float64Array | undefined): Float64Array | undefined => {
+    if (values === undefined) return undefined;
+    const other = new Float64Array(Math.max(0, values.length + components));
+    other.set(values.subarray(0, other.length));
+    return other;
+  };
+  return { text: damaged(reply.text, steps), embeddings: cut(reply.embeddings), distances: cut(reply.distances) };
 }
 
 const components = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: -6, max: 6 }));

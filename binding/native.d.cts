@@ -268,12 +268,14 @@ export interface NativeBodyLimits {
   replyBytes: number
 }
 
-/** A reply with vectors beside its text. */
+/** A reply with numbers beside its text. */
 export interface PackedReply {
-  /** The columns but for the vectors, as JSON. */
+  /** The other columns, as JSON. */
   text: string
   /** Row-major vectors of all rows in order. */
-  embeddings: Float64Array
+  embeddings?: Float64Array
+  /** Distances of all hits in order. */
+  distances?: Float64Array
 }
 
 /** A Chroma server's list of collections, with metadata, configuration and schema as texts of JSON. */

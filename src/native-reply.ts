@@ -1,4 +1,4 @@
-/** The results that native code's replies stand for: JSON, the ids of a query one a line after it, and vectors beside it. */
+/** The results that native code's replies stand for: JSON, the ids of a query one a line after it, and numbers beside it. */
 import { unpackEmbeddings } from "./embeddings.js";
 import type { NativeReply } from "./native.js";
 import { badReply, checkColumns, checkLengths, checkObject, parseReply, type ReplyForm } from "./reply-columns.js";
@@ -54,10 +54,12 @@ export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include
  * @throws ChromaServerError when the reply is not of the form that this version reads.
  */
 export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): QueryResult<TMeta> {
+  const packed = typeof reply === "string" ? NOTHING_PACKED : reply;
   const lines = textOf(reply).split("\n");
   const answer = checkObject(parseReply(lines.shift() ?? "", ADDON), ADDON);
   const counts = checkCounts(answer.counts);
   answer.ids ??= byQuery(lines, counts);
+  if (packed.distances) answer.distances = distancesByQuery(packed.distances, counts);
   const columns = checkColumns<Required<QueryColumns>>(answer, QUERY);
   if (sum(columns.ids.map((ids) => ids.length)) !== sum(counts))
     throw badReply(ADDON, "'ids' are not as many as 'counts' says");
@@ -66,7 +68,7 @@ export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, inclu
     ids: columns.ids,
     distances: columns.distances ?? [],
     documents: columns.documents ?? [],
-    embeddings: typeof reply === "string" ? [] : byQuery(embeddingsOf(reply.embeddings, sum(counts)), counts),
+    embeddings: packed.embeddings ? byQuery(embeddingsOf(packed.embeddings, sum(counts)), counts) : [],
     metadatas: (columns.metadatas ?? []) as (TMeta | null)[][],
     uris: columns.uris ?? [],
     include,
@@ -82,7 +84,10 @@ function checkCounts(counts: unknown): number[] {
   throw badReply(ADDON, "'counts' are not whole numbers");
 }
 
-function embeddingsOf(values: Float64Array, rows: number): number[][] {
+const NOTHING_PACKED: Exclude<NativeReply, string> = { text: "" };
+
+function embeddingsOf(values: Float64Array | undefined, rows: number): number[][] {
+  if (values === undefined) return [];
   if (rows === 0 ? values.length === 0 : values.length % rows === 0) return unpackEmbeddings(values, rows);
   throw badReply(ADDON, `${values.length} components are not ${rows} vectors`);
 }
@@ -97,6 +102,18 @@ function byQuery<T>(rows: T[], counts: number[]): T[][] {
     const end = start + count;
     const own = rows.slice(start, end);
     start = end;
+    return own;
+  });
+}
+
+/** As {@link byQuery}, of numbers. */
+function distancesByQuery(values: Float64Array, counts: number[]): number[][] {
+  if (values.length !== sum(counts)) throw badReply(ADDON, `${values.length} distances are not one per hit`);
+  let start = 0;
+  return counts.map((count) => {
+    const own: number[] = new Array(count);
+    for (let i = 0; i < count; i++) own[i] = values[start + i] as number;
+    start += count;
     return own;
   });
 }

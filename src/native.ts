@@ -17,8 +17,10 @@ import {
   UntrustedFileError,
 } from "./errors.js";
 
-/** Answer of a read: JSON text, with vectors beside it when they were asked for. */
-export type NativeReply = string | { text: string; embeddings: Float64Array };
+/** Answer of a read: JSON text, with vectors beside it when they were asked for, and distances where they are many. */
+export type NativeReply =
+  | string
+  | { text: string; embeddings?: Float64Array | undefined; distances?: Float64Array | undefined };
 
 /** Stops a query or a compaction that is under way. */
 export interface NativeCancel {

@@ -114,13 +114,15 @@ impl BatchContent {
     }
 }
 
-/// A reply with vectors beside its text.
+/// A reply with numbers beside its text.
 #[napi(object, object_from_js = false)]
 pub struct PackedReply {
-    /// The columns but for the vectors, as JSON.
+    /// The other columns, as JSON.
     pub text: String,
     /// Row-major vectors of all rows in order.
-    pub embeddings: Float64Array,
+    pub embeddings: Option<Float64Array>,
+    /// Distances of all hits in order.
+    pub distances: Option<Float64Array>,
 }
 
 type TextOrPacked = Either<String, PackedReply>;
@@ -142,10 +144,15 @@ fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
 }
 
 fn to_js(reply: Reply) -> TextOrPacked {
-    match reply.embeddings {
-        None => Either::A(reply.text),
-        Some(embeddings) => Either::B(PackedReply { text: reply.text, embeddings: embeddings.into() }),
+    let Reply { text, embeddings, distances } = reply;
+    if embeddings.is_none() && distances.is_none() {
+        return Either::A(text);
     }
+    Either::B(PackedReply {
+        text,
+        embeddings: embeddings.map(Float64Array::from),
+        distances: distances.map(Float64Array::from),
+    })
 }
 
 impl NativeCollection {

@@ -10,8 +10,11 @@ use crate::values::MetadataJson;
 
 /// Queries whose part of a reply one thread writes.
 const QUERIES_PER_TASK: usize = 128;
+/// Hits whose distances go beside the text: numbers of JSON take as long to read as all else in it, but an array of numbers takes
+/// as long to hand over as some dozens of them.
+const PACKED_HITS: usize = 128;
 
-/// A reply: JSON text, and beside it the vectors, which would be slow and large as text.
+/// A reply: JSON text, and beside it the vectors, which would be slow and large as text, and many distances.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
     /// `{"ids", "distances"?, "documents", "metadatas", "uris"}`; a column is null where it was not asked for. For a query see
@@ -20,6 +23,8 @@ pub struct Reply {
     /// Row-major vectors of all rows in order, if asked for. Each is the shortest decimal of the stored `f32`, so that 0.1
     /// stays 0.1 as a double.
     pub embeddings: Option<Vec<f64>>,
+    /// Distances of all hits in order, of the same kind, in the place of those in the text, which are null then.
+    pub distances: Option<Vec<f64>>,
 }
 
 /// The reply of a get.
@@ -37,7 +42,7 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
     })?;
     text.push(b'}');
     let embeddings = include.embeddings.then(|| vectors(snapshot, rows.iter().copied())).transpose()?;
-    Ok(Reply { text: into_text(text)?, embeddings })
+    Ok(Reply { text: into_text(text)?, embeddings, distances: None })
 }
 
 /// The reply of a query: as of a get, one level deeper, with distances, and with the ids behind the JSON.
@@ -59,8 +64,9 @@ pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
         text.extend_from_slice(b",\"ids\":");
         query_column(&mut text, queries, |out, (row, _)| ids(out, snapshot, *row))?;
     }
+    let distances = if include.distances { packed_distances(queries) } else { None };
     text.extend_from_slice(b",\"distances\":");
-    if include.distances {
+    if include.distances && distances.is_none() {
         query_column(&mut text, queries, |out, (_, distance)| json(out, distance))?;
     } else {
         text.extend_from_slice(b"null");
@@ -74,7 +80,22 @@ pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
     }
     let rows = queries.iter().flatten().map(|(row, _)| *row);
     let embeddings = include.embeddings.then(|| vectors(snapshot, rows)).transpose()?;
-    Ok(Reply { text: into_text(text)?, embeddings })
+    Ok(Reply { text: into_text(text)?, embeddings, distances })
+}
+
+/// The distances of many hits. `None` where they are few, or one of them is no number, which JSON can tell.
+fn packed_distances(queries: &[Hits]) -> Option<Vec<f64>> {
+    let hits: usize = queries.iter().map(Vec::len).sum();
+    if hits < PACKED_HITS || queries.iter().flatten().any(|(_, distance)| !distance.is_finite()) {
+        return None;
+    }
+    let of = |queries: &[Hits]| -> Vec<f64> {
+        queries.iter().flatten().map(|(_, distance)| shortest_double(*distance)).collect()
+    };
+    if queries.len() <= QUERIES_PER_TASK {
+        return Some(of(queries));
+    }
+    Some(queries.par_chunks(QUERIES_PER_TASK).map(of).collect::<Vec<_>>().concat())
 }
 
 /// The ids of all hits, each after a line break, and whether one of them holds a line break itself.
@@ -191,15 +212,15 @@ fn vectors(snapshot: &Snapshot, rows: impl Iterator<Item = RowAddress>) -> Resul
     Ok(all)
 }
 
-/// The double that has the shortest decimal that still reads back as this `f32`.
-fn shortest_double(component: f32) -> f64 {
-    let widened = f64::from(component);
-    // Small integers, halves, quarters... are the same either way; printing is for the rest.
-    if component == component.trunc() && component.abs() < 1e7 {
+/// The double that has the shortest decimal that still reads back as this finite `f32`.
+fn shortest_double(value: f32) -> f64 {
+    let widened = f64::from(value);
+    // Small integers are the same either way; printing is for the rest.
+    if value == value.trunc() && value.abs() < 1e7 {
         return widened;
     }
-    let mut buffer = ryu::Buffer::new();
-    buffer.format_finite(component).parse().unwrap_or(widened)
+    let mut buffer = zmij::Buffer::new();
+    buffer.format_finite(value).parse().unwrap_or(widened)
 }
 
 #[cfg(test)]
