@@ -5,7 +5,7 @@
 //! a row is kept when it is asked for the second time (the doorkeeper of TinyLFU, Einziger et al. 2017, section 3.4.2).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytemuck::allocation::zeroed_slice_box;
 use parking_lot::{Mutex, RwLock};
@@ -89,19 +89,26 @@ impl RowCacheBudget {
 /// A cache of rows by label, emptied by second chance (CLOCK).
 #[derive(Debug)]
 pub(crate) struct RowCache {
+    rows: u32,
     dim: usize,
     budget: Arc<RowCacheBudget>,
     /// Bytes of the budget that this cache has.
     held: AtomicU64,
     /// Time by the budget's clock.
     last_used: AtomicU64,
-    /// Slot of each label in its shard plus one, or zero: pages of zeros cost nothing until they are written to. Changed under the
-    /// lock of the shard.
-    slots: Box<[AtomicU32]>,
-    /// Where each chunk of each shard lies, for hints, which take no lock: a search asks for its rows at once, and a lock would make
-    /// each wait until the slot of the one before has arrived.
-    chunk_addresses: Box<[AtomicUsize]>,
+    /// Made with the first chunk.
+    places: OnceLock<Places>,
     shards: [RwLock<Shard>; SHARDS],
+}
+
+/// Where rows lie. Changed under the lock of their shard, but read by hints without: a search asks for its rows at once, and a lock
+/// would make each wait until the slot of the one before has arrived.
+#[derive(Debug)]
+struct Places {
+    /// Slot of each label in its shard plus one, or zero: pages of zeros cost nothing until they are written to.
+    slots: Box<[AtomicU32]>,
+    /// Where each chunk of each shard begins, or zero.
+    chunks: Box<[AtomicUsize]>,
 }
 
 #[derive(Debug, Default)]
@@ -125,16 +132,14 @@ impl RowCache {
         let capacity =
             usize::try_from(bytes).unwrap_or(usize::MAX) / (dim * size_of::<f32>()).max(1) / SHARDS;
         let label_count = (rows as usize).div_ceil(SHARDS);
-        let capacity = capacity.min(label_count);
-        let shard = |_| RwLock::new(Shard::new(capacity, label_count));
-        let slots = if capacity == 0 { 0 } else { rows as usize };
+        let shard = |_| RwLock::new(Shard::new(capacity.min(label_count), label_count));
         let cache = Arc::new(RowCache {
+            rows,
             dim,
             budget: budget.clone(),
             held: AtomicU64::new(0),
             last_used: AtomicU64::new(budget.now()),
-            slots: zeroed_slice_box(slots),
-            chunk_addresses: zeroed_slice_box(capacity.div_ceil(ROWS_PER_CHUNK) * SHARDS),
+            places: OnceLock::new(),
             shards: std::array::from_fn(shard),
         });
         budget.caches.lock().push(Arc::downgrade(&cache));
@@ -158,24 +163,33 @@ impl RowCache {
     /// A hint that `label` will be asked for. What another thread changes meanwhile makes it useless, not wrong.
     #[inline]
     pub fn prefetch(&self, label: u32) {
-        let Some(slot) = self.slot(label) else { return };
-        let chunk = self.chunk_addresses.get(chunk_index(label as usize % SHARDS, slot / ROWS_PER_CHUNK));
-        if let Some(start) = chunk.map(|address| address.load(Ordering::Relaxed)).filter(|&start| start != 0)
-        {
+        let (Some(places), Some(slot)) = (self.places.get(), self.slot(label)) else { return };
+        let chunk = places.chunks.get(chunk_index(label as usize % SHARDS, slot / ROWS_PER_CHUNK));
+        let start = chunk.map_or(0, |address| address.load(Ordering::Relaxed));
+        if start != 0 {
             let row_bytes = self.dim * size_of::<f32>();
-            prefetch_address(start + slot % ROWS_PER_CHUNK * row_bytes, row_bytes, PREFETCHED_LINES);
+            let row = start.wrapping_add(slot % ROWS_PER_CHUNK * row_bytes);
+            prefetch_address(row, row_bytes, PREFETCHED_LINES);
         }
     }
 
     /// The slot of a label in its shard. Under the shard's lock it is right, otherwise it may be that of a moment ago.
     #[inline]
     fn slot(&self, label: u32) -> Option<usize> {
-        (self.slots.get(label as usize)?.load(Ordering::Relaxed) as usize).checked_sub(1)
+        let slot = self.places.get()?.slots.get(label as usize)?.load(Ordering::Relaxed);
+        (slot as usize).checked_sub(1)
     }
 
     fn set_slot(&self, label: u32, slot: Option<usize>) {
         let value = slot.map_or(0, |slot| slot as u32 + 1);
-        self.slots[label as usize].store(value, Ordering::Relaxed);
+        self.places().slots[label as usize].store(value, Ordering::Relaxed);
+    }
+
+    fn places(&self) -> &Places {
+        self.places.get_or_init(|| {
+            let chunks = (self.rows as usize).div_ceil(SHARDS).div_ceil(ROWS_PER_CHUNK) * SHARDS;
+            Places { slots: zeroed_slice_box(self.rows as usize), chunks: zeroed_slice_box(chunks) }
+        })
     }
 
     /// Keeps a copy of `row` if it was offered before, in the place of one that was not asked for lately if there is no more memory
@@ -217,7 +231,7 @@ impl RowCache {
         if shard.wanted_chunk() == rows {
             self.held.fetch_add(bytes, Ordering::Relaxed);
             let chunk = vec![0.0; rows * self.dim].into_boxed_slice();
-            let address = &self.chunk_addresses[chunk_index(number, shard.chunks.len())];
+            let address = &self.places().chunks[chunk_index(number, shard.chunks.len())];
             address.store(chunk.as_ptr().addr(), Ordering::Relaxed);
             shard.chunks.push(chunk);
         } else {

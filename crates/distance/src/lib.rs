@@ -30,7 +30,7 @@ mod x86;
 pub use exact::{ExactDistance, distance};
 pub use kernels::{Isa, Kernels, isa, kernels, supported};
 pub use pool::Pool;
-pub use prefetch::{prefetch_bytes, prefetch_row};
+pub use prefetch::{prefetch_bytes, prefetch_lines, prefetch_row};
 
 /// Dimensions in a block of codes. Both code layouts hold whole blocks; pad with zeros.
 pub const BLOCK_DIMS: usize = 128;

@@ -9,7 +9,13 @@ const MAX_LINES: usize = 16;
 /// A hint: any address is allowed, also one that is not mapped.
 #[inline(always)]
 pub fn prefetch_bytes(address: *const u8, bytes: usize) {
-    for line in 0..bytes.div_ceil(LINE_BYTES).min(MAX_LINES) {
+    prefetch_lines(address, bytes, MAX_LINES);
+}
+
+/// Asks for the first `lines` cache lines of `bytes` at `address` to be brought into the cache. A hint, as [`prefetch_bytes`].
+#[inline(always)]
+pub fn prefetch_lines(address: *const u8, bytes: usize, lines: usize) {
+    for line in 0..bytes.div_ceil(LINE_BYTES).min(lines) {
         prefetch_line(address.wrapping_add(line * LINE_BYTES));
     }
 }
