@@ -1,5 +1,5 @@
 /** The results that native code's replies stand for: JSON, the ids of a query one a line after it, and numbers beside it. */
-import { unpackEmbeddings } from "./embeddings.js";
+import { numbers, unpackEmbeddings } from "./embeddings.js";
 import type { NativeReply } from "./native.js";
 import { badReply, checkColumns, checkLengths, checkObject, parseReply, type ReplyForm } from "./reply-columns.js";
 import { GetResult, QueryResult } from "./results.js";
@@ -35,13 +35,14 @@ interface QueryColumns {
  * @throws ChromaServerError when the reply is not of the form that this version reads.
  */
 export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): GetResult<TMeta> {
-  const columns = checkColumns<GetColumns>(parseReply(textOf(reply), ADDON), GET);
+  const { text, embeddings } = packedOf(reply);
+  const columns = checkColumns<GetColumns>(parseReply(text, ADDON), GET);
   const { ids } = columns;
   checkLengths(columns, ids, GET);
   return new GetResult<TMeta>({
     ids,
     documents: columns.documents ?? [],
-    embeddings: typeof reply === "string" ? [] : embeddingsOf(reply.embeddings, ids.length),
+    embeddings: embeddings ? embeddingsOf(embeddings, ids.length) : [],
     metadatas: (columns.metadatas ?? []) as (TMeta | null)[],
     uris: columns.uris ?? [],
     include,
@@ -54,12 +55,12 @@ export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include
  * @throws ChromaServerError when the reply is not of the form that this version reads.
  */
 export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): QueryResult<TMeta> {
-  const packed = typeof reply === "string" ? NOTHING_PACKED : reply;
-  const lines = textOf(reply).split("\n");
+  const { text, embeddings, distances } = packedOf(reply);
+  const lines = text.split("\n");
   const answer = checkObject(parseReply(lines.shift() ?? "", ADDON), ADDON);
   const counts = checkCounts(answer.counts);
   answer.ids ??= byQuery(lines, counts);
-  if (packed.distances) answer.distances = distancesByQuery(packed.distances, counts);
+  if (distances) answer.distances = byQuery(numbers(distances, 0, distances.length), counts);
   const columns = checkColumns<Required<QueryColumns>>(answer, QUERY);
   if (sum(columns.ids.map((ids) => ids.length)) !== sum(counts))
     throw badReply(ADDON, "'ids' are not as many as 'counts' says");
@@ -68,15 +69,15 @@ export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, inclu
     ids: columns.ids,
     distances: columns.distances ?? [],
     documents: columns.documents ?? [],
-    embeddings: packed.embeddings ? byQuery(embeddingsOf(packed.embeddings, sum(counts)), counts) : [],
+    embeddings: embeddings ? byQuery(embeddingsOf(embeddings, sum(counts)), counts) : [],
     metadatas: (columns.metadatas ?? []) as (TMeta | null)[][],
     uris: columns.uris ?? [],
     include,
   });
 }
 
-function textOf(reply: NativeReply): string {
-  return typeof reply === "string" ? reply : reply.text;
+function packedOf(reply: NativeReply): Exclude<NativeReply, string> {
+  return typeof reply === "string" ? { text: reply } : reply;
 }
 
 function checkCounts(counts: unknown): number[] {
@@ -84,10 +85,7 @@ function checkCounts(counts: unknown): number[] {
   throw badReply(ADDON, "'counts' are not whole numbers");
 }
 
-const NOTHING_PACKED: Exclude<NativeReply, string> = { text: "" };
-
-function embeddingsOf(values: Float64Array | undefined, rows: number): number[][] {
-  if (values === undefined) return [];
+function embeddingsOf(values: Float64Array, rows: number): number[][] {
   if (rows === 0 ? values.length === 0 : values.length % rows === 0) return unpackEmbeddings(values, rows);
   throw badReply(ADDON, `${values.length} components are not ${rows} vectors`);
 }
@@ -102,18 +100,6 @@ function byQuery<T>(rows: T[], counts: number[]): T[][] {
     const end = start + count;
     const own = rows.slice(start, end);
     start = end;
-    return own;
-  });
-}
-
-/** As {@link byQuery}, of numbers. */
-function distancesByQuery(values: Float64Array, counts: number[]): number[][] {
-  if (values.length !== sum(counts)) throw badReply(ADDON, `${values.length} distances are not one per hit`);
-  let start = 0;
-  return counts.map((count) => {
-    const own: number[] = new Array(count);
-    for (let i = 0; i < count; i++) own[i] = values[start + i] as number;
-    start += count;
     return own;
   });
 }
