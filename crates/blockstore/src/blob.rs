@@ -235,7 +235,7 @@ impl Blob {
     }
 
     /// Whether the bytes are in memory anyway.
-    pub(crate) fn is_in_memory(&self) -> bool {
+    pub fn is_in_memory(&self) -> bool {
         matches!(self.0.content, Content::Memory(_))
     }
 

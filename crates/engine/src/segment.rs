@@ -118,7 +118,9 @@ impl Segment {
 
     fn read_ahead(&self) {
         // What is wrong with the file is told to who needs a vector of it.
-        if let Ok(vectors) = self.reader.vectors_blob() {
+        if let Ok(vectors) = self.reader.vectors_blob()
+            && !vectors.is_in_memory()
+        {
             self.loader.request_read_ahead(vectors.clone());
         }
     }
