@@ -21,7 +21,7 @@ export interface PartExplanation {
   fellBack: boolean;
   /** How the index codes vectors; null without an index. */
   quantization: string | null;
-  /** Rows compared by their codes. */
+  /** Rows compared by their codes, and those that a scan kept out by a shorter look. */
   scored: number;
   /** Rows compared in full precision. */
   rescored: number;

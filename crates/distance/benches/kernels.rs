@@ -25,7 +25,7 @@ fn nanoseconds(mut run: impl FnMut()) -> f64 {
 
 fn main() {
     println!(
-        "{:<8}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>16}",
+        "{:<8}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>16}",
         "isa",
         "dim",
         "dot",
@@ -33,6 +33,7 @@ fn main() {
         "l2",
         "4 bits",
         "8 bits",
+        "nibbles",
         "l1",
         "hamming",
         "jaccard",
@@ -66,8 +67,14 @@ fn main() {
             });
             let int4 = nanoseconds(|| kernels.int4_dot(black_box(&query), &bytes, &labels, &mut sums));
             let int8 = nanoseconds(|| kernels.int8_dot(black_box(&query), &bytes, &labels, &mut sums));
+            let tables = vec![[7; 16]; dim / 4];
+            let mut nibbles = [0; ROWS];
+            let signs = &bytes[..ROWS * dim / 8];
+            let look_up = nanoseconds(|| kernels.nibble_sums(black_box(&tables), signs, &mut nibbles));
             let isa = kernels.isa().as_str();
-            print!("{isa:<8}{dim:>6}{dot:>10.1}{dot_4:>10.1}{l2:>10.1}{int4:>10.1}{int8:>10.1}");
+            print!(
+                "{isa:<8}{dim:>6}{dot:>10.1}{dot_4:>10.1}{l2:>10.1}{int4:>10.1}{int8:>10.1}{look_up:>10.1}"
+            );
             for metric in Metric::ALL.into_iter().filter(|metric| !metric.has_codes()) {
                 let distance = nanoseconds(|| {
                     for row in &positive {

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use ferrochrome_types::Metric;
 
 use crate::pool::Parts;
-use crate::{BLOCK_DIMS, scalar};
+use crate::{BLOCK_DIMS, BLOCK_ROWS, scalar};
 
 /// A level of instructions, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +48,7 @@ pub struct Kernels {
     pub(crate) distance: unsafe fn(Metric, &[f32], &[f32]) -> f32,
     pub(crate) int4_dot: CodeDot,
     pub(crate) int8_dot: CodeDot,
+    pub(crate) nibble_sums: unsafe fn(&[[u8; 16]], &[u8], &mut [u16]),
     pub(crate) hadamard: unsafe fn(&mut [f32]),
     pub(crate) multiply: unsafe fn(&mut [f32], &[f32]),
     pub(crate) quantize: unsafe fn(&[f32], f32, &mut [i8]) -> i32,
@@ -63,6 +64,7 @@ static SCALAR: Kernels = Kernels {
     distance: scalar::distance,
     int4_dot: scalar::int4_dot,
     int8_dot: scalar::int8_dot,
+    nibble_sums: scalar::nibble_sums,
     hadamard: scalar::hadamard,
     multiply: scalar::multiply,
     quantize: scalar::quantize,
@@ -224,6 +226,24 @@ impl Kernels {
                 labels.len(),
                 out.as_mut_ptr(),
             );
+        }
+    }
+
+    /// For each row the sum of what `tables` hold for its nibbles: `tables[2 * b]` for the low nibble of its byte `b`, `tables[2 * b + 1]`
+    /// for the high one. (André, Kermarrec and Le Scouarnec, PQ Fast Scan, VLDB 2015.)
+    ///
+    /// Rows come in blocks of [`BLOCK_ROWS`]: byte 0 of each row of a block, then byte 1 of each, and so on. Entries of tables are at
+    /// most [`MAX_TABLE_ENTRY`], and no sum is above 65,535; otherwise the sums are wrong.
+    ///
+    /// # Panics
+    /// If there are not an even number of bytes a row, two tables for each of them, and whole blocks of rows, as many as there are sums.
+    pub fn nibble_sums(&self, tables: &[[u8; 16]], blocks: &[u8], sums: &mut [u16]) {
+        assert!(tables.len().is_multiple_of(4), "two tables for each of an even number of bytes");
+        assert!(sums.len().is_multiple_of(BLOCK_ROWS), "rows come in blocks of {BLOCK_ROWS}");
+        assert_eq!(blocks.len(), tables.len() / 2 * sums.len(), "one sum a row");
+        if !tables.is_empty() {
+            // SAFETY: checked just now; see above.
+            unsafe { (self.nibble_sums)(tables, blocks, sums) }
         }
     }
 

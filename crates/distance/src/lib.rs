@@ -34,3 +34,9 @@ pub use prefetch::{prefetch_bytes, prefetch_lines, prefetch_row};
 
 /// Dimensions in a block of codes. Both code layouts hold whole blocks; pad with zeros.
 pub const BLOCK_DIMS: usize = 128;
+
+/// Rows in a block that is looked up in tables.
+pub const BLOCK_ROWS: usize = 64;
+
+/// The largest entry of such a table: four of them fit a byte.
+pub const MAX_TABLE_ENTRY: u8 = 63;

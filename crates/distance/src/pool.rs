@@ -48,6 +48,7 @@ impl Parts<'_> {
 
     /// The register of `lanes` entries, counted from the beginning of the buffers, with the last place that an insertion may change.
     #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn last_register(&self, lanes: usize) -> usize {
         (LANES + self.len.min(self.capacity - 1)) / lanes
     }

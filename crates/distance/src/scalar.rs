@@ -3,7 +3,7 @@
 use ferrochrome_types::Metric;
 
 use crate::pool::{self, Parts};
-use crate::{BLOCK_DIMS, spaces, transform};
+use crate::{BLOCK_DIMS, BLOCK_ROWS, spaces, transform};
 
 /// Independent partial sums, so that the compiler can use whatever vector registers the target has.
 const LANES: usize = 8;
@@ -98,6 +98,21 @@ pub(crate) unsafe fn int8_dot(
         unsafe {
             let row = std::slice::from_raw_parts(codes.add(*labels.add(i) as usize * dims), dims);
             out.add(i).write(query.iter().zip(row).map(|(&q, &c)| i32::from(q) * i32::from(c as i8)).sum());
+        }
+    }
+}
+
+/// # Safety
+/// As [`Kernels::nibble_sums`](crate::Kernels::nibble_sums) has checked.
+pub(crate) unsafe fn nibble_sums(tables: &[[u8; 16]], blocks: &[u8], sums: &mut [u16]) {
+    let (pairs, _) = tables.as_chunks::<2>();
+    let (blocks, _) = blocks.as_chunks::<BLOCK_ROWS>();
+    for (bytes, sums) in blocks.chunks_exact(pairs.len()).zip(sums.as_chunks_mut::<BLOCK_ROWS>().0) {
+        sums.fill(0);
+        for ([low, high], bytes) in pairs.iter().zip(bytes) {
+            for (sum, &byte) in sums.iter_mut().zip(bytes) {
+                *sum += u16::from(low[usize::from(byte & 15)]) + u16::from(high[usize::from(byte >> 4)]);
+            }
         }
     }
 }

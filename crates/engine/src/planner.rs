@@ -9,6 +9,10 @@ use ferrochrome_types::Metric;
 /// Below this many members a scan wins whatever the graph could do, and is exact.
 const ALWAYS_SCAN: u64 = 12_000;
 const SCAN_PER_MEMBER: f64 = 8.0;
+/// Where more than a quarter of the rows is allowed, all are looked at by their signs, which keep out all but a few.
+const SKETCHED_SHARE: f64 = 0.25;
+const SKETCH_PER_ROW: f64 = 1.3;
+const SKETCHED_SCAN_PER_MEMBER: f64 = 2.5;
 const WALK_PER_VISIT: f64 = 20.0;
 /// With a filter a walk keeps a heap of what is still to be expanded, and asks of each row whether it is allowed.
 const FILTERED_WALK_PER_VISIT: f64 = 27.0;
@@ -106,7 +110,14 @@ fn exact_cost(q: Question) -> f64 {
 
 /// All allowed rows over codes; without codes, in full precision.
 fn scan_cost(q: Question) -> f64 {
-    q.allowed as f64 * if q.metric.has_codes() { SCAN_PER_MEMBER } else { exact_cost(q) }
+    let (allowed, rows) = (q.allowed as f64, q.rows as f64);
+    match q.metric.has_codes() {
+        true if allowed >= SKETCHED_SHARE * rows => {
+            rows * SKETCH_PER_ROW + allowed * SKETCHED_SCAN_PER_MEMBER
+        }
+        true => allowed * SCAN_PER_MEMBER,
+        false => allowed * exact_cost(q),
+    }
 }
 
 fn visit_cost(q: Question) -> f64 {

@@ -17,7 +17,7 @@ use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
 
 /// Queries predicted to take no longer than this, all together, are worth answering on the calling thread.
-const SHORT_QUERY_NANOSECONDS: f64 = 300_000.0;
+const SHORT_QUERY_NANOSECONDS: f64 = 400_000.0;
 /// Vectors of one query that one thread takes at a time.
 const VECTORS_PER_TASK: usize = 12;
 /// A filter whose bitmap must be made first is taken for this much.

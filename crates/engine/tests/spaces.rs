@@ -149,10 +149,10 @@ fn negative_components_change_nothing() {
 fn a_walk_given_up_for_a_long_scan_leaves_the_calling_thread() {
     let Some(data) = WordNet::find() else { return };
     let metric = Metric::JensenShannon;
-    let vectors = fitted(metric, &data.vectors(8_000));
+    let vectors = fitted(metric, &data.vectors(10_000));
     let query = &fitted(metric, &data.queries(1))[..DIM];
     let folder = tempfile::tempdir().unwrap();
-    let handle = open(folder.path(), options(8_000));
+    let handle = open(folder.path(), options(10_000));
     let collection = create(&handle, "far", &format!(r#"{{"hnsw":{{"space":"{metric}"}}}}"#));
     let mut rows: Vec<&[f32]> = vectors.chunks_exact(DIM).collect();
     let distance = |row: &&[f32]| ferrochrome_distance::distance(metric, query, row);

@@ -3,8 +3,9 @@ use ferrochrome_types::{Result, VectorRows};
 use roaring::RoaringBitmap;
 
 use crate::codes::Codes;
-use crate::coding::{CALIBRATED_K, Coding, shortlist};
+use crate::coding::{CALIBRATED_K, Coding};
 use crate::quantizer::{Bits, Frame, Quantizer, Spread};
+use crate::scan::shortlist;
 use crate::scorer::Scorer;
 use crate::true_neighbours::{Probe, TrueNeighbours};
 use crate::{BuildOptions, Quantization};
@@ -114,8 +115,8 @@ fn depth_and_recall(
         let mut of_probe = |probe: &Probe| {
             let vector = rows.row(probe.label)?;
             codes.prepare(vector, &mut query);
-            let (labels, room) = (live.iter().copied(), deepest + probe.absent.len());
-            let shortlist = shortlist(codes, &query, labels, room, &options.cancel)?;
+            let room = deepest + probe.absent.len();
+            let shortlist = shortlist(codes, &query, &live, room, &options.cancel)?;
             let exact = ExactDistance::new(options.metric, vector);
             let others = shortlist.iter().filter(|c| !probe.is_absent(c.label)).take(deepest);
             let distances = others.map(|c| Ok(exact.to(rows.row(c.label)?))).collect::<Result<Vec<f32>>>()?;

@@ -5,11 +5,12 @@ use ferrochrome_types::{CancelToken, Metric, Result, VectorRows};
 
 use crate::aligned_buffer::AlignedBuffer;
 use crate::codes::Codes;
-use crate::coding::{CALIBRATED_K, Coding, shortlist};
+use crate::coding::{CALIBRATED_K, Coding};
 use crate::flat::Flat;
 use crate::hnsw::Hnsw;
 use crate::quantizer::{Bits, Frame, Quantizer};
 use crate::rotation::Rotation;
+use crate::scan::shortlist;
 use crate::scorer::Scorer;
 use crate::{BuildOptions, Quantization, VectorIndex};
 
@@ -107,10 +108,10 @@ impl Codebook {
         let (mut found, mut wanted) = (0, 0);
         for query in (0..len).step_by(rows.len().div_ceil(QUERIES).max(1)) {
             let step = rows.len().div_ceil(COMPARED_ROWS).max(1);
-            let others = || (0..len).step_by(step).filter(|&label| label != query);
+            let others: Vec<u32> = (0..len).step_by(step).filter(|&label| label != query).collect();
             let exact = ExactDistance::new(self.metric, rows.row(query)?);
             let mut distances =
-                others().map(|label| Ok(exact.to(rows.row(label)?))).collect::<Result<Vec<f32>>>()?;
+                others.iter().map(|&label| Ok(exact.to(rows.row(label)?))).collect::<Result<Vec<f32>>>()?;
             let k = CALIBRATED_K.min(distances.len());
             if k == 0 {
                 continue;
@@ -118,7 +119,7 @@ impl Codebook {
             let (_, &mut farthest, _) = distances.select_nth_unstable_by(k - 1, f32::total_cmp);
             codes.prepare(rows.row(query)?, &mut code_query);
             let mut near = 0;
-            for candidate in shortlist(codes, &code_query, others(), self.rescore_depth, cancel)? {
+            for candidate in shortlist(codes, &code_query, &others, self.rescore_depth, cancel)? {
                 near += usize::from(exact.to(rows.row(candidate.label)?) <= farthest);
             }
             // Rows as far as the last one are as good as it.

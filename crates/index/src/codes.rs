@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use ferrochrome_distance::{Kernels, kernels, prefetch_bytes};
 use ferrochrome_types::{CancelToken, Result, VectorRows};
 use roaring::RoaringBitmap;
@@ -5,6 +7,7 @@ use roaring::RoaringBitmap;
 use crate::aligned_buffer::AlignedBuffer;
 use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
 use crate::scorer::Scorer;
+use crate::sketch::{SketchQuery, Sketches};
 use crate::storage::CodeRows;
 use crate::threads::join_all;
 
@@ -20,6 +23,8 @@ pub(crate) struct Codes {
     pub(crate) rows: AlignedBuffer<u8>,
     /// One entry a row where the quantizer has no common step; otherwise empty.
     pub(crate) factors: AlignedBuffer<Factors>,
+    /// Of rows in 4 bits, where they are many.
+    sketches: Option<Sketches>,
     kernels: &'static Kernels,
 }
 
@@ -30,10 +35,14 @@ impl Codes {
         len: usize,
         rows: AlignedBuffer<u8>,
         factors: AlignedBuffer<Factors>,
-    ) -> Self {
+    ) -> Result<Self> {
         debug_assert_eq!(rows.len(), len * quantizer.row_bytes());
         debug_assert_eq!(factors.len(), if quantizer.step.is_none() { len } else { 0 });
-        Codes { quantizer, len, rows, factors, kernels: kernels() }
+        let sketches = match quantizer.bits {
+            Bits::Four => Sketches::of_int4(&rows, len, &quantizer.frame)?,
+            Bits::Eight => None,
+        };
+        Ok(Codes { quantizer, len, rows, factors, sketches, kernels: kernels() })
     }
 
     /// Whether every vector could be coded: the factors of one that is much larger than those that the quantizer was fitted to
@@ -83,7 +92,7 @@ impl Codes {
             }
             join_all(workers)
         })?;
-        Ok(Codes::from_parts(quantizer, len, rows, factors))
+        Codes::from_parts(quantizer, len, rows, factors)
     }
 
     /// A copy of the codes of the rows that are not in `gone`, in their order.
@@ -100,7 +109,7 @@ impl Codes {
             *factor = self.factors[label as usize];
         }
         let quantizer = Quantizer { frame: self.quantizer.frame.copy()?, ..self.quantizer };
-        Ok(Codes::from_parts(quantizer, stay.len(), rows, factors))
+        Codes::from_parts(quantizer, stay.len(), rows, factors)
     }
 
     fn code(&self, label: u32) -> &[u8] {
@@ -119,7 +128,20 @@ impl CodeRows for Codes {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rows.len() + self.factors.as_bytes().len() + self.quantizer.frame.mean.as_bytes().len()
+        self.rows.len()
+            + self.factors.as_bytes().len()
+            + self.quantizer.frame.mean.as_bytes().len()
+            + self.sketches.as_ref().map_or(0, Sketches::memory_bytes)
+    }
+
+    fn sketch_query(&self, query: &CodeQuery) -> Option<SketchQuery> {
+        self.sketches.as_ref().map(|_| SketchQuery::new(&query.codes))
+    }
+
+    fn bounds(&self, query: (&CodeQuery, &SketchQuery), rows: Range<usize>, bounds: &mut [f32]) {
+        if let Some(sketches) = &self.sketches {
+            sketches.bounds(&self.quantizer, &self.factors, query, rows, bounds);
+        }
     }
 }
 

@@ -1,25 +1,11 @@
-use std::ops::Range;
-
-use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
-use rayon::prelude::*;
-use roaring::RoaringBitmap;
+use ferrochrome_types::{Error, Metric, Result, VectorRows};
 
 use crate::exact::{check_dimension, fetch_and_rescore};
 use crate::parameters::LAYOUT_VERSION;
-use crate::quantizer::{Bits, CodeQuery};
-use crate::shortlist::{Candidate, Shortlist};
+use crate::quantizer::Bits;
+use crate::scan::shared_shortlist;
 use crate::storage::{CodeRows, Resident, Storage};
 use crate::{Hit, Parameters, Quantization, ScanOptions, SearchCounts, exact_search};
-
-/// Rows scored by one call of a kernel in a scan.
-const SCAN_BATCH: usize = 512;
-
-/// Bytes of codes from which on several threads share a scan: to wake one up takes as long as to read a third of them.
-const SHARED_SCAN_BYTES: u64 = 6 << 20;
-/// The same where they are awake.
-const SHARED_SCAN_BYTES_AWAKE: u64 = 1 << 20;
-/// Shares of a scan a thread: members lie unevenly.
-const SHARES_PER_THREAD: usize = 3;
 
 /// The k that recall and depth are measured for.
 pub(crate) const CALIBRATED_K: usize = 10;
@@ -150,70 +136,6 @@ impl<S: Storage> Coding<S> {
         buffers.retain(|(_, bytes)| !bytes.is_empty());
         Ok(buffers)
     }
-}
-
-/// The `depth` best of the members by code, ascending. On a thread of a pool with several, those share what is much.
-fn shared_shortlist<C: CodeRows>(
-    codes: &C,
-    query: &CodeQuery,
-    depth: usize,
-    &ScanOptions { members, threads_are_awake, cancel, .. }: &ScanOptions<'_>,
-) -> Result<Vec<Candidate>> {
-    let of = |labels: Range<u32>| match members {
-        None => shortlist(codes, query, labels, depth, cancel),
-        Some(members) => shortlist(codes, query, members.range(labels), depth, cancel),
-    };
-    let end = codes.len() as u32;
-    let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
-    let count = members.map_or(codes.len() as u64, RoaringBitmap::len);
-    let least = if threads_are_awake { SHARED_SCAN_BYTES_AWAKE } else { SHARED_SCAN_BYTES };
-    if threads == 1 || count * (codes.quantizer().row_bytes() as u64) < least {
-        return of(0..end);
-    }
-    let labels = end.div_ceil((threads * SHARES_PER_THREAD) as u32).max(1);
-    let shares: Vec<u32> = (0..end).step_by(labels as usize).collect();
-    let best: Result<Vec<_>> =
-        shares.into_par_iter().map(|begin| of(begin..begin.saturating_add(labels).min(end))).collect();
-    let mut best = best?.concat();
-    best.sort_unstable_by(Candidate::order);
-    best.truncate(depth);
-    Ok(best)
-}
-
-/// The `depth` best of `labels` by code, ascending. Labels are below the codes' length.
-pub(crate) fn shortlist<C: CodeRows>(
-    codes: &C,
-    query: &CodeQuery,
-    labels: impl Iterator<Item = u32>,
-    depth: usize,
-    cancel: &CancelToken,
-) -> Result<Vec<Candidate>> {
-    let mut shortlist = Shortlist::new(depth, codes.len());
-    let mut scores = [0_f32; SCAN_BATCH];
-    let mut score = |batch: &[u32]| -> Result<()> {
-        cancel.check()?;
-        codes.score(query, batch, &mut scores)?;
-        for (&label, &score) in batch.iter().zip(&scores) {
-            shortlist.push(score, label);
-        }
-        Ok(())
-    };
-    let mut batch = [0_u32; SCAN_BATCH];
-    let (mut count, mut scored) = (0, Ok(()));
-    // Bitmaps are faster from inside: their iterators find out with every step where they are. What follows an error is passed over.
-    labels.for_each(|label| {
-        batch[count] = label;
-        count += 1;
-        if count == SCAN_BATCH {
-            count = 0;
-            if scored.is_ok() {
-                scored = score(&batch);
-            }
-        }
-    });
-    scored?;
-    score(&batch[..count])?;
-    Ok(shortlist.into_sorted())
 }
 
 /// The rows that the index was built from, where the caller holds more.

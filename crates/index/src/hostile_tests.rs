@@ -6,7 +6,9 @@ use rand::{Rng, SeedableRng};
 use roaring::RoaringBitmap;
 
 use crate::wordnet::Vectors;
-use crate::{BuildOptions, Quantization, SearchOptions, VectorIndex, Walk, build, exact_search, extend};
+use crate::{
+    BuildOptions, Quantization, ScanOptions, SearchOptions, VectorIndex, Walk, build, exact_search, extend,
+};
 
 const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
 const ROWS: usize = 6_000;
@@ -110,11 +112,35 @@ fn check(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, name: &str)
     }
 }
 
+/// All rows, and every second one, compared by signs and codes.
+fn check_scans(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, name: &str) {
+    let cancel = CancelToken::default();
+    let half: RoaringBitmap = (0..rows.len() as u32).step_by(2).collect();
+    for (members, k) in [(None, 10), (None, 100), (Some(&half), 10)] {
+        let (mut found, mut wanted) = (0, 0);
+        for query in 0..queries.len() as u32 {
+            let query = queries.row(query).unwrap();
+            let truth = exact_search(index.metric(), query, rows, members, k, &cancel).unwrap();
+            let hits = index.scan(query, rows, &ScanOptions::new(k, members, &cancel)).unwrap();
+            assert_eq!(hits.len(), truth.len(), "{name}");
+            found += hits.iter().filter(|hit| hit.distance <= truth[truth.len() - 1].distance).count();
+            wanted += truth.len();
+        }
+        let recall = found as f64 / wanted as f64;
+        assert!(
+            recall >= 0.98,
+            "{name}: a scan's recall@{k} {recall}; {}",
+            index.parameters().to_json().unwrap()
+        );
+    }
+}
+
 fn check_all(dim: usize, values: &[f32], name: &str) {
     let (rows, queries) = split(dim, values);
     for metric in METRICS {
         let index = build(&rows, &BuildOptions { metric, ..BuildOptions::default() }, true).unwrap();
         check(&*index, &rows, &queries, &format!("{name}, {metric}"));
+        check_scans(&*index, &rows, &queries, &format!("{name}, {metric}"));
     }
 }
 

@@ -197,7 +197,7 @@ impl Source<'_> {
         let factors: AlignedBuffer<Factors> =
             self.entries("factors", if parameters.factors { len } else { 0 })?;
         self.ensure(factors.iter().flatten().all(|f| f.is_finite()), || "a factor is not finite".into())?;
-        Ok(Codes::from_parts(quantizer, len, rows, factors))
+        Codes::from_parts(quantizer, len, rows, factors)
     }
 
     fn mapped_codes(

@@ -346,7 +346,7 @@ fn encode_int8(rotated: &[f32], code: &mut [i8]) -> f32 {
 }
 
 /// Odd whole numbers `-15..=15`, worth half a step each. Returns their sum.
-fn decode_int4(code: &[u8], codes: &mut [i8]) -> i32 {
+pub(crate) fn decode_int4(code: &[u8], codes: &mut [i8]) -> i32 {
     let mut sum = 0;
     for (bytes, codes) in code.chunks_exact(BLOCK_DIMS / 2).zip(codes.chunks_exact_mut(BLOCK_DIMS)) {
         let (low, high) = codes.split_at_mut(BLOCK_DIMS / 2);

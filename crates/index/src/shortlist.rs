@@ -48,6 +48,18 @@ impl Shortlist {
         }
     }
 
+    /// The worst score that can still get in. Infinite until it is known.
+    pub(crate) fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// Lowers the threshold to what has come so far.
+    pub(crate) fn tighten(&mut self) {
+        if self.kept.len() >= self.limit {
+            self.cut();
+        }
+    }
+
     #[cold]
     fn cut(&mut self) {
         if self.limit == 0 {

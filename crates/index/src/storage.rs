@@ -12,6 +12,7 @@ use crate::codes::Codes;
 use crate::hnsw::EMPTY;
 use crate::quantizer::{Bits, CodeQuery, Factors, Quantizer};
 use crate::scorer::Scorer;
+use crate::sketch::SketchQuery;
 
 /// A place for the buffers that grow with the number of rows.
 pub(crate) trait Storage: Debug + Send + Sync + 'static {
@@ -49,6 +50,18 @@ pub(crate) trait CodeRows: Scorer<Query = CodeQuery> + Debug + Send {
     fn as_bytes(&self) -> Result<(&[u8], &[u8])>;
 
     fn memory_bytes(&self) -> usize;
+
+    /// Makes a query ready for [`bounds`](Self::bounds). `None` where there are none.
+    fn sketch_query(&self, _query: &CodeQuery) -> Option<SketchQuery> {
+        None
+    }
+
+    /// `bounds[i]` = what the score of row `rows.start + i` is at least, as good as always; found faster than the score.
+    /// The first row is a multiple of [`BLOCK_ROWS`](ferrochrome_distance::BLOCK_ROWS).
+    ///
+    /// # Panics
+    /// If there are not so many rows, or bounds.
+    fn bounds(&self, _query: (&CodeQuery, &SketchQuery), _rows: Range<usize>, _bounds: &mut [f32]) {}
 }
 
 /// Rows of links.

@@ -26,7 +26,8 @@ pub enum Walk {
 /// What a search did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchCounts {
-    /// Rows compared by what the graph is walked by: codes, or vectors where there are none.
+    /// Rows compared by what the graph is walked by: codes, or vectors where there are none. In a scan, those too that their signs kept
+    /// out before.
     pub scored: usize,
     /// Of these the rows compared again, in full precision.
     pub rescored: usize,

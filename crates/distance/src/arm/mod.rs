@@ -15,6 +15,7 @@ pub(crate) static NEON: Kernels = Kernels {
     distance: scalar::distance,
     int4_dot: neon::int4_dot,
     int8_dot: neon::int8_dot,
+    nibble_sums: neon::nibble_sums,
     hadamard: scalar::hadamard,
     multiply: scalar::multiply,
     quantize: scalar::quantize,

@@ -2,6 +2,8 @@
 
 use core::arch::aarch64::*;
 
+use crate::BLOCK_ROWS;
+
 const LANES: usize = 4;
 
 /// Rows ahead of the one being scored whose codes are asked for.
@@ -106,6 +108,33 @@ pub(super) unsafe fn int8_dot(
                 sum = vpadalq_s16(sum, vmull_high_s8(a, b));
             }
             out.add(i).write(vaddvq_s32(sum));
+        }
+    }
+}
+
+/// # Safety
+/// As [`Kernels::nibble_sums`](crate::Kernels::nibble_sums) has checked.
+pub(super) unsafe fn nibble_sums(tables: &[[u8; 16]], blocks: &[u8], sums: &mut [u16]) {
+    let (pairs, _) = tables.as_chunks::<2>();
+    let (rows, _) = blocks.as_chunks::<BLOCK_ROWS>();
+    for (bytes, sums) in rows.chunks_exact(pairs.len()).zip(sums.as_chunks_mut::<BLOCK_ROWS>().0) {
+        for (sixteen, sums) in sums.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            // SAFETY: a table and a quarter of a row of bytes are registers, sixteen sums are two; NEON is part of aarch64.
+            unsafe {
+                let (mut first, mut second) = (vdupq_n_u16(0), vdupq_n_u16(0));
+                for ([low, high], bytes) in pairs.iter().zip(bytes) {
+                    let bytes = vld1q_u8(bytes.as_ptr().add(16 * sixteen));
+                    // Two entries of at most 63 fit eight bits.
+                    let entries = vaddq_u8(
+                        vqtbl1q_u8(vld1q_u8(low.as_ptr()), vandq_u8(bytes, vdupq_n_u8(15))),
+                        vqtbl1q_u8(vld1q_u8(high.as_ptr()), vshrq_n_u8::<4>(bytes)),
+                    );
+                    first = vaddw_u8(first, vget_low_u8(entries));
+                    second = vaddw_high_u8(second, entries);
+                }
+                vst1q_u16(sums.as_mut_ptr(), first);
+                vst1q_u16(sums.as_mut_ptr().add(8), second);
+            }
         }
     }
 }

@@ -133,6 +133,38 @@ fn four_bit_layout_is_low_nibbles_then_high() {
 }
 
 #[test]
+fn nibble_sums_are_exact_at_every_level() {
+    let mut rng = StdRng::seed_from_u64(4);
+    let shapes = [(0, 64), (2, 64), (4, 128), (48, 192), (520, 64)];
+    for &(row_bytes, rows) in if cfg!(miri) { &shapes[..3] } else { &shapes[..] } {
+        let highest = crate::MAX_TABLE_ENTRY;
+        let tables: Vec<[u8; 16]> =
+            (0..2 * row_bytes).map(|_| std::array::from_fn(|_| rng.random_range(0..=highest))).collect();
+        let blocks: Vec<u8> = (0..row_bytes * rows).map(|_| rng.random()).collect();
+        let of_row = |row: usize| {
+            let block = &blocks[row / BLOCK_ROWS * BLOCK_ROWS * row_bytes..];
+            let bytes = (0..row_bytes).map(|b| usize::from(block[b * BLOCK_ROWS + row % BLOCK_ROWS]));
+            let entries =
+                bytes.enumerate().map(|(b, byte)| [tables[2 * b][byte & 15], tables[2 * b + 1][byte >> 4]]);
+            entries.flatten().map(u16::from).sum::<u16>()
+        };
+        let expected: Vec<u16> = (0..rows).map(of_row).collect();
+        for kernels in supported() {
+            let mut sums = vec![0; rows];
+            kernels.nibble_sums(&tables, &blocks, &mut sums);
+            assert_eq!(sums, expected, "{} {row_bytes}", kernels.isa.as_str());
+            let most = vec![[highest; 16]; 2 * row_bytes];
+            kernels.nibble_sums(&most, &blocks, &mut sums);
+            assert_eq!(
+                sums,
+                vec![u16::from(highest) * 2 * row_bytes as u16; rows],
+                "the largest do not overflow"
+            );
+        }
+    }
+}
+
+#[test]
 fn transforms_agree_at_every_level() {
     let mut rng = StdRng::seed_from_u64(3);
     let lengths: &[usize] = if cfg!(miri) { &[1, 2, 8, 16, 64] } else { &[1, 2, 8, 16, 64, 256, 4096] };

@@ -6,7 +6,7 @@ use ferrochrome_types::Metric;
 
 use super::for_each_row;
 use crate::pool::{LANES as GROUP_LANES, Parts, offer_each};
-use crate::{spaces, transform};
+use crate::{BLOCK_ROWS, spaces, transform};
 
 const LANES: usize = 8;
 
@@ -186,6 +186,58 @@ unsafe fn int8_rows<const ROWS: usize>(
         byte += 32;
     }
     sums
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::nibble_sums`](crate::Kernels::nibble_sums) has checked.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn nibble_sums(tables: &[[u8; 16]], blocks: &[u8], sums: &mut [u16]) {
+    let (fours, _) = tables.as_chunks::<4>();
+    let (registers, _) = blocks.as_chunks::<32>();
+    let blocks = registers.chunks_exact(tables.len());
+    for (bytes, sums) in blocks.zip(sums.as_chunks_mut::<BLOCK_ROWS>().0) {
+        // See AVX-512's; here a block is two registers wide.
+        let (mut mixed, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
+        for (four, two) in fours.iter().zip(bytes.as_chunks::<4>().0) {
+            for half in 0..2 {
+                let four = _mm256_add_epi8(
+                    look_up([&four[0], &four[1]], &two[half]),
+                    look_up([&four[2], &four[3]], &two[2 + half]),
+                );
+                mixed[half] = _mm256_add_epi16(mixed[half], four);
+                odd[half] = _mm256_add_epi16(odd[half], _mm256_srli_epi16::<8>(four));
+            }
+        }
+        for half in 0..2 {
+            let even = _mm256_sub_epi16(mixed[half], _mm256_slli_epi16::<8>(odd[half]));
+            let (low, high) =
+                (_mm256_unpacklo_epi16(even, odd[half]), _mm256_unpackhi_epi16(even, odd[half]));
+            // SAFETY: 64 sums are four registers.
+            unsafe {
+                let sums = sums.as_mut_ptr().cast::<__m256i>().add(2 * half);
+                _mm256_storeu_si256(sums, _mm256_permute2x128_si256::<0x20>(low, high));
+                _mm256_storeu_si256(sums.add(1), _mm256_permute2x128_si256::<0x31>(low, high));
+            }
+        }
+    }
+}
+
+/// For each of 32 bytes the entry of the first table for its low nibble and that of the second for its high one, together.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn look_up([low, high]: [&[u8; 16]; 2], bytes: &[u8; 32]) -> __m256i {
+    let nibble = _mm256_set1_epi8(15);
+    // SAFETY: a table is 16 bytes, half a row of bytes is one register.
+    unsafe {
+        let low = _mm256_broadcastsi128_si256(_mm_loadu_si128(low.as_ptr().cast()));
+        let high = _mm256_broadcastsi128_si256(_mm_loadu_si128(high.as_ptr().cast()));
+        let bytes = _mm256_loadu_si256(bytes.as_ptr().cast());
+        let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+        _mm256_add_epi8(
+            _mm256_shuffle_epi8(low, _mm256_and_si256(bytes, nibble)),
+            _mm256_shuffle_epi8(high, upper),
+        )
+    }
 }
 
 /// The sum of the eight lanes.

@@ -6,7 +6,7 @@ use ferrochrome_types::Metric;
 
 use super::for_each_row;
 use crate::pool::{Group, Parts};
-use crate::{spaces, transform};
+use crate::{BLOCK_ROWS, spaces, transform};
 
 const LANES: usize = 16;
 /// Independent sums a row: enough to hide the latency of an addition.
@@ -195,6 +195,56 @@ unsafe fn int8_rows<const ROWS: usize>(
         byte += 64;
     }
     sums
+}
+
+/// # Safety
+/// The CPU has the features below, and as [`Kernels::nibble_sums`](crate::Kernels::nibble_sums) has checked.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+pub(super) unsafe fn nibble_sums(tables: &[[u8; 16]], blocks: &[u8], sums: &mut [u16]) {
+    let (fours, _) = tables.as_chunks::<4>();
+    let (registers, _) = blocks.as_chunks::<BLOCK_ROWS>();
+    for (bytes, sums) in registers.chunks_exact(tables.len() / 2).zip(sums.as_chunks_mut::<BLOCK_ROWS>().0) {
+        // Of every second row, from the first on with 256 times those of the next ones on top, and of the other rows alone.
+        let (mut mixed, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        for (four, two) in fours.iter().zip(bytes.as_chunks::<2>().0) {
+            // Four entries of at most 63 fit eight bits.
+            let four = _mm512_add_epi8(
+                look_up([&four[0], &four[1]], &two[0]),
+                look_up([&four[2], &four[3]], &two[1]),
+            );
+            mixed = _mm512_add_epi16(mixed, four);
+            odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(four));
+        }
+        let even = _mm512_sub_epi16(mixed, _mm512_slli_epi16::<8>(odd));
+        let (low, high) = (_mm512_unpacklo_epi16(even, odd), _mm512_unpackhi_epi16(even, odd));
+        // Eight rows a quarter: 0, 16, 32 and 48 begin those of `low`.
+        let first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+        let second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+        // SAFETY: 64 sums are two registers.
+        unsafe {
+            let sums = sums.as_mut_ptr().cast::<__m512i>();
+            _mm512_storeu_si512(sums, _mm512_permutex2var_epi64(low, first, high));
+            _mm512_storeu_si512(sums.add(1), _mm512_permutex2var_epi64(low, second, high));
+        }
+    }
+}
+
+/// For each of 64 bytes the entry of the first table for its low nibble and that of the second for its high one, together.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+fn look_up([low, high]: [&[u8; 16]; 2], bytes: &[u8; BLOCK_ROWS]) -> __m512i {
+    let nibble = _mm512_set1_epi8(15);
+    // SAFETY: a table is 16 bytes, a row of bytes is one register.
+    unsafe {
+        let low = _mm512_broadcast_i32x4(_mm_loadu_si128(low.as_ptr().cast()));
+        let high = _mm512_broadcast_i32x4(_mm_loadu_si128(high.as_ptr().cast()));
+        let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+        let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
+        _mm512_add_epi8(
+            _mm512_shuffle_epi8(low, _mm512_and_si512(bytes, nibble)),
+            _mm512_shuffle_epi8(high, upper),
+        )
+    }
 }
 
 /// The sums of the sixteen lanes of four registers.
