@@ -134,8 +134,8 @@ impl CodeRows for Codes {
             + self.sketches.as_ref().map_or(0, Sketches::memory_bytes)
     }
 
-    fn sketch_query(&self, query: &CodeQuery) -> Option<SketchQuery> {
-        self.sketches.as_ref().map(|_| SketchQuery::new(&query.codes))
+    fn has_sketches(&self) -> bool {
+        self.sketches.is_some()
     }
 
     fn bounds(&self, query: (&CodeQuery, &SketchQuery), rows: Range<usize>, bounds: &mut [f32]) {

@@ -273,7 +273,7 @@ mod tests {
             let mut query = codes.new_query().unwrap();
             for label in (0..rows.len() as u32).step_by(100) {
                 codes.prepare(rows.row(label).unwrap(), &mut query);
-                let signs = codes.sketch_query(&query).unwrap();
+                let signs = SketchQuery::new(&query.codes);
                 codes.score(&query, &labels, &mut scores).unwrap();
                 codes.bounds((&query, &signs), 0..64, &mut bounds);
                 codes.bounds((&query, &signs), 64..rows.len(), &mut bounds[64..]);

@@ -51,9 +51,9 @@ pub(crate) trait CodeRows: Scorer<Query = CodeQuery> + Debug + Send {
 
     fn memory_bytes(&self) -> usize;
 
-    /// Makes a query ready for [`bounds`](Self::bounds). `None` where there are none.
-    fn sketch_query(&self, _query: &CodeQuery) -> Option<SketchQuery> {
-        None
+    /// Whether there are [`bounds`](Self::bounds).
+    fn has_sketches(&self) -> bool {
+        false
     }
 
     /// `bounds[i]` = what the score of row `rows.start + i` is at least, as good as always; found faster than the score.
