@@ -89,7 +89,8 @@ impl Plan {
         let dims = q.dim as f64 / 384.0;
         match self {
             Plan::Exact => q.allowed as f64 * exact_cost(q),
-            Plan::Scan if q.metric.has_codes() => scan_cost(q) * dims,
+            // Short rows are waited for as long.
+            Plan::Scan if q.metric.has_codes() => scan_cost(q) * dims.max((1.0 + dims) / 2.0),
             Plan::Scan => scan_cost(q),
             Plan::Walk { .. } if q.metric.has_codes() => walk_cost(q) * (1.0 + dims) / 2.0,
             Plan::Walk { .. } => walk_cost(q),

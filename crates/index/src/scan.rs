@@ -21,7 +21,7 @@ const STRETCH: u32 = 4_096;
 const SKETCHED_PART: usize = 4;
 /// Where members are a smaller part of all rows, they are not looked for in stretches.
 const SPARSE_PART: u64 = 64;
-/// What passes its sketch waits until so many have: together they are fetched faster, soon they show how near is near.
+/// What passes its sketch waits until so many have: fewer than a batch, since they show the others how near is near.
 const PASSING: usize = 128;
 /// Rows after which sketches that let more than half of them pass are not looked at any longer.
 const TRIED: usize = 4 * BATCH;
@@ -122,7 +122,7 @@ struct Sieve<'a, 'b, C: CodeRows> {
     signs: Option<SketchQuery>,
     bounds: [f32; STRETCH as usize],
     /// What has passed and is not scored yet.
-    passing: [u32; PASSING + STRETCH as usize],
+    passing: [u32; BATCH + STRETCH as usize],
     waiting: usize,
     seen: usize,
     passed: usize,
@@ -134,7 +134,7 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
             best,
             signs: None,
             bounds: [0.0; STRETCH as usize],
-            passing: [0; PASSING + STRETCH as usize],
+            passing: [0; BATCH + STRETCH as usize],
             waiting: 0,
             seen: 0,
             passed: 0,
@@ -173,13 +173,13 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
         }
         self.seen += labels.len();
         self.passed += self.waiting - before;
-        self.pass(&[])
+        if self.waiting >= PASSING { self.score_passing() } else { Ok(()) }
     }
 
     fn pass(&mut self, labels: &[u32]) -> Result<()> {
         self.passing[self.waiting..][..labels.len()].copy_from_slice(labels);
         self.waiting += labels.len();
-        if self.waiting >= PASSING { self.score_passing() } else { Ok(()) }
+        if self.waiting >= BATCH { self.score_passing() } else { Ok(()) }
     }
 
     fn score_passing(&mut self) -> Result<()> {
