@@ -8,7 +8,7 @@ use crate::rotation::Rotation;
 const INT4_STEP: f32 = 0.335;
 /// Highest 4-bit code, and the value that stands for zero.
 const INT4_MAX: f32 = 15.0;
-const INT4_ZERO: f32 = 7.5;
+pub(crate) const INT4_ZERO: f32 = 7.5;
 const INT8_MAX: f32 = 127.0;
 /// Rows that mean and spread are taken from.
 const FIT_ROWS: usize = 65_536;

@@ -152,7 +152,8 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
         }
         let lets_most_pass = self.seen >= TRIED && 2 * self.passed > self.seen;
         let is_dense = labels.len() * SKETCHED_PART >= rows.len();
-        if is_dense && !lets_most_pass && self.best.codes.has_sketches() {
+        let keeps_out = self.best.shortlist.threshold() < f32::INFINITY && !lets_most_pass;
+        if is_dense && keeps_out && self.best.codes.has_sketches() {
             self.look_through(rows, labels)
         } else {
             self.pass(labels)

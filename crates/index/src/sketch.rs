@@ -4,7 +4,7 @@ use ferrochrome_distance::{BLOCK_DIMS, BLOCK_ROWS, Kernels, MAX_TABLE_ENTRY, ker
 use ferrochrome_types::Result;
 
 use crate::aligned_buffer::AlignedBuffer;
-use crate::quantizer::{CodeQuery, Factors, Frame, Quantizer, decode_int4};
+use crate::quantizer::{CodeQuery, Factors, Frame, INT4_ZERO, Quantizer, decode_int4};
 
 /// Rows from which on an index keeps sketches.
 const LEAST_SKETCHED: usize = 4_096;
@@ -126,7 +126,7 @@ impl Sketches {
             }
             let mut errors: Vec<(f32, f32)> = (labels.iter().zip(&exact).zip(&estimated))
                 .map(|((&label, &exact), &estimated)| {
-                    let exact = exact as f32 - 7.5 * code_sum as f32;
+                    let exact = exact as f32 - INT4_ZERO * code_sum as f32;
                     (exact, (exact / self.worths[label as usize] - estimated) / signs.length)
                 })
                 .collect();
