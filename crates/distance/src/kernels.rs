@@ -35,7 +35,18 @@ impl Isa {
 }
 
 type SumF32<const ROWS: usize> = unsafe fn(*const f32, [*const f32; ROWS], usize) -> [f32; ROWS];
-type CodeDot = unsafe fn(*const i8, usize, *const u8, *const u32, usize, *mut i32);
+type CodeDot = unsafe fn(*const i8, usize, *const u8, *const u32, Span, *mut i32);
+
+/// Which of a run of labels a kernel scores, and whose codes it asks for meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// The first so many are scored.
+    pub(crate) count: usize,
+    /// So many were known to the call before, which has asked for the codes of the first of them.
+    pub(crate) fetched: usize,
+    /// So many there are: those of the next call follow.
+    pub(crate) known: usize,
+}
 
 /// The kernels of one level. Get the best by [`kernels`].
 #[derive(Debug)]
@@ -174,7 +185,7 @@ impl Kernels {
     pub fn int4_dot(&self, query: &[i8], codes: &[u8], labels: &[u32], out: &mut [i32]) {
         check_codes(query.len(), codes.len() / (query.len() / 2).max(1), labels, out.len());
         // SAFETY: checked just now; see above.
-        unsafe { self.int4_dot_unchecked(query, codes.as_ptr(), labels, out) }
+        unsafe { self.int4_dot_unchecked(query, codes.as_ptr(), labels, 0, out) }
     }
 
     /// `out[i] = sum(c * query)` over the 8-bit codes of row `labels[i]`, each row `query.len()` bytes of `codes`.
@@ -184,48 +195,52 @@ impl Kernels {
     pub fn int8_dot(&self, query: &[i8], codes: &[u8], labels: &[u32], out: &mut [i32]) {
         check_codes(query.len(), codes.len() / query.len().max(1), labels, out.len());
         // SAFETY: checked just now; see above.
-        unsafe { self.int8_dot_unchecked(query, codes.as_ptr(), labels, out) }
+        unsafe { self.int8_dot_unchecked(query, codes.as_ptr(), labels, 0, out) }
     }
 
-    /// [`int4_dot`](Self::int4_dot) for a hot loop.
+    /// [`int4_dot`](Self::int4_dot) for a hot loop, of as many labels as `out` has room for. The others come with the next call: what lies
+    /// ahead of the row at hand is asked for, across that border. The call before knew of the first `fetched` labels.
     ///
     /// # Safety
     /// `query.len()` is a multiple of [`BLOCK_DIMS`] of at most 65,536, `codes` is readable for `query.len() / 2` bytes at
-    /// every label's row, and `out` is at least as long as `labels`.
+    /// every label's row, and `labels` is at least as long as `out`.
     #[inline(always)]
-    pub unsafe fn int4_dot_unchecked(&self, query: &[i8], codes: *const u8, labels: &[u32], out: &mut [i32]) {
-        debug_assert!(out.len() >= labels.len());
+    pub unsafe fn int4_dot_unchecked(
+        &self,
+        query: &[i8],
+        codes: *const u8,
+        labels: &[u32],
+        fetched: usize,
+        out: &mut [i32],
+    ) {
+        let span = Span { count: out.len(), fetched, known: labels.len() };
+        debug_assert!(span.count <= span.known && span.fetched <= span.known);
         // SAFETY: passed on to the caller.
         unsafe {
-            (self.int4_dot)(
-                query.as_ptr(),
-                query.len(),
-                codes,
-                labels.as_ptr(),
-                labels.len(),
-                out.as_mut_ptr(),
-            );
+            (self.int4_dot)(query.as_ptr(), query.len(), codes, labels.as_ptr(), span, out.as_mut_ptr());
         }
     }
 
-    /// [`int8_dot`](Self::int8_dot) for a hot loop.
+    /// [`int8_dot`](Self::int8_dot) for a hot loop, of as many labels as `out` has room for. The others come with the next call: what lies
+    /// ahead of the row at hand is asked for, across that border. The call before knew of the first `fetched` labels.
     ///
     /// # Safety
-    /// `query.len()` is a multiple of [`BLOCK_DIMS`] of at most 65,536, `codes` is readable for `query.len()` bytes at every
-    /// label's row, and `out` is at least as long as `labels`.
+    /// `query.len()` is a multiple of [`BLOCK_DIMS`] of at most 65,536, `codes` is readable for `query.len()` bytes at
+    /// every label's row, and `labels` is at least as long as `out`.
     #[inline(always)]
-    pub unsafe fn int8_dot_unchecked(&self, query: &[i8], codes: *const u8, labels: &[u32], out: &mut [i32]) {
-        debug_assert!(out.len() >= labels.len());
+    pub unsafe fn int8_dot_unchecked(
+        &self,
+        query: &[i8],
+        codes: *const u8,
+        labels: &[u32],
+        fetched: usize,
+        out: &mut [i32],
+    ) {
+        let span = Span { count: out.len(), fetched, known: labels.len() };
+        debug_assert!(span.count <= span.known && span.fetched <= span.known);
         // SAFETY: passed on to the caller.
         unsafe {
-            (self.int8_dot)(
-                query.as_ptr(),
-                query.len(),
-                codes,
-                labels.as_ptr(),
-                labels.len(),
-                out.as_mut_ptr(),
-            );
+            (self.int8_dot)(query.as_ptr(), query.len(), codes, labels.as_ptr(), span, out.as_mut_ptr());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use ferrochrome_types::Metric;
 
+use crate::kernels::Span;
 use crate::pool::{self, Parts};
 use crate::{BLOCK_DIMS, BLOCK_ROWS, spaces, transform};
 
@@ -51,13 +52,13 @@ pub(crate) unsafe fn int4_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
     let stride = dims / 2;
     // SAFETY: the caller vouches for the query's `dims` bytes.
     let query = unsafe { std::slice::from_raw_parts(query, dims) };
-    for i in 0..count {
+    for i in 0..span.count {
         // SAFETY: `labels` and `out` have `count` entries, and the codes hold a row for every label.
         unsafe {
             let row = std::slice::from_raw_parts(codes.add(*labels.add(i) as usize * stride), stride);
@@ -88,12 +89,12 @@ pub(crate) unsafe fn int8_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
     // SAFETY: the caller vouches for the query's `dims` bytes.
     let query = unsafe { std::slice::from_raw_parts(query, dims) };
-    for i in 0..count {
+    for i in 0..span.count {
         // SAFETY: `labels` and `out` have `count` entries, and the codes hold a row for every label.
         unsafe {
             let row = std::slice::from_raw_parts(codes.add(*labels.add(i) as usize * dims), dims);

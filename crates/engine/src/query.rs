@@ -381,8 +381,7 @@ impl Searchable<'_> {
             Plan::Walk { visit_budget } => {
                 let options =
                     SearchOptions { k: self.k, ef: query.ef, filter: members, visit_budget, cancel };
-                let walks = index.search_many(vectors, rows, &options)?;
-                let hits = |(walk, vector)| match walk {
+                let search = |vector: &&[f32]| match index.search(vector, rows, &options)? {
                     Walk::Done(hits) => Ok(Some(hits)),
                     Walk::BudgetExceeded if scans == Scans::Short && !self.scan_is_short => {
                         query.given_up.store(true, Ordering::Relaxed);
@@ -390,7 +389,7 @@ impl Searchable<'_> {
                     }
                     Walk::BudgetExceeded => scan(vector),
                 };
-                walks.into_iter().zip(vectors).map(hits).collect()
+                vectors.iter().map(search).collect()
             }
         }
     }

@@ -106,20 +106,6 @@ struct Measured {
     slow: f64,
 }
 
-/// Queries per second where all are given at once, on one thread.
-fn rate_together(
-    index: &dyn VectorIndex,
-    rows: &Vectors,
-    queries: &Vectors,
-    options: &SearchOptions<'_>,
-) -> f64 {
-    let vectors: Vec<&[f32]> = (0..queries.len() as u32).map(|query| queries.row(query).unwrap()).collect();
-    let start = Instant::now();
-    let walks = index.search_many(&vectors, rows, options).unwrap();
-    assert_eq!(walks.len(), vectors.len());
-    vectors.len() as f64 / start.elapsed().as_secs_f64()
-}
-
 fn measure(queries: &Vectors, truth: &[Vec<u32>], mut search: impl FnMut(&[f32]) -> Vec<u32>) -> Measured {
     best((0..PASSES).map(|_| pass(queries, &mut search)).collect(), truth)
 }
@@ -144,23 +130,22 @@ fn best(passes: Vec<Pass>, truth: &[Vec<u32>]) -> Measured {
 /// Prints the recall and speed at each ef; returns them with the labels found. Widths take turns, so that a slow moment of the machine
 /// is not all that one of them sees.
 fn unfiltered(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, truth: &[Vec<u32>]) -> Vec<Value> {
-    println!("{:>6}{:>10}{:>10}{:>10}{:>10}{:>12}", "ef", "recall", "QPS", "p50 us", "p99 us", "in turns");
+    println!("{:>6}{:>10}{:>10}{:>10}{:>10}", "ef", "recall", "QPS", "p50 us", "p99 us");
     let cancel = CancelToken::default();
-    let mut measured: Vec<(Vec<Pass>, f64)> = EFS.map(|_| (Vec::new(), 0.0)).into();
+    let mut measured: Vec<Vec<Pass>> = EFS.map(|_| Vec::new()).into();
     for _ in 0..PASSES {
-        for (ef, (passes, together)) in EFS.into_iter().zip(&mut measured) {
+        for (ef, passes) in EFS.into_iter().zip(&mut measured) {
             let options = SearchOptions { k: K, ef, filter: None, visit_budget: None, cancel: &cancel };
             passes.push(pass(queries, |query| match index.search(query, rows, &options).unwrap() {
                 Walk::Done(hits) => hits.into_iter().map(|hit| hit.label).collect(),
                 Walk::BudgetExceeded => Vec::new(),
             }));
-            *together = rate_together(index, rows, queries, &options).max(*together);
         }
     }
-    let report = |(ef, (passes, together))| {
+    let report = |(ef, passes)| {
         let Measured { labels, recall, rate, median, slow } = best(passes, truth);
-        println!("{ef:>6}{recall:>10.4}{rate:>10.0}{median:>10.1}{slow:>10.1}{together:>12.0}");
-        json!({"ef": ef, "qps": rate, "p50": median, "p99": slow, "qpsInTurns": together, "labels": labels})
+        println!("{ef:>6}{recall:>10.4}{rate:>10.0}{median:>10.1}{slow:>10.1}");
+        json!({"ef": ef, "qps": rate, "p50": median, "p99": slow, "labels": labels})
     };
     EFS.into_iter().zip(measured).map(report).collect()
 }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use ferrochrome_distance::{Kernels, kernels, prefetch_bytes};
+use ferrochrome_distance::{Kernels, kernels};
 use ferrochrome_types::{CancelToken, Result, VectorRows};
 use roaring::RoaringBitmap;
 
@@ -166,27 +166,27 @@ impl Scorer for Codes {
     }
 
     #[inline]
-    fn prefetch(&self, labels: &[u32]) {
-        let row_bytes = self.quantizer.row_bytes();
-        for &label in labels {
-            prefetch_bytes(self.rows.as_ptr().wrapping_add(label as usize * row_bytes), row_bytes);
-        }
-    }
-
-    #[inline]
-    fn score(&self, query: &CodeQuery, labels: &[u32], scores: &mut [f32]) -> Result<()> {
-        let scores = &mut scores[..labels.len()];
+    fn score_ahead(
+        &self,
+        query: &CodeQuery,
+        labels: &[u32],
+        fetched: usize,
+        scores: &mut [f32],
+    ) -> Result<()> {
+        assert!(scores.len() <= labels.len(), "a label for each score");
         let sums: &mut [i32] = bytemuck::cast_slice_mut(scores);
         let highest = labels.iter().fold(0, |highest, &label| highest.max(label));
         assert!(labels.is_empty() || (highest as usize) < self.len, "label {highest} of {} rows", self.len);
         assert_eq!(query.codes.len(), self.quantizer.frame.rotation.padded(), "a query of another index");
         // SAFETY: the rows hold a code for every label below `len`, the query has their number of dimensions, whole blocks,
-        // and there is a sum for each label.
+        // and there is a label for each sum.
         unsafe {
             match self.quantizer.bits {
-                Bits::Four => self.kernels.int4_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, sums),
+                Bits::Four => {
+                    self.kernels.int4_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, fetched, sums)
+                }
                 Bits::Eight => {
-                    self.kernels.int8_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, sums)
+                    self.kernels.int8_dot_unchecked(&query.codes, self.rows.as_ptr(), labels, fetched, sums)
                 }
             }
         }

@@ -460,14 +460,6 @@ fn what_is_stored_is_what_comes_back() {
                             search(&*index, &rows, query, 10, filter)
                         );
                     }
-                    let queries: Vec<&[f32]> = (0..len.min(7) as u32).map(|i| rows.row(i).unwrap()).collect();
-                    let cancel = CancelToken::default();
-                    let options =
-                        SearchOptions { k: 5, ef: 20, filter: None, visit_budget: None, cancel: &cancel };
-                    assert_eq!(
-                        loaded.search_many(&queries, &rows, &options).unwrap(),
-                        index.search_many(&queries, &rows, &options).unwrap()
-                    );
                 }
             }
         }

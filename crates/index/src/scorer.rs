@@ -24,10 +24,22 @@ pub(crate) trait Scorer: Sync {
     ///
     /// # Panics
     /// If a label is not below [`len`](Self::len), or there are fewer scores than labels.
-    fn score(&self, query: &Self::Query, labels: &[u32], scores: &mut [f32]) -> Result<()>;
+    fn score(&self, query: &Self::Query, labels: &[u32], scores: &mut [f32]) -> Result<()> {
+        self.score_ahead(query, labels, 0, &mut scores[..labels.len()])
+    }
 
-    /// A hint that these rows will be scored.
-    fn prefetch(&self, labels: &[u32]);
+    /// `scores[i]` of row `labels[i]`, for as many as there are scores. The other labels will be scored next: what lies ahead of the row that is
+    /// being scored is asked for, across that border. The call before knew of the first `fetched` labels.
+    ///
+    /// # Panics
+    /// If a label is not below [`len`](Self::len), or there are fewer labels than scores.
+    fn score_ahead(
+        &self,
+        query: &Self::Query,
+        labels: &[u32],
+        fetched: usize,
+        scores: &mut [f32],
+    ) -> Result<()>;
 }
 
 /// Infinite distances would tie with "not yet seen": they are scored as this.
@@ -66,7 +78,13 @@ impl Scorer for RowScorer<'_> {
         Ok(())
     }
 
-    fn score(&self, query: &Vec<f32>, labels: &[u32], scores: &mut [f32]) -> Result<()> {
+    fn score_ahead(
+        &self,
+        query: &Vec<f32>,
+        labels: &[u32],
+        _fetched: usize,
+        scores: &mut [f32],
+    ) -> Result<()> {
         let exact = ExactDistance::new(self.metric, query);
         for (i, (&label, score)) in labels.iter().zip(scores).enumerate() {
             if let Some(&ahead) = labels.get(i + 4) {
@@ -75,11 +93,5 @@ impl Scorer for RowScorer<'_> {
             *score = exact.to(self.rows.row(label)?).min(FARTHEST);
         }
         Ok(())
-    }
-
-    fn prefetch(&self, labels: &[u32]) {
-        for row in labels.iter().filter_map(|label| self.rows.row(*label).ok()) {
-            prefetch_row(row);
-        }
     }
 }

@@ -214,8 +214,16 @@ impl Scorer for MappedCodes {
         Ok(())
     }
 
-    fn score(&self, query: &CodeQuery, labels: &[u32], scores: &mut [f32]) -> Result<()> {
-        for (&label, score) in labels.iter().zip(&mut scores[..labels.len()]) {
+    /// A page that is not mapped yet cannot be prefetched.
+    fn score_ahead(
+        &self,
+        query: &CodeQuery,
+        labels: &[u32],
+        _fetched: usize,
+        scores: &mut [f32],
+    ) -> Result<()> {
+        assert!(scores.len() <= labels.len(), "a label for each score");
+        for (&label, score) in labels.iter().zip(scores) {
             assert!((label as usize) < self.len, "label {label} of {} rows", self.len);
             let (code, mut sum) = (self.code(label)?, [0]);
             match self.quantizer.bits {
@@ -226,9 +234,6 @@ impl Scorer for MappedCodes {
         }
         Ok(())
     }
-
-    /// A page that is not mapped yet cannot be prefetched.
-    fn prefetch(&self, _labels: &[u32]) {}
 }
 
 /// `len` bytes of `place`, from `begin` on.

@@ -93,19 +93,6 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// What [`scan`](Self::scan) does with so many members.
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts;
 
-    /// As [`search`](Self::search) for each query. Faster than one after another where their memory accesses can overlap.
-    ///
-    /// # Errors
-    /// As [`search`](Self::search), for the first that fails.
-    fn search_many(
-        &self,
-        queries: &[&[f32]],
-        rows: &dyn VectorRows,
-        options: &SearchOptions<'_>,
-    ) -> Result<Vec<Walk>> {
-        queries.iter().map(|query| self.search(query, rows, options)).collect()
-    }
-
     /// The `k` nearest among the members by the codes of each and every one of them, the best rescored exactly.
     /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.
     ///

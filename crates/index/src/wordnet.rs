@@ -36,6 +36,11 @@ impl VectorRows for Vectors {
         self.values.len() / self.dim
     }
 
+    fn prefetch(&self, label: u32) {
+        let row = self.values.as_ptr().wrapping_add(label as usize * self.dim);
+        ferrochrome_distance::prefetch_lines(row.cast(), self.dim * 4, 24);
+    }
+
     fn row(&self, label: u32) -> Result<&[f32]> {
         let begin = label as usize * self.dim;
         self.values.get(begin..begin + self.dim).ok_or_else(|| Error::corrupted("vectors", "no such label"))

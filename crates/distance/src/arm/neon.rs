@@ -3,6 +3,7 @@
 use core::arch::aarch64::*;
 
 use crate::BLOCK_ROWS;
+use crate::kernels::Span;
 
 const LANES: usize = 4;
 
@@ -55,14 +56,14 @@ pub(super) unsafe fn int4_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
     let stride = dims / 2;
-    for i in 0..count {
+    for i in 0..span.count {
         // SAFETY: `labels` and `out` have `count` entries; each label's row has `stride` bytes; NEON is part of aarch64.
         unsafe {
-            prefetch_ahead(codes, stride, labels, i, count);
+            prefetch_ahead(codes, stride, labels, i, span);
             let row = codes.add(*labels.add(i) as usize * stride);
             let nibble = vdupq_n_u8(15);
             let mut sum = vdupq_n_s32(0);
@@ -92,13 +93,13 @@ pub(super) unsafe fn int8_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
-    for i in 0..count {
+    for i in 0..span.count {
         // SAFETY: `labels` and `out` have `count` entries; each label's row has `dims` bytes; NEON is part of aarch64.
         unsafe {
-            prefetch_ahead(codes, dims, labels, i, count);
+            prefetch_ahead(codes, dims, labels, i, span);
             let row = codes.add(*labels.add(i) as usize * dims).cast::<i8>();
             let mut sum = vdupq_n_s32(0);
             for byte in (0..dims).step_by(16) {
@@ -139,13 +140,16 @@ pub(super) unsafe fn nibble_sums(tables: &[[u8; 16]], blocks: &[u8], sums: &mut 
     }
 }
 
+/// Asks for the codes that come [`LOOK_AHEAD`] after place `i`; at the first, also for those up to there.
+///
 /// # Safety
-/// `labels` has `count` entries.
+/// There are `span.known` labels.
 #[inline(always)]
-unsafe fn prefetch_ahead(codes: *const u8, stride: usize, labels: *const u32, i: usize, count: usize) {
-    if i + LOOK_AHEAD < count {
-        // SAFETY: below `count`.
-        let label = unsafe { *labels.add(i + LOOK_AHEAD) };
+unsafe fn prefetch_ahead(codes: *const u8, stride: usize, labels: *const u32, i: usize, span: Span) {
+    let begin = if i == 0 { span.fetched } else { i + LOOK_AHEAD };
+    for ahead in begin..(i + LOOK_AHEAD + 1).min(span.known) {
+        // SAFETY: below `known`.
+        let label = unsafe { *labels.add(ahead) };
         crate::prefetch_bytes(codes.wrapping_add(label as usize * stride), stride);
     }
 }

@@ -83,7 +83,8 @@ fn denormals_nan_and_infinity_pass_through() {
 #[test]
 fn code_sums_are_exact_at_every_level() {
     let mut rng = StdRng::seed_from_u64(2);
-    let dimensions: &[usize] = if cfg!(miri) { &[0, 128, 384] } else { &[0, 128, 256, 384, 1536, 8192] };
+    let dimensions: &[usize] =
+        if cfg!(miri) { &[0, 128, 384] } else { &[0, 128, 256, 384, 512, 640, 768, 1024, 1536, 1664, 8192] };
     for &dims in dimensions {
         let rows = 23;
         let codes: Vec<u8> = (0..dims * rows).map(|_| rng.random_range(-127_i8..=127) as u8).collect();
@@ -100,6 +101,24 @@ fn code_sums_are_exact_at_every_level() {
                 kernels.int8_dot(&query, &codes, &labels, &mut sums);
                 assert_eq!(sums, expected, "{name} 8 bits {dims}");
             }
+        }
+    }
+}
+
+#[test]
+fn labels_that_come_next_are_not_scored() {
+    const ROWS: usize = 21;
+    let (query, codes) = (vec![1_i8; 128], vec![0x11_u8; 128 * ROWS]);
+    let labels: Vec<u32> = (0..ROWS as u32).collect();
+    for kernels in supported() {
+        for (scored, fetched) in [(0, 0), (1, 16), (7, 3), (20, ROWS), (ROWS, 0)] {
+            let mut sums = vec![0; scored];
+            // SAFETY: the codes hold rows of 64 bytes for all labels, and there are no more sums than labels.
+            unsafe { kernels.int4_dot_unchecked(&query, codes.as_ptr(), &labels, fetched, &mut sums) };
+            assert_eq!(sums, vec![128; scored]);
+            // SAFETY: as above, with rows of 128 bytes.
+            unsafe { kernels.int8_dot_unchecked(&query, codes.as_ptr(), &labels, fetched, &mut sums) };
+            assert_eq!(sums, vec![128 * 0x11; scored]);
         }
     }
 }

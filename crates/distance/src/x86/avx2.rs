@@ -4,7 +4,8 @@ use core::arch::x86_64::*;
 
 use ferrochrome_types::Metric;
 
-use super::for_each_row;
+use super::{dims_of, for_each_row};
+use crate::kernels::Span;
 use crate::pool::{LANES as GROUP_LANES, Parts, offer_each};
 use crate::{BLOCK_ROWS, spaces, transform};
 
@@ -79,19 +80,35 @@ pub(super) unsafe fn int4_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { for_blocks!(dims, int4_dot_of(query, dims, codes, labels, span, out)) }
+}
+
+/// # Safety
+/// As [`int4_dot`]; `dims` are so many blocks.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int4_dot_of<const BLOCKS: usize>(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    span: Span,
+    out: *mut i32,
+) {
+    let dims = dims_of::<BLOCKS>(dims);
     // SAFETY: passed on to the caller.
     unsafe {
         for_each_row(
             codes,
             dims / 2,
             labels,
-            count,
+            span,
             out,
-            |rows| reduce_4(int4_rows(query, rows, dims)),
-            |rows| int4_rows(query, rows, dims).map(|sum| reduce(sum)),
+            |rows| reduce_4(int4_rows::<BLOCKS, _>(query, rows, dims)),
+            |rows| int4_rows::<BLOCKS, _>(query, rows, dims).map(|sum| reduce(sum)),
         );
     }
 }
@@ -100,38 +117,70 @@ pub(super) unsafe fn int4_dot(
 /// As [`int4_dot`]; `rows` are rows of the codes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn int4_rows<const ROWS: usize>(
+unsafe fn int4_rows<const BLOCKS: usize, const ROWS: usize>(
     query: *const i8,
     rows: [*const u8; ROWS],
     dims: usize,
 ) -> [__m256i; ROWS] {
-    let nibble = _mm256_set1_epi8(15);
+    let dims = dims_of::<BLOCKS>(dims);
     let one = _mm256_set1_epi16(1);
     let mut sums = [_mm256_setzero_si256(); ROWS];
     let mut byte = 0;
-    while byte < dims / 2 {
-        // SAFETY: `dims` is a multiple of 128, so whole blocks of query and codes are left.
-        unsafe {
-            let query: [__m256i; 4] =
-                std::array::from_fn(|i| _mm256_loadu_si256(query.add(2 * byte + 32 * i).cast()));
+    // SAFETY: `dims` is a multiple of 128, so whole blocks of query and codes are left.
+    unsafe {
+        while byte + 128 <= dims / 2 {
+            let query = [int4_query(query.add(2 * byte)), int4_query(query.add(2 * byte + 128))];
             for (sum, row) in sums.iter_mut().zip(rows) {
-                let a = _mm256_loadu_si256(row.add(byte).cast());
-                let b = _mm256_loadu_si256(row.add(byte + 32).cast());
-                // Eight products of at most 15 * 127 fit 16 bits.
-                let low = _mm256_add_epi16(
-                    _mm256_maddubs_epi16(_mm256_and_si256(a, nibble), query[0]),
-                    _mm256_maddubs_epi16(_mm256_and_si256(b, nibble), query[1]),
+                // Sixteen products of at most 15 * 127 fit 16 bits.
+                let two = _mm256_add_epi16(
+                    int4_block(&query[0], row.add(byte)),
+                    int4_block(&query[1], row.add(byte + 64)),
                 );
-                let high = _mm256_add_epi16(
-                    _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(a), nibble), query[2]),
-                    _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(b), nibble), query[3]),
-                );
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(_mm256_add_epi16(low, high), one));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(two, one));
+            }
+            byte += 128;
+        }
+        if byte < dims / 2 {
+            let query = int4_query(query.add(2 * byte));
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let last = int4_block(&query, row.add(byte));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(last, one));
             }
         }
-        byte += 64;
     }
     sums
+}
+
+/// A block of a query.
+///
+/// # Safety
+/// The CPU has the features below; 128 bytes are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int4_query(query: *const i8) -> [__m256i; 4] {
+    // SAFETY: four registers of 32 bytes.
+    std::array::from_fn(|i| unsafe { _mm256_loadu_si256(query.add(32 * i).cast()) })
+}
+
+/// Sums of eight products each of a block of a query and one of codes.
+///
+/// # Safety
+/// The CPU has the features below; 64 bytes of codes are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int4_block(query: &[__m256i; 4], codes: *const u8) -> __m256i {
+    let nibble = _mm256_set1_epi8(15);
+    // SAFETY: two registers of 32 bytes.
+    let (a, b) = unsafe { (_mm256_loadu_si256(codes.cast()), _mm256_loadu_si256(codes.add(32).cast())) };
+    let low = _mm256_add_epi16(
+        _mm256_maddubs_epi16(_mm256_and_si256(a, nibble), query[0]),
+        _mm256_maddubs_epi16(_mm256_and_si256(b, nibble), query[1]),
+    );
+    let high = _mm256_add_epi16(
+        _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(a), nibble), query[2]),
+        _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16::<4>(b), nibble), query[3]),
+    );
+    _mm256_add_epi16(low, high)
 }
 
 /// # Safety
@@ -142,19 +191,35 @@ pub(super) unsafe fn int8_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { for_blocks!(dims, int8_dot_of(query, dims, codes, labels, span, out)) }
+}
+
+/// # Safety
+/// As [`int8_dot`]; `dims` are so many blocks.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn int8_dot_of<const BLOCKS: usize>(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    span: Span,
+    out: *mut i32,
+) {
+    let dims = dims_of::<BLOCKS>(dims);
     // SAFETY: passed on to the caller.
     unsafe {
         for_each_row(
             codes,
             dims,
             labels,
-            count,
+            span,
             out,
-            |rows| reduce_4(int8_rows(query, rows, dims)),
-            |rows| int8_rows(query, rows, dims).map(|sum| reduce(sum)),
+            |rows| reduce_4(int8_rows::<BLOCKS, _>(query, rows, dims)),
+            |rows| int8_rows::<BLOCKS, _>(query, rows, dims).map(|sum| reduce(sum)),
         );
     }
 }
@@ -163,11 +228,12 @@ pub(super) unsafe fn int8_dot(
 /// As [`int8_dot`]; `rows` are rows of the codes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn int8_rows<const ROWS: usize>(
+unsafe fn int8_rows<const BLOCKS: usize, const ROWS: usize>(
     query: *const i8,
     rows: [*const u8; ROWS],
     dims: usize,
 ) -> [__m256i; ROWS] {
+    let dims = dims_of::<BLOCKS>(dims);
     let one = _mm256_set1_epi16(1);
     let mut sums = [_mm256_setzero_si256(); ROWS];
     let mut byte = 0;

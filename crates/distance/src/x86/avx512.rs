@@ -4,7 +4,8 @@ use core::arch::x86_64::*;
 
 use ferrochrome_types::Metric;
 
-use super::for_each_row;
+use super::{dims_of, for_each_row};
+use crate::kernels::Span;
 use crate::pool::{Group, Parts};
 use crate::{BLOCK_ROWS, spaces, transform};
 
@@ -81,19 +82,35 @@ pub(super) unsafe fn int4_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { for_blocks!(dims, int4_dot_of(query, dims, codes, labels, span, out)) }
+}
+
+/// # Safety
+/// As [`int4_dot`]; `dims` are so many blocks.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn int4_dot_of<const BLOCKS: usize>(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    span: Span,
+    out: *mut i32,
+) {
+    let dims = dims_of::<BLOCKS>(dims);
     // SAFETY: passed on to the caller.
     unsafe {
         for_each_row(
             codes,
             dims / 2,
             labels,
-            count,
+            span,
             out,
-            |rows| reduce_4(int4_rows(query, rows, dims)),
-            |rows| int4_rows(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum)),
+            |rows| reduce_4(int4_rows::<BLOCKS, _>(query, rows, dims)),
+            |rows| int4_rows::<BLOCKS, _>(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum)),
         );
     }
 }
@@ -102,11 +119,12 @@ pub(super) unsafe fn int4_dot(
 /// As [`int4_dot`]; `rows` are rows of the codes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-unsafe fn int4_rows<const ROWS: usize>(
+unsafe fn int4_rows<const BLOCKS: usize, const ROWS: usize>(
     query: *const i8,
     rows: [*const u8; ROWS],
     dims: usize,
 ) -> [__m512i; ROWS] {
+    let dims = dims_of::<BLOCKS>(dims);
     let nibble = _mm512_set1_epi8(15);
     let mut sums = [_mm512_setzero_si512(); ROWS];
     let mut byte = 0;
@@ -136,9 +154,25 @@ pub(super) unsafe fn int8_dot(
     dims: usize,
     codes: *const u8,
     labels: *const u32,
-    count: usize,
+    span: Span,
     out: *mut i32,
 ) {
+    // SAFETY: passed on to the caller.
+    unsafe { for_blocks!(dims, int8_dot_of(query, dims, codes, labels, span, out)) }
+}
+
+/// # Safety
+/// As [`int8_dot`]; `dims` are so many blocks.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+unsafe fn int8_dot_of<const BLOCKS: usize>(
+    query: *const i8,
+    dims: usize,
+    codes: *const u8,
+    labels: *const u32,
+    span: Span,
+    out: *mut i32,
+) {
+    let dims = dims_of::<BLOCKS>(dims);
     // SAFETY: passed on to the caller.
     unsafe {
         // VNNI multiplies unsigned by signed bytes: the codes get 128 added, and the query's share of it is taken off again.
@@ -147,10 +181,10 @@ pub(super) unsafe fn int8_dot(
             codes,
             dims,
             labels,
-            count,
+            span,
             out,
-            |rows| reduce_4(int8_rows(query, rows, dims)).map(|sum| sum - excess),
-            |rows| int8_rows(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum) - excess),
+            |rows| reduce_4(int8_rows::<BLOCKS, _>(query, rows, dims)).map(|sum| sum - excess),
+            |rows| int8_rows::<BLOCKS, _>(query, rows, dims).map(|sum| _mm512_reduce_add_epi32(sum) - excess),
         );
     }
 }
@@ -175,11 +209,12 @@ unsafe fn query_sum(query: *const i8, dims: usize) -> i32 {
 /// As [`int8_dot`]; `rows` are rows of the codes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-unsafe fn int8_rows<const ROWS: usize>(
+unsafe fn int8_rows<const BLOCKS: usize, const ROWS: usize>(
     query: *const i8,
     rows: [*const u8; ROWS],
     dims: usize,
 ) -> [__m512i; ROWS] {
+    let dims = dims_of::<BLOCKS>(dims);
     let sign = _mm512_set1_epi8(-128);
     let mut sums = [_mm512_setzero_si512(); ROWS];
     let mut byte = 0;

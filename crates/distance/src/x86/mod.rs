@@ -1,9 +1,36 @@
 //! x86-64.
 
+/// Calls `$kernel::<BLOCKS>` for rows of as many blocks as usual embeddings have, so that its loops are laid out for them, and
+/// `$kernel::<ANY>` for others.
+macro_rules! for_blocks {
+    ($dims:expr, $kernel:ident $arguments:tt) => {
+        match $dims / $crate::BLOCK_DIMS {
+            1 => $kernel::<1> $arguments,
+            2 => $kernel::<2> $arguments,
+            3 => $kernel::<3> $arguments,
+            4 => $kernel::<4> $arguments,
+            6 => $kernel::<6> $arguments,
+            8 => $kernel::<8> $arguments,
+            12 => $kernel::<12> $arguments,
+            _ => $kernel::<{ super::ANY }> $arguments,
+        }
+    };
+}
+
 mod avx2;
 mod avx512;
 
-use crate::kernels::{Isa, Kernels};
+use crate::BLOCK_DIMS;
+use crate::kernels::{Isa, Kernels, Span};
+
+/// Stands for any number of blocks.
+const ANY: usize = 0;
+
+/// `dims`, as a constant where the number of blocks is one.
+#[inline(always)]
+const fn dims_of<const BLOCKS: usize>(dims: usize) -> usize {
+    if BLOCKS == ANY { dims } else { BLOCKS * BLOCK_DIMS }
+}
 
 static AVX2: Kernels = Kernels {
     isa: Isa::Avx2,
@@ -60,25 +87,25 @@ pub(crate) fn supported() -> Vec<&'static Kernels> {
 /// Runs `four` over groups of four labels and `one` over the rest, with the codes of later labels on their way.
 ///
 /// # Safety
-/// `labels` and `out` have `count` entries, and what `four` and `one` ask of their row pointers holds for each label's row.
+/// There are `known` labels and room for `count` of them, and what `four` and `one` ask of their row pointers holds for each label's row.
 #[inline(always)]
 unsafe fn for_each_row(
     codes: *const u8,
     stride: usize,
     labels: *const u32,
-    count: usize,
+    Span { count, fetched, known }: Span,
     out: *mut i32,
     four: impl Fn([*const u8; 4]) -> [i32; 4],
     one: impl Fn([*const u8; 1]) -> [i32; 1],
 ) {
-    // SAFETY: only called with `i < count`.
+    // SAFETY: only called with `i < known`.
     let row = |i: usize| unsafe { codes.wrapping_add(*labels.add(i) as usize * stride) };
-    for i in 0..count.min(LOOK_AHEAD) {
+    for i in fetched..known.min(LOOK_AHEAD) {
         crate::prefetch_bytes(row(i), stride);
     }
     let mut i = 0;
     while i + 4 <= count {
-        for ahead in i + LOOK_AHEAD..(i + LOOK_AHEAD + 4).min(count) {
+        for ahead in i + LOOK_AHEAD..(i + LOOK_AHEAD + 4).min(known) {
             crate::prefetch_bytes(row(ahead), stride);
         }
         let sums = four([row(i), row(i + 1), row(i + 2), row(i + 3)]);
@@ -87,6 +114,9 @@ unsafe fn for_each_row(
         i += 4;
     }
     while i < count {
+        if i + LOOK_AHEAD < known {
+            crate::prefetch_bytes(row(i + LOOK_AHEAD), stride);
+        }
         let [sum] = one([row(i)]);
         // SAFETY: `i < count`.
         unsafe { out.add(i).write(sum) };

@@ -27,10 +27,7 @@ use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
-use walk::{End, WalkScratch, Walker, descend, filtered_walk, score_one, walk, walk_in_turns};
-
-/// Walks that take turns in one thread. Their visited rows must stay in the cache.
-const TURNS: usize = 3;
+use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
@@ -64,7 +61,6 @@ impl Scratch {
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
-    static SCRATCHES: Cell<Vec<Scratch>> = const { Cell::new(Vec::new()) };
 }
 
 impl<S: Storage> Hnsw<S> {
@@ -126,38 +122,6 @@ impl<S: Storage> Hnsw<S> {
         let depth = self.depth(options.k, options.ef);
         let labels = walked.nearest.iter().take(depth).map(|candidate| candidate.label);
         rescore(self.coding.metric, query, rows, labels, options.k)
-    }
-
-    /// The hits of a few queries without a filter, whose walks take turns.
-    fn walk_group(
-        &self,
-        codes: &S::Codes,
-        queries: &[&[f32]],
-        rows: &dyn VectorRows,
-        options: &SearchOptions<'_>,
-        scratches: &mut [Scratch],
-    ) -> Result<Vec<Vec<Hit>>> {
-        let mut walkers = Vec::with_capacity(queries.len());
-        for (query, scratch) in queries.iter().zip(scratches.iter_mut()) {
-            scratch.prepare(codes, query)?;
-            let Scratch { walk, query } = scratch;
-            let Some(query) = &*query else { return Err(Error::internal("a query was not prepared")) };
-            let entry = self.descend(codes, query, walk)?;
-            walkers.push(Walker { query, entry, scratch: walk });
-        }
-        let reach = self.width.reach(options.ef, options.k, &self.coding);
-        walk_in_turns(codes, &self.graph.ground(), reach, &mut walkers, options.cancel)?;
-        let mut hits = Vec::with_capacity(queries.len());
-        for (i, (query, scratch)) in queries.iter().zip(scratches.iter()).enumerate() {
-            if i == 0 {
-                self.prefetch_best(&scratch.walk, rows, options);
-            }
-            if let Some(next) = scratches.get(i + 1).filter(|_| i + 1 < queries.len()) {
-                self.prefetch_best(&next.walk, rows, options);
-            }
-            hits.push(self.rescore_best(&scratch.walk, query, rows, options)?);
-        }
-        Ok(hits)
     }
 
     /// The node nearest to the query that a descent through the upper levels finds.
@@ -262,47 +226,6 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
 
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts {
         self.coding.scan_counts(members, k, 0)
-    }
-
-    fn search_many(
-        &self,
-        queries: &[&[f32]],
-        rows: &dyn VectorRows,
-        options: &SearchOptions<'_>,
-    ) -> Result<Vec<Walk>> {
-        let one_by_one = || queries.iter().map(|query| self.search(query, rows, options)).collect();
-        let k = options.k.min(self.coding.len);
-        let options = &SearchOptions { k, ..*options };
-        let walks = options.filter.is_none()
-            && options.visit_budget.is_none()
-            && k > 0
-            && !self.width.scans(options.ef, k, false, &self.coding, self.coding.len);
-        let Some(codes) = self.coding.codes.as_ref().filter(|_| walks && queries.len() > 1) else {
-            return one_by_one();
-        };
-        for query in queries {
-            self.coding.check(query, rows)?;
-        }
-        let mut scratches = SCRATCHES.take();
-        scratches.resize_with(TURNS, Scratch::default);
-        let mut all = Vec::with_capacity(queries.len());
-        let mut outcome = Ok(());
-        for group in queries.chunks(TURNS) {
-            match self.walk_group(codes, group, rows, options, &mut scratches) {
-                Ok(hits) => all.extend(hits),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        SCRATCHES.set(scratches);
-        outcome?;
-        // Where the graph has a part that cannot be reached, a search of its own finds a way.
-        let complete = |(query, hits): (&&[f32], Vec<Hit>)| {
-            if hits.len() < k { self.search(query, rows, options) } else { Ok(Walk::Done(hits)) }
-        };
-        queries.iter().zip(all).map(complete).collect()
     }
 
     fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {

@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use ferrochrome_distance::Pool;
 use ferrochrome_types::{CancelToken, Result};
@@ -9,10 +10,18 @@ use super::visited::{Visited, insert_bit, insert_epoch};
 use crate::scorer::Scorer;
 use crate::shortlist::Candidate;
 
-/// Nodes expanded together: their neighbours' codes are fetched as one batch, so more misses overlap. More than three gain nothing.
-const EXPANSIONS: usize = 3;
-/// Most neighbours of the nodes of one round (`m` is at most 64).
-const BATCH: usize = EXPANSIONS * 128;
+/// Nodes that a walk expands together, and as many again while the neighbours of these are scored: more misses overlap. With three, what is
+/// found for it takes as much longer.
+const EXPANSIONS: usize = 2;
+/// The same of a filtered walk, which scores what it gathered before it goes on.
+const FILTERED_EXPANSIONS: usize = 3;
+/// Most links of a node (`m` is at most 64).
+const MOST_LINKS: usize = 128;
+/// Most neighbours that wait to be scored: those of two rounds.
+const BATCH: usize = 2 * EXPANSIONS * MOST_LINKS;
+const _: () = assert!(FILTERED_EXPANSIONS * MOST_LINKS <= BATCH);
+/// Neighbours that are scored before others are gathered come in so many.
+const PART: usize = 4;
 /// Marks a label in the pool whose neighbours were looked at.
 const EXPANDED: u32 = 1 << 31;
 /// Rows of which a walk asks whether they are allowed, before it is judged by how many are.
@@ -77,6 +86,8 @@ pub(crate) struct WalkScratch {
     pub(crate) nearest: Vec<Candidate>,
     /// Of a filtered walk: what is still to be expanded.
     frontier: BinaryHeap<Reverse<ByScore>>,
+    /// What is expanded next.
+    chosen: Vec<u32>,
     batch: Batch,
 }
 
@@ -87,6 +98,7 @@ impl Default for WalkScratch {
             pool: Pool::default(),
             nearest: Vec::new(),
             frontier: BinaryHeap::new(),
+            chosen: Vec::with_capacity(EXPANSIONS),
             batch: Batch { labels: Box::new([0; BATCH]), scores: Box::new([0.0; BATCH]), len: 0, scored: 0 },
         }
     }
@@ -137,6 +149,18 @@ impl Batch {
     fn score<S: Scorer>(&mut self, scorer: &S, query: &S::Query) -> Result<()> {
         self.scored += self.len;
         scorer.score(query, &self.labels[..self.len], &mut self.scores[..])
+    }
+
+    /// Scores what lies in `part`; the first `fetched` labels from its beginning on were known to the call before.
+    fn score_part<S: Scorer>(
+        &mut self,
+        scorer: &S,
+        query: &S::Query,
+        part: Range<usize>,
+        fetched: usize,
+    ) -> Result<()> {
+        self.scored += part.len();
+        scorer.score_ahead(query, &self.labels[part.start..self.len], fetched, &mut self.scores[part])
     }
 
     fn scored(&self) -> impl Iterator<Item = Candidate> {
@@ -228,41 +252,52 @@ impl WalkScratch {
         }
     }
 
-    /// Gathers the new neighbours of the nearest nodes that are not expanded yet. False if there are none within reach.
+    /// Marks the nearest nodes that are not expanded yet, those within reach, and asks for their links.
     #[inline(always)]
-    fn expand<L: Links>(&mut self, links: &L, reach: &Reach, progress: &mut Progress) -> Result<bool> {
-        let WalkScratch { visited, pool, batch, .. } = self;
-        batch.len = 0;
-        let (scores, labels) = pool.scores_and_labels_mut();
+    fn choose<L: Links>(&mut self, links: &L, reach: &Reach, progress: &mut Progress) {
+        self.chosen.clear();
+        let (scores, labels) = self.pool.scores_and_labels_mut();
         let limit = reach.limit(scores);
         let mut position = progress.first;
-        let mut expansions = 0;
-        while position < labels.len() && expansions < EXPANSIONS {
+        while position < labels.len() && self.chosen.len() < EXPANSIONS {
             if position >= reach.sure && scores[position] > limit {
                 break;
             }
             let label = labels[position];
             if label & EXPANDED == 0 {
                 labels[position] |= EXPANDED;
-                batch.gather(links, label, visited)?;
-                expansions += 1;
+                links.prefetch(label);
+                self.chosen.push(label);
             }
             position += 1;
         }
         progress.position = position;
-        if expansions > 0 {
-            prefetch_next(links, &labels[position..]);
-        }
-        Ok(expansions > 0)
     }
 
-    /// Takes what was gathered, and scored since, into the pool.
+    /// Scores what was gathered before, while the neighbours of what was chosen are gathered, and takes it into the pool.
     #[inline(always)]
-    fn absorb<L: Links>(&mut self, links: &L, progress: &mut Progress) {
-        let WalkScratch { pool, batch, .. } = self;
-        let first = pool.offer(&batch.scores[..batch.len], &batch.labels[..batch.len]);
+    fn advance<S: Scorer, L: Links>(
+        &mut self,
+        scorer: &S,
+        query: &S::Query,
+        links: &L,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let WalkScratch { visited, pool, chosen, batch, .. } = self;
+        let waiting = batch.len;
+        // The links that were asked for arrive meanwhile.
+        let part =
+            if chosen.is_empty() { waiting } else { (waiting / 2).next_multiple_of(PART).min(waiting) };
+        batch.score_part(scorer, query, 0..part, waiting)?;
+        for &label in &*chosen {
+            batch.gather(links, label, visited)?;
+        }
+        batch.score_part(scorer, query, part..waiting, waiting - part)?;
+        let first = pool.offer(&batch.scores[..waiting], &batch.labels[..waiting]);
         progress.first = first.min(progress.position);
-        prefetch_next(links, &pool.labels()[progress.first..]);
+        batch.labels.copy_within(waiting..batch.len, 0);
+        batch.len -= waiting;
+        Ok(())
     }
 
     fn finish(&mut self) {
@@ -274,6 +309,9 @@ impl WalkScratch {
 }
 
 /// Looks for the nearest rows from `entries` on; leaves them in `scratch.nearest`, ascending.
+///
+/// What is expanded next is chosen before the neighbours of what was expanded last are scored: their codes are on their way then while others are
+/// scored. A choice that knows a round less expands a node or two more.
 pub(crate) fn walk<S: Scorer, L: Links>(
     scorer: &S,
     query: &S::Query,
@@ -289,85 +327,14 @@ pub(crate) fn walk<S: Scorer, L: Links>(
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        if !scratch.expand(links, &reach, &mut progress)? {
+        scratch.choose(links, &reach, &mut progress);
+        if scratch.chosen.is_empty() && scratch.batch.len == 0 {
             break;
         }
-        scratch.batch.score(scorer, query)?;
-        scratch.absorb(links, &mut progress);
+        scratch.advance(scorer, query, links, &mut progress)?;
     }
     scratch.finish();
     Ok(())
-}
-
-/// One of several walks that take turns.
-pub(crate) struct Walker<'a, Q> {
-    pub(crate) query: &'a Q,
-    pub(crate) entry: Candidate,
-    pub(crate) scratch: &'a mut WalkScratch,
-}
-
-impl<Q> Walker<'_, Q> {
-    /// Scores what was gathered before, and gathers what comes next. False at the end.
-    #[inline(always)]
-    fn step<S: Scorer<Query = Q>, L: Links>(
-        &mut self,
-        scorer: &S,
-        links: &L,
-        reach: &Reach,
-        progress: &mut Progress,
-    ) -> Result<bool> {
-        let scratch = &mut *self.scratch;
-        scratch.batch.score(scorer, self.query)?;
-        scratch.absorb(links, progress);
-        let goes_on = scratch.expand(links, reach, progress)?;
-        scorer.prefetch(&scratch.batch.labels[..scratch.batch.len]);
-        if !goes_on {
-            scratch.finish();
-        }
-        Ok(goes_on)
-    }
-}
-
-/// As [`walk`] for each walker, in turns: while what one of them gathered is on its way from memory, the others are scored.
-pub(crate) fn walk_in_turns<S: Scorer, L: Links>(
-    scorer: &S,
-    links: &L,
-    reach: Reach,
-    walkers: &mut [Walker<'_, S::Query>],
-    cancel: &CancelToken,
-) -> Result<()> {
-    for walker in walkers.iter_mut() {
-        walker.scratch.begin(scorer.len(), &[walker.entry], reach);
-    }
-    let mut walking: Vec<(&mut Walker<'_, S::Query>, Progress)> =
-        walkers.iter_mut().map(|walker| (walker, Progress::default())).collect();
-    for round in 1.. {
-        if round % CANCEL_STRIDE == 0 {
-            cancel.check()?;
-        }
-        let mut failure = None;
-        walking.retain_mut(|(walker, progress)| {
-            walker.step(scorer, links, &reach, progress).unwrap_or_else(|error| {
-                failure = Some(error);
-                false
-            })
-        });
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        if walking.is_empty() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Asks for the links of the nodes that are next in line.
-#[inline(always)]
-fn prefetch_next<L: Links>(links: &L, labels: &[u32]) {
-    for &label in labels.iter().filter(|label| *label & EXPANDED == 0).take(EXPANSIONS) {
-        links.prefetch(label);
-    }
 }
 
 /// How a filtered walk ended.
@@ -411,7 +378,7 @@ pub(crate) fn filtered_walk<S: Scorer, L: Links>(
         }
         let mut worst = pool.worst();
         batch.len = 0;
-        for _ in 0..EXPANSIONS {
+        for _ in 0..FILTERED_EXPANSIONS {
             match frontier.peek() {
                 Some(Reverse(ByScore(nearest))) if nearest.score <= worst => {
                     batch.gather(links, nearest.label, visited)?;
