@@ -48,6 +48,15 @@ pub(crate) struct Span {
     pub(crate) known: usize,
 }
 
+impl Span {
+    #[inline(always)]
+    fn of(labels: &[u32], fetched: usize, out: &[i32]) -> Span {
+        let span = Span { count: out.len(), fetched, known: labels.len() };
+        debug_assert!(span.count <= span.known && span.fetched <= span.known);
+        span
+    }
+}
+
 /// The kernels of one level. Get the best by [`kernels`].
 #[derive(Debug)]
 pub struct Kernels {
@@ -213,8 +222,7 @@ impl Kernels {
         fetched: usize,
         out: &mut [i32],
     ) {
-        let span = Span { count: out.len(), fetched, known: labels.len() };
-        debug_assert!(span.count <= span.known && span.fetched <= span.known);
+        let span = Span::of(labels, fetched, out);
         // SAFETY: passed on to the caller.
         unsafe {
             (self.int4_dot)(query.as_ptr(), query.len(), codes, labels.as_ptr(), span, out.as_mut_ptr());
@@ -236,8 +244,7 @@ impl Kernels {
         fetched: usize,
         out: &mut [i32],
     ) {
-        let span = Span { count: out.len(), fetched, known: labels.len() };
-        debug_assert!(span.count <= span.known && span.fetched <= span.known);
+        let span = Span::of(labels, fetched, out);
         // SAFETY: passed on to the caller.
         unsafe {
             (self.int8_dot)(query.as_ptr(), query.len(), codes, labels.as_ptr(), span, out.as_mut_ptr());

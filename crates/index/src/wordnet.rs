@@ -36,9 +36,10 @@ impl VectorRows for Vectors {
         self.values.len() / self.dim
     }
 
+    /// The whole row, as a segment does for those that it keeps.
     fn prefetch(&self, label: u32) {
         let row = self.values.as_ptr().wrapping_add(label as usize * self.dim);
-        ferrochrome_distance::prefetch_lines(row.cast(), self.dim * 4, 24);
+        ferrochrome_distance::prefetch_lines(row.cast(), self.dim * 4, usize::MAX);
     }
 
     fn row(&self, label: u32) -> Result<&[f32]> {

@@ -26,7 +26,8 @@ use crate::kernels::{Isa, Kernels, Span};
 /// Stands for any number of blocks.
 const ANY: usize = 0;
 
-/// `dims`, as a constant where the number of blocks is one.
+/// `dims`, as a constant where the number of blocks is one. What works on rows is a function for each number of blocks too: one that all
+/// share would be called, not inlined, and its sums would go through memory.
 #[inline(always)]
 const fn dims_of<const BLOCKS: usize>(dims: usize) -> usize {
     if BLOCKS == ANY { dims } else { BLOCKS * BLOCK_DIMS }
