@@ -9,10 +9,9 @@ use ferrochrome_types::Metric;
 /// Below this many members a scan wins whatever the graph could do, and is exact.
 const ALWAYS_SCAN: u64 = 12_000;
 const SCAN_PER_MEMBER: f64 = 8.0;
-/// Where more than a quarter of the rows is allowed, all are looked at by their signs, which keep out all but a few.
-const SKETCHED_SHARE: f64 = 0.25;
-const SKETCH_PER_ROW: f64 = 1.3;
-const SKETCHED_SCAN_PER_MEMBER: f64 = 2.5;
+/// Where the signs of all rows are looked at, they keep out all but a few members.
+const SKETCH_PER_ROW: f64 = 1.7;
+const SKETCHED_SCAN_PER_MEMBER: f64 = 0.6;
 const WALK_PER_VISIT: f64 = 20.0;
 /// With a filter a walk keeps a heap of what is still to be expanded, and asks of each row whether it is allowed.
 const FILTERED_WALK_PER_VISIT: f64 = 27.0;
@@ -48,6 +47,8 @@ pub(crate) struct Question {
     pub exact: bool,
     pub metric: Metric,
     pub dim: usize,
+    /// Whether a scan looks at the signs of all rows first.
+    pub sketched: bool,
 }
 
 impl Question {
@@ -57,10 +58,11 @@ impl Question {
         Question { allowed, k: self.k.min(allowed as usize), ..self }
     }
 
-    /// With the `ef` that a walk through `index` really takes.
+    /// With the `ef` that a walk through `index` really takes, and as it scans.
     pub fn asked_of(self, index: Option<&dyn VectorIndex>) -> Self {
-        let filtered = self.allowed < self.rows;
-        Question { ef: index.map_or(self.ef, |index| index.width(self.ef, self.k, filtered)), ..self }
+        let Some(index) = index else { return self };
+        let ef = index.width(self.ef, self.k, self.allowed < self.rows);
+        Question { ef, sketched: index.scan_is_sketched(self.allowed as usize), ..self }
     }
 }
 
@@ -113,9 +115,7 @@ fn exact_cost(q: Question) -> f64 {
 fn scan_cost(q: Question) -> f64 {
     let (allowed, rows) = (q.allowed as f64, q.rows as f64);
     match q.metric.has_codes() {
-        true if allowed >= SKETCHED_SHARE * rows => {
-            rows * SKETCH_PER_ROW + allowed * SKETCHED_SCAN_PER_MEMBER
-        }
+        true if q.sketched => rows * SKETCH_PER_ROW + allowed * SKETCHED_SCAN_PER_MEMBER,
         true => allowed * SCAN_PER_MEMBER,
         false => allowed * exact_cost(q),
     }

@@ -309,6 +309,7 @@ impl PreparedQuery {
             exact: self.request.exact,
             metric: self.metric,
             dim: self.request.dim,
+            sketched: false,
         }
     }
 }

@@ -3,7 +3,7 @@ use ferrochrome_types::{Error, Metric, Result, VectorRows};
 use crate::exact::{check_dimension, fetch_and_rescore};
 use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::Bits;
-use crate::scan::shared_shortlist;
+use crate::scan::{is_sketched, shared_shortlist};
 use crate::storage::{CodeRows, Resident, Storage};
 use crate::{Hit, Parameters, Quantization, ScanOptions, SearchCounts, exact_search};
 
@@ -98,6 +98,11 @@ impl<S: Storage> Coding<S> {
             None => SearchCounts { scored: members, rescored: 0 },
             Some(_) => SearchCounts { scored: members, rescored: depth },
         }
+    }
+
+    /// See [`VectorIndex::scan_is_sketched`](crate::VectorIndex::scan_is_sketched).
+    pub(crate) fn scan_is_sketched(&self, members: usize) -> bool {
+        self.codes.as_ref().is_some_and(|codes| is_sketched(codes, members))
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

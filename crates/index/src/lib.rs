@@ -43,6 +43,7 @@ mod exact;
 mod flat;
 mod hnsw;
 mod load;
+mod member_bits;
 mod options;
 mod parameters;
 mod provider;

@@ -2,38 +2,47 @@
 
 use std::ops::Range;
 
+use ferrochrome_distance::BLOCK_ROWS;
 use ferrochrome_types::{CancelToken, Result};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::ScanOptions;
+use crate::member_bits::{MemberBits, WORD, for_each_bit};
 use crate::quantizer::CodeQuery;
 use crate::shortlist::{Candidate, Shortlist};
-use crate::sketch::SketchQuery;
+use crate::sketch::{SketchQuery, lowest_bits};
 use crate::storage::CodeRows;
 
 /// Rows compared by one call of a kernel.
 const BATCH: usize = 512;
-/// Labels among which members are looked for at a time: a container of a bitmap is a multiple.
+/// Rows whose sketches are looked at at a time.
 const STRETCH: u32 = 4_096;
+const _: () = assert!(WORD == BLOCK_ROWS, "what begins a word begins a block of sketches");
 
-/// Sketches of a stretch are looked at where at least this part of its rows are members.
+/// Sketches of rows are looked at where at least this part of them are members.
 const SKETCHED_PART: usize = 4;
-/// Where members are a smaller part of all rows, they are not looked for in stretches.
-const SPARSE_PART: u64 = 64;
+/// Where members are a smaller part of all rows, they are taken from their bitmap one by one.
+const SPARSE_PART: usize = 64;
 /// What passes its sketch waits until so many have: fewer than a batch, since they show the others how near is near.
 const PASSING: usize = 128;
 /// Rows after which sketches that let more than half of them pass are not looked at any longer.
 const TRIED: usize = 4 * BATCH;
 
 /// Bytes of codes from which on several threads share a scan: to wake one up takes as long as to read a third of them.
-const SHARED_SCAN_BYTES: u64 = 6 << 20;
+const SHARED_SCAN_BYTES: usize = 6 << 20;
 /// The same where they are awake.
-const SHARED_SCAN_BYTES_AWAKE: u64 = 1 << 20;
+const SHARED_SCAN_BYTES_AWAKE: usize = 1 << 20;
 /// Through sketches a byte takes a third of the time.
-const SKETCHED_SCAN_GAIN: u64 = 3;
+const SKETCHED_SCAN_GAIN: usize = 3;
 /// Shares of a scan a thread: members lie unevenly.
 const SHARES_PER_THREAD: usize = 3;
+
+/// Members in the form in which they are found fastest.
+enum Members<'a> {
+    Few(&'a RoaringBitmap),
+    Many(MemberBits),
+}
 
 /// The `depth` best of the members by code, ascending. On a thread of a pool with several, those share what is much.
 pub(crate) fn shared_shortlist<C: CodeRows>(
@@ -42,27 +51,28 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     depth: usize,
     &ScanOptions { members, threads_are_awake, cancel, .. }: &ScanOptions<'_>,
 ) -> Result<Vec<Candidate>> {
-    let count = members.map_or(codes.len() as u64, RoaringBitmap::len);
+    let count = members.map_or(codes.len() as u64, RoaringBitmap::len) as usize;
     let end = codes.len() as u32;
+    let members = match members {
+        Some(members) if count * SPARSE_PART < codes.len() => Members::Few(members),
+        _ => Members::Many(MemberBits::of(members, end)?),
+    };
     let of = |labels: Range<u32>| {
         let mut best = Best::new(codes, query, depth, cancel);
-        match members {
-            Some(members) if count * SPARSE_PART < u64::from(end) => {
-                for_each_batch(members, labels, |batch| best.score(batch))?;
-            }
-            _ => {
+        match &members {
+            Members::Few(members) => for_each_batch(members, labels, |batch| best.score(batch))?,
+            Members::Many(members) => {
                 let mut sieve = Sieve::new(&mut best);
-                for_each_stretch(members, labels, |rows, labels| sieve.take(rows, labels))?;
+                for_each_stretch(members, labels, |rows, words| sieve.take(rows, words))?;
                 sieve.score_passing()?;
             }
         }
         Ok(best.shortlist.into_sorted())
     };
     let threads = if rayon::current_thread_index().is_some() { rayon::current_num_threads() } else { 1 };
-    let is_sketched = codes.has_sketches() && count * SKETCHED_PART as u64 >= u64::from(end);
-    let gain = if is_sketched { SKETCHED_SCAN_GAIN } else { 1 };
+    let gain = if is_sketched(codes, count) { SKETCHED_SCAN_GAIN } else { 1 };
     let least = if threads_are_awake { SHARED_SCAN_BYTES_AWAKE } else { SHARED_SCAN_BYTES };
-    if threads == 1 || count * (codes.quantizer().row_bytes() as u64) < gain * least {
+    if threads == 1 || count * codes.quantizer().row_bytes() < gain * least {
         return of(0..end);
     }
     let labels = end.div_ceil((threads * SHARES_PER_THREAD) as u32).next_multiple_of(STRETCH);
@@ -73,6 +83,16 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     best.sort_unstable_by(Candidate::order);
     best.truncate(depth);
     Ok(best)
+}
+
+/// Whether a scan of so many members looks at their sketches first.
+pub(crate) fn is_sketched<C: CodeRows>(codes: &C, members: usize) -> bool {
+    codes.has_sketches() && is_dense(members, codes.len())
+}
+
+/// Whether sketches of rows are worth being looked at, so many of which are members.
+fn is_dense(members: usize, rows: usize) -> bool {
+    members * SKETCHED_PART >= rows
 }
 
 /// The `depth` best of `labels` by code, ascending. Labels are below the codes' length.
@@ -121,11 +141,29 @@ struct Sieve<'a, 'b, C: CodeRows> {
     /// The query, once there was a stretch to look through.
     signs: Option<SketchQuery>,
     bounds: [f32; STRETCH as usize],
-    /// What has passed and is not scored yet.
-    passing: [u32; BATCH + STRETCH as usize],
-    waiting: usize,
+    passing: Passing,
     seen: usize,
     passed: usize,
+}
+
+/// What has passed and is not scored yet.
+struct Passing {
+    labels: [u32; BATCH + STRETCH as usize],
+    len: usize,
+}
+
+impl Passing {
+    /// Adds the labels of a word.
+    #[inline(always)]
+    fn push(&mut self, word: u64, first: u32) {
+        // In a register: in memory, every label would wait for the one before it.
+        let mut len = self.len;
+        for_each_bit(word, first, |label| {
+            self.labels[len] = label;
+            len += 1;
+        });
+        self.len = len;
+    }
 }
 
 impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
@@ -134,61 +172,88 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
             best,
             signs: None,
             bounds: [0.0; STRETCH as usize],
-            passing: [0; BATCH + STRETCH as usize],
-            waiting: 0,
+            passing: Passing { labels: [0; BATCH + STRETCH as usize], len: 0 },
             seen: 0,
             passed: 0,
         }
     }
 
-    /// Takes the members `labels` among `rows`.
-    fn take(&mut self, rows: Range<u32>, labels: &[u32]) -> Result<()> {
-        let mut labels = labels;
+    /// Takes the members among `rows`, at most a stretch that begins a block; `words` are their bits.
+    fn take(&mut self, rows: Range<u32>, words: &[u64]) -> Result<()> {
+        let (mut first, mut words) = (rows.start, words);
         if self.best.shortlist.threshold() == f32::INFINITY {
-            // The first rows show how near is near.
-            let (first, others) = labels.split_at(labels.len().min(BATCH));
-            self.pass(first)?;
-            labels = others;
+            // The first members show how near is near.
+            let (showing, others) = words.split_at(words_until(words, BATCH));
+            self.pass(first, showing)?;
+            first += (showing.len() * WORD) as u32;
+            words = others;
         }
+        let (rows, members) = (first..rows.end, count_ones(words));
         let lets_most_pass = self.seen >= TRIED && 2 * self.passed > self.seen;
-        let is_dense = labels.len() * SKETCHED_PART >= rows.len();
         let keeps_out = self.best.shortlist.threshold() < f32::INFINITY && !lets_most_pass;
-        if is_dense && keeps_out && self.best.codes.has_sketches() {
-            self.look_through(rows, labels)
+        if keeps_out && members > 0 && self.best.codes.has_sketches() && is_dense(members, rows.len()) {
+            self.seen += members;
+            self.look_through(rows, words)
         } else {
-            self.pass(labels)
+            self.pass(first, words)
         }
     }
 
-    fn look_through(&mut self, rows: Range<u32>, labels: &[u32]) -> Result<()> {
+    fn look_through(&mut self, rows: Range<u32>, words: &[u64]) -> Result<()> {
         self.best.cancel.check()?;
         let Best { codes, query, shortlist, .. } = &*self.best;
         let signs = self.signs.get_or_insert_with(|| SketchQuery::new(&query.codes));
-        let (begin, threshold) = (rows.start, shortlist.threshold());
-        codes.bounds((query, signs), begin as usize..rows.end as usize, &mut self.bounds);
-        let before = self.waiting;
-        for &label in labels {
-            self.passing[self.waiting] = label;
-            // What is no number, as factors of a forged file may make it, passes.
-            self.waiting += 1 - usize::from(self.bounds[(label - begin) as usize] > threshold);
+        let (mut first, threshold) = (rows.start, shortlist.threshold());
+        codes.bounds((query, signs), rows.start as usize..rows.end as usize, &mut self.bounds);
+        let before = self.passing.len;
+        for (&members, bounds) in words.iter().zip(self.bounds.as_chunks().0) {
+            self.passing.push(members & within(bounds, threshold), first);
+            first += WORD as u32;
         }
-        self.seen += labels.len();
-        self.passed += self.waiting - before;
-        if self.waiting >= PASSING { self.score_passing() } else { Ok(()) }
+        self.passed += self.passing.len - before;
+        if self.passing.len >= PASSING { self.score_passing() } else { Ok(()) }
     }
 
-    fn pass(&mut self, labels: &[u32]) -> Result<()> {
-        self.passing[self.waiting..][..labels.len()].copy_from_slice(labels);
-        self.waiting += labels.len();
-        if self.waiting >= BATCH { self.score_passing() } else { Ok(()) }
+    fn pass(&mut self, mut first: u32, words: &[u64]) -> Result<()> {
+        for &word in words {
+            self.passing.push(word, first);
+            first += WORD as u32;
+        }
+        if self.passing.len >= BATCH { self.score_passing() } else { Ok(()) }
     }
 
     fn score_passing(&mut self) -> Result<()> {
-        self.best.score(&self.passing[..self.waiting])?;
+        self.best.score(&self.passing.labels[..self.passing.len])?;
         self.best.shortlist.tighten();
-        self.waiting = 0;
+        self.passing.len = 0;
         Ok(())
     }
+}
+
+fn count_ones(words: &[u64]) -> usize {
+    words.iter().map(|word| word.count_ones() as usize).sum()
+}
+
+/// So many words have that many bits set together, or all have fewer.
+fn words_until(words: &[u64], bits: usize) -> usize {
+    let mut set = 0;
+    let reached = words.iter().position(|word| {
+        set += word.count_ones() as usize;
+        set >= bits
+    });
+    reached.map_or(words.len(), |at| at + 1)
+}
+
+/// A bit for each bound that is not above the threshold; for what is no number, too, as factors of a forged file may make it.
+#[inline(always)]
+fn within(bounds: &[f32; WORD], threshold: f32) -> u64 {
+    // By way of bytes, as compilers make vectors of them.
+    let flags = bounds.map(|bound| 1 - u8::from(bound > threshold));
+    let mut bits = [0; 8];
+    for (bits, flags) in bits.iter_mut().zip(flags.as_chunks().0) {
+        *bits = lowest_bits(u64::from_le_bytes(*flags));
+    }
+    u64::from_le_bytes(bits)
 }
 
 /// Calls `each` with up to [`BATCH`] of the members among `labels` at a time.
@@ -214,38 +279,15 @@ fn for_each_batch(
     each(&batch[..count])
 }
 
-/// Calls `each` with every stretch of `labels` that has members, and with these. The first label begins a block of rows.
+/// Calls `each` with every stretch of `labels` and the bits of its members. The first label begins a stretch.
 fn for_each_stretch(
-    members: Option<&RoaringBitmap>,
+    members: &MemberBits,
     labels: Range<u32>,
-    mut each: impl FnMut(Range<u32>, &[u32]) -> Result<()>,
+    mut each: impl FnMut(Range<u32>, &[u64]) -> Result<()>,
 ) -> Result<()> {
-    let mut found = [0_u32; STRETCH as usize];
-    let mut begin = labels.start;
-    while begin < labels.end {
-        let end = (begin / STRETCH + 1).saturating_mul(STRETCH).min(labels.end);
-        let count = match members {
-            // Release 0.12.0 of roaring counts the values of a container that is one whole run in 16 bits and finds none.
-            Some(members) if !members.contains_range(begin..end) => {
-                let mut members = members.range(begin..end);
-                let mut count = 0;
-                // An answer may end with a container.
-                loop {
-                    match members.next_many(&mut found[count..]).len() {
-                        0 => break count,
-                        more => count += more,
-                    }
-                }
-            }
-            _ => {
-                found.iter_mut().zip(begin..end).for_each(|(slot, label)| *slot = label);
-                (end - begin) as usize
-            }
-        };
-        if count > 0 {
-            each(begin..end, &found[..count])?;
-        }
-        begin = end;
+    for begin in labels.clone().step_by(STRETCH as usize) {
+        let rows = begin..begin.saturating_add(STRETCH).min(labels.end);
+        each(rows.clone(), members.words(rows))?;
     }
     Ok(())
 }
@@ -270,13 +312,15 @@ mod tests {
                 members.insert_range(first..first + len);
             }
             members.optimize();
-            let members = (!whole).then_some(&members);
             let labels = begin * STRETCH..end;
+            let members = (!whole).then_some(&members);
+            let bits = MemberBits::of(members, end).unwrap();
             let mut found = Vec::new();
-            for_each_stretch(members, labels.clone(), |rows, labels| {
-                assert!(!labels.is_empty() && rows.start % STRETCH == 0 && rows.len() <= STRETCH as usize);
-                assert!(labels.iter().all(|label| rows.contains(label)));
-                found.extend_from_slice(labels);
+            for_each_stretch(&bits, labels.clone(), |rows, words| {
+                assert!(rows.start % STRETCH == 0 && rows.len() <= STRETCH as usize);
+                for (at, &word) in words.iter().enumerate() {
+                    for_each_bit(word, rows.start + (at * WORD) as u32, |label| found.push(label));
+                }
                 Ok(())
             }).unwrap();
             let expected: Vec<u32> =

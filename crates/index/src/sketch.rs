@@ -205,8 +205,7 @@ fn worth_of(code: &[u8]) -> f32 {
 /// The highest bits of the low nibbles of a block of codes and then of its high ones, that is of its components in their order.
 fn signs_of(block: &[u8; CODE_BYTES]) -> [u8; BLOCK_DIMS / 8] {
     const HIGHEST: u64 = 0x8080_8080_8080_8080;
-    // Gathers the highest bits of eight bytes, that of the first lowest.
-    let gather = |word: u64| (((word & HIGHEST) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+    let gather = |word: u64| lowest_bits((word & HIGHEST) >> 7);
     let mut signs = [0; BLOCK_DIMS / 8];
     for (i, bytes) in block.as_chunks::<8>().0.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
@@ -214,6 +213,12 @@ fn signs_of(block: &[u8; CODE_BYTES]) -> [u8; BLOCK_DIMS / 8] {
         signs[8 + i] = gather(word);
     }
     signs
+}
+
+/// The lowest bits of eight bytes whose other bits are zero, that of the first byte lowest.
+#[inline(always)]
+pub(crate) fn lowest_bits(bytes: u64) -> u8 {
+    (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
 #[cfg(test)]
@@ -266,6 +271,7 @@ mod tests {
             let options =
                 BuildOptions { metric, quantization: Quantization::Int4, ..BuildOptions::default() };
             let index = build(&rows, &options, false).unwrap();
+            assert!(index.scan_is_sketched(rows.len() / 3) && !index.scan_is_sketched(rows.len() / 9));
             let codes = index.as_any().downcast_ref::<Flat>().unwrap().coding.codes.as_ref().unwrap();
             let (mut wrong, mut kept_out, mut near) = (0, 0, 0);
             let labels: Vec<u32> = (0..rows.len() as u32).collect();

@@ -93,6 +93,11 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// What [`scan`](Self::scan) does with so many members.
     fn scan_counts(&self, members: usize, k: usize) -> SearchCounts;
 
+    /// Whether a [`scan`](Self::scan) of so many members looks at the signs of all rows first, and at the codes of few.
+    fn scan_is_sketched(&self, _members: usize) -> bool {
+        false
+    }
+
     /// The `k` nearest among the members by the codes of each and every one of them, the best rescored exactly.
     /// Hits ascend by (distance, label); there are `min(k, members)` of them. Members beyond `len` are ignored.
     ///

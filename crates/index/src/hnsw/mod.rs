@@ -228,6 +228,10 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         self.coding.scan_counts(members, k, 0)
     }
 
+    fn scan_is_sketched(&self, members: usize) -> bool {
+        self.coding.scan_is_sketched(members)
+    }
+
     fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
         self.coding.scan(query, rows, options, 0)
     }
