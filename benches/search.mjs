@@ -1,7 +1,7 @@
 // Recall against speed: a sweep of the search width, asked as a Node program asks.
 import { K, readQueries } from "./dataset.mjs";
 import { formats } from "./table.mjs";
-import { recall, timeQueries } from "./timing.mjs";
+import { recall, timeInTurns } from "./timing.mjs";
 
 const WARM_UP = 100;
 
@@ -29,11 +29,14 @@ export const legend =
 /** Runs the index alone after the stores, so that `index-alone` can set both side by side. */
 export const followedBy = "index-alone";
 
-/** Queries a second, and recall, of one call that is given all queries. */
-async function measureBatch(store, vectors, options, truth, seconds) {
-  const batch = store.prepareBatch(vectors);
-  const { qps, answers } = await timeQueries(() => store.queryBatch(batch, options), 1, { seconds });
-  return { qpsBatch: qps * vectors.length, recallBatch: recall(answers[0], truth) };
+/** Takes the measurements that there are in turns, and returns theirs by the same names. */
+async function timeEach(measurements, { seconds }) {
+  const entries = Object.entries(measurements).filter(([, measurement]) => measurement);
+  const results = await timeInTurns(
+    entries.map(([, measurement]) => measurement),
+    { seconds },
+  );
+  return Object.fromEntries(entries.map(([name], i) => [name, results[i]]));
 }
 
 /** One row a search width. */
@@ -41,30 +44,39 @@ export async function measure({ adapter, variant, path, settings, truth }) {
   const store = await adapter.open(path, variant);
   const vectors = readQueries(settings.queries);
   const queries = vectors.map((vector) => store.prepareQuery(vector));
-  const { seconds } = settings;
+  const batch = store.queryBatch ? store.prepareBatch(vectors) : null;
   const rows = [];
   for (const ef of store.efs) {
     const options = { k: K, ef };
     const ask = (i) => store.query(queries[i], options);
     const askInFlight = store.queryInFlight ? (i) => store.queryInFlight(queries[i], options) : ask;
-    for (let i = 0; i < Math.min(WARM_UP, queries.length); i++) await ask(i);
-    const { answers, ...single } = await timeQueries(ask, queries.length, { seconds });
-    const awaited = store.queryInFlight ? await timeQueries(askInFlight, queries.length, { seconds }) : null;
-    const inFlight = await timeQueries(askInFlight, queries.length, { inFlight: 16, seconds });
-    const batch = store.queryBatch ? await measureBatch(store, vectors, options, truth, seconds) : null;
-    const withRecords = { ...options, records: true };
-    const records = adapter.storesRecords
-      ? await timeQueries((i) => store.query(queries[i], withRecords), queries.length, { seconds })
-      : null;
-    const row = {
+    const askForRecords = (i) => store.query(queries[i], { ...options, records: true });
+    const askAtOnce = () => store.queryBatch(batch, options);
+    const count = queries.length;
+    for (let i = 0; i < Math.min(WARM_UP, count); i++) await ask(i);
+    const measured = await timeEach(
+      {
+        single: { ask, count },
+        awaited: store.queryInFlight && { ask: askInFlight, count },
+        inFlight: { ask: askInFlight, count, inFlight: 16 },
+        atOnce: batch && { ask: askAtOnce, count: 1 },
+        records: adapter.storesRecords && { ask: askForRecords, count },
+      },
+      settings,
+    );
+    const { answers, ...single } = measured.single;
+    rows.push({
       ef,
       recall: recall(answers, truth),
       ...single,
-      qpsAwaited: awaited?.qps,
-      qpsInFlight: inFlight.qps,
-      ...batch,
-    };
-    rows.push({ ...row, qpsRecords: records?.qps });
+      qpsAwaited: measured.awaited?.qps,
+      qpsInFlight: measured.inFlight.qps,
+      ...(measured.atOnce && {
+        qpsBatch: measured.atOnce.qps * count,
+        recallBatch: recall(measured.atOnce.answers[0], truth),
+      }),
+      qpsRecords: measured.records?.qps,
+    });
   }
   await store.close();
   return rows;

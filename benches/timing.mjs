@@ -10,42 +10,77 @@ export async function timed(work) {
 /** The value below which `share` of the ascending `sorted` lie. */
 export const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 
-/**
- * Asks `ask(i)` for i in 0..count, `inFlight` at a time (1: each is awaited before the next), over and over until
- * `shortest` seconds have passed, as a shorter sum is not worth quoting. A pass that would take longer than `seconds` is
- * cut short.
- *
- * Returns their number, queries per second, p50 and p99 in microseconds, and the first pass's answers.
- */
-export async function timeQueries(ask, count, { inFlight = 1, seconds = 10, shortest = Math.min(1, seconds) } = {}) {
-  const answers = [];
-  const times = [];
-  const started = performance.now();
-  let next = 0;
-  let elapsed = 0;
+/** Turns that measurements take, so that a machine whose speed moves is the same for all of them. */
+const TURNS = 5;
 
-  async function askInTurn() {
-    while (elapsed < shortest * 1_000 || next < count) {
-      if (elapsed > seconds * 1_000) return;
-      const query = next++;
-      const before = performance.now();
-      const answer = await ask(query % count);
-      const after = performance.now();
-      times.push(after - before);
-      if (query < count) answers[query] = answer;
-      elapsed = after - started;
+/** Asks `ask(i)` for i in 0..count, `inFlight` at a time (1: each is awaited before the next), over and over. */
+class Measurement {
+  #answers = [];
+  #times = [];
+  #next = 0;
+  #elapsed = 0;
+
+  constructor({ ask, count, inFlight = 1 }) {
+    this.ask = ask;
+    this.count = count;
+    this.inFlight = inFlight;
+  }
+
+  /** Every query was asked once. */
+  get isComplete() {
+    return this.#next >= this.count;
+  }
+
+  /** Goes on until all its turns have taken so many milliseconds and `isEnough` holds, or until they have taken `most`. */
+  async turn(milliseconds, most, isEnough) {
+    const started = performance.now() - this.#elapsed;
+    const askInTurn = async () => {
+      while ((this.#elapsed < milliseconds || !isEnough()) && this.#elapsed <= most) {
+        const query = this.#next++;
+        const before = performance.now();
+        const answer = await this.ask(query % this.count);
+        const after = performance.now();
+        this.#times.push(after - before);
+        if (query < this.count) this.#answers[query] = answer;
+        this.#elapsed = after - started;
+      }
+    };
+    await Promise.all(Array.from({ length: this.inFlight }, askInTurn));
+  }
+
+  result() {
+    const times = this.#times.sort((a, b) => a - b);
+    return {
+      count: times.length,
+      qps: (times.length / this.#elapsed) * 1_000,
+      p50: percentile(times, 0.5) * 1_000,
+      p99: percentile(times, 0.99) * 1_000,
+      answers: this.#answers,
+    };
+  }
+}
+
+/**
+ * Takes the measurements (`{ ask, count, inFlight }`) in turns, each until every query was asked and `shortest` seconds have
+ * passed, as a shorter sum is not worth quoting. What would take longer than `seconds` is cut short.
+ *
+ * Returns for each the number of queries, queries per second, p50 and p99 in microseconds, and the first answers.
+ */
+export async function timeInTurns(wanted, { seconds = 10, shortest = Math.min(1, seconds) } = {}) {
+  const measurements = wanted.map((one) => new Measurement(one));
+  for (let turn = 1; turn <= TURNS; turn++) {
+    for (const one of measurements) {
+      const isEnough = () => turn < TURNS || one.isComplete;
+      await one.turn((shortest * 1_000 * turn) / TURNS, seconds * 1_000, isEnough);
     }
   }
-  await Promise.all(Array.from({ length: inFlight }, askInTurn));
+  return measurements.map((one) => one.result());
+}
 
-  times.sort((a, b) => a - b);
-  return {
-    count: times.length,
-    qps: (times.length / elapsed) * 1_000,
-    p50: percentile(times, 0.5) * 1_000,
-    p99: percentile(times, 0.99) * 1_000,
-    answers,
-  };
+/** As {@link timeInTurns}, of one measurement alone. */
+export async function timeQueries(ask, count, { inFlight, ...settings } = {}) {
+  const [result] = await timeInTurns([{ ask, count, inFlight }], settings);
+  return result;
 }
 
 /** How many of the exact ids the answers hold, over the queries that were answered, and how many there are. */
