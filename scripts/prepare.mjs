@@ -65,8 +65,11 @@ function requireCompilers() {
   }
 }
 
-/** Installs and builds what is missing or stale; `report` is told each step before it starts. */
-export function prepare(report) {
+/**
+ * Installs and builds what is missing or stale; `report` is told each step before it starts. `beforeAddon` is called before the addon is
+ * built, should that be necessary.
+ */
+export function prepare(report, beforeAddon = () => {}) {
   if (newest(["node_modules/.package-lock.json"]) < newest(["package-lock.json"])) {
     report("Installing the development tools (npm ci)");
     // `npm ci` insists on the optional packages of every platform, and not every registry has them all.
@@ -78,6 +81,7 @@ export function prepare(report) {
   if (newest(["binding"], (path) => path.endsWith(".node")) < sources) {
     requireCompilers();
     report("Building the native addon (some minutes the first time)");
+    beforeAddon();
     npm(["run", "build:native"], "The native addon did not build; the compiler's output above says why.");
   }
   const compiled = Math.min(newest(["dist"]), newest(["packages/chromadb/dist"]));

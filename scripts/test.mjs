@@ -1,6 +1,6 @@
 // Runs every test: those of the Rust crates, then those of the package, building first what is missing or stale. Both run
 // even when the first fails. Arguments go to vitest.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -43,9 +43,21 @@ function installTestPackages() {
   }
 }
 
+const testCrates = ["test", "--workspace", "--locked"];
+let compiling;
+
+/**
+ * Compiles the tests of the crates while the addon is built, most of which is one thread's work. Without a word: what does not
+ * compile is reported when they are run.
+ */
+function compileMeanwhile() {
+  compiling = spawn("cargo", [...testCrates, "--no-run"], { cwd: root, stdio: "ignore" }).on("error", () => {});
+}
+
 try {
-  prepare((step) => console.error(step));
+  prepare((step) => console.error(step), compileMeanwhile);
 } catch (error) {
+  compiling?.kill();
   if (!(error instanceof PreparationError)) throw error;
   console.error(error.message);
   process.exit(1);
@@ -53,6 +65,6 @@ try {
 installTestPackages();
 // Only after `prepare` is vitest there to be found.
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
-const crates = run("cargo", ["test", "--workspace", "--locked"]);
+const crates = run("cargo", testCrates);
 const facade = run(process.execPath, [vitest, "run", ...process.argv.slice(2)]);
 process.exit(crates && facade ? 0 : 1);
