@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::ScanOptions;
-use crate::member_bits::{MemberBits, WORD, for_each_bit};
+use crate::member_bits::{AT_ONCE, MemberBits, WORD, put_labels};
 use crate::quantizer::CodeQuery;
 use crate::shortlist::{Candidate, Shortlist};
 use crate::sketch::{SketchQuery, lowest_bits};
@@ -16,16 +16,20 @@ use crate::storage::CodeRows;
 
 /// Rows compared by one call of a kernel.
 const BATCH: usize = 512;
+/// Labels of a container of a bitmap.
+const CONTAINER: u32 = 1 << 16;
 /// Rows whose sketches are looked at at a time.
 const STRETCH: u32 = 4_096;
 const _: () = assert!(WORD == BLOCK_ROWS, "what begins a word begins a block of sketches");
 
 /// Sketches of rows are looked at where at least this part of them are members.
 const SKETCHED_PART: usize = 4;
-/// Where members are a smaller part of all rows, they are taken from their bitmap one by one.
-const SPARSE_PART: usize = 64;
+/// Where members are a smaller part of the rows from the first to the last of them, they are taken from their bitmap one by one.
+const SPARSE_PART: usize = 16;
 /// What passes its sketch waits until so many have: fewer than a batch, since they show the others how near is near.
 const PASSING: usize = 128;
+/// Those of a batch but one, of a stretch, and what is written in vain.
+const MOST_PASSING: usize = BATCH + STRETCH as usize + AT_ONCE;
 /// Rows after which sketches that let more than half of them pass are not looked at any longer.
 const TRIED: usize = 4 * BATCH;
 
@@ -52,10 +56,10 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     &ScanOptions { members, threads_are_awake, cancel, .. }: &ScanOptions<'_>,
 ) -> Result<Vec<Candidate>> {
     let count = members.map_or(codes.len() as u64, RoaringBitmap::len) as usize;
-    let end = codes.len() as u32;
+    let labels = span(members, codes.len() as u32);
     let members = match members {
-        Some(members) if count * SPARSE_PART < codes.len() => Members::Few(members),
-        _ => Members::Many(MemberBits::of(members, end)?),
+        Some(members) if count * SPARSE_PART < labels.len() => Members::Few(members),
+        _ => Members::Many(MemberBits::of(members, codes.len() as u32)?),
     };
     let of = |labels: Range<u32>| {
         let mut best = Best::new(codes, query, depth, cancel);
@@ -73,16 +77,27 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     let gain = if is_sketched(codes, count) { SKETCHED_SCAN_GAIN } else { 1 };
     let least = if threads_are_awake { SHARED_SCAN_BYTES_AWAKE } else { SHARED_SCAN_BYTES };
     if threads == 1 || count * codes.quantizer().row_bytes() < gain * least {
-        return of(0..end);
+        return of(labels);
     }
-    let labels = end.div_ceil((threads * SHARES_PER_THREAD) as u32).next_multiple_of(STRETCH);
-    let shares: Vec<u32> = (0..end).step_by(labels as usize).collect();
-    let best: Result<Vec<_>> =
-        shares.into_par_iter().map(|begin| of(begin..begin.saturating_add(labels).min(end))).collect();
+    let share = (labels.len().div_ceil(threads * SHARES_PER_THREAD) as u32).next_multiple_of(STRETCH);
+    let begins: Vec<u32> = labels.clone().step_by(share as usize).collect();
+    let of_share = |begin: u32| of(begin..begin.saturating_add(share).min(labels.end));
+    let best: Result<Vec<_>> = begins.into_par_iter().map(of_share).collect();
     let mut best = best?.concat();
     best.sort_unstable_by(Candidate::order);
     best.truncate(depth);
     Ok(best)
+}
+
+/// All stretches from the first that has members to the last member below `end`.
+fn span(members: Option<&RoaringBitmap>, end: u32) -> Range<u32> {
+    let Some(members) = members else { return 0..end };
+    match (members.min(), members.max()) {
+        (Some(first), Some(last)) if first < end => {
+            first / STRETCH * STRETCH..last.saturating_add(1).min(end)
+        }
+        _ => 0..0,
+    }
 }
 
 /// Whether a scan of so many members looks at their sketches first.
@@ -148,7 +163,7 @@ struct Sieve<'a, 'b, C: CodeRows> {
 
 /// What has passed and is not scored yet.
 struct Passing {
-    labels: [u32; BATCH + STRETCH as usize],
+    labels: [u32; MOST_PASSING],
     len: usize,
 }
 
@@ -156,13 +171,7 @@ impl Passing {
     /// Adds the labels of a word.
     #[inline(always)]
     fn push(&mut self, word: u64, first: u32) {
-        // In a register: in memory, every label would wait for the one before it.
-        let mut len = self.len;
-        for_each_bit(word, first, |label| {
-            self.labels[len] = label;
-            len += 1;
-        });
-        self.len = len;
+        self.len += put_labels(word, first, &mut self.labels[self.len..]);
     }
 }
 
@@ -172,7 +181,7 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
             best,
             signs: None,
             bounds: [0.0; STRETCH as usize],
-            passing: Passing { labels: [0; BATCH + STRETCH as usize], len: 0 },
+            passing: Passing { labels: [0; MOST_PASSING], len: 0 },
             seen: 0,
             passed: 0,
         }
@@ -263,19 +272,31 @@ fn for_each_batch(
     mut each: impl FnMut(&[u32]) -> Result<()>,
 ) -> Result<()> {
     let mut batch = [0_u32; BATCH];
-    let (mut count, mut outcome) = (0, Ok(()));
-    // Bitmaps are faster from inside: their iterators find out with every step where they are. What follows an error is passed over.
-    members.range(labels).for_each(|label| {
-        batch[count] = label;
-        count += 1;
-        if count == BATCH {
-            count = 0;
-            if outcome.is_ok() {
-                outcome = each(&batch);
+    let mut count = 0;
+    let mut begin = labels.start;
+    while begin < labels.end {
+        let end = (begin / CONTAINER + 1).saturating_mul(CONTAINER).min(labels.end);
+        // Release 0.12.0 of roaring counts the values of a container that is one whole run in 16 bits and finds none.
+        let is_whole = members.contains_range(begin..end);
+        let (mut whole, mut listed) = (begin..end, members.range(begin..end));
+        loop {
+            let free = &mut batch[count..];
+            let found = if is_whole {
+                free.iter_mut().zip(&mut whole).map(|(slot, label)| *slot = label).count()
+            } else {
+                listed.next_many(free).len()
+            };
+            if found == 0 {
+                break;
+            }
+            count += found;
+            if count == BATCH {
+                each(&batch)?;
+                count = 0;
             }
         }
-    });
-    outcome?;
+        begin = end;
+    }
     each(&batch[..count])
 }
 
@@ -318,8 +339,10 @@ mod tests {
             let mut found = Vec::new();
             for_each_stretch(&bits, labels.clone(), |rows, words| {
                 assert!(rows.start % STRETCH == 0 && rows.len() <= STRETCH as usize);
+                let mut slots = [0; WORD + AT_ONCE];
                 for (at, &word) in words.iter().enumerate() {
-                    for_each_bit(word, rows.start + (at * WORD) as u32, |label| found.push(label));
+                    let count = put_labels(word, rows.start + (at * WORD) as u32, &mut slots);
+                    found.extend_from_slice(&slots[..count]);
                 }
                 Ok(())
             }).unwrap();
