@@ -1,10 +1,12 @@
 //! Answers that stay right for ever, because the rows that they are about never change.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// Bitmaps of labels by what was asked, within a number and a budget; those that were not asked for longest go first.
 #[derive(Debug)]
@@ -17,23 +19,37 @@ pub(crate) struct Remembered<K> {
 #[derive(Debug)]
 struct Answer<K> {
     asked: K,
+    /// Of `asked`: a long list is compared only with what is most likely the same.
+    hash: u64,
     bitmap: Arc<RoaringBitmap>,
     bytes: usize,
 }
 
-impl<K: PartialEq> Remembered<K> {
+fn hash_of(asked: &impl Hash) -> u64 {
+    Xxh3DefaultBuilder::new().hash_one(asked)
+}
+
+impl<K: PartialEq> Answer<K> {
+    fn is_to(&self, asked: &K, hash: u64) -> bool {
+        self.hash == hash && self.asked == *asked
+    }
+}
+
+impl<K: Hash + PartialEq> Remembered<K> {
     /// At most so many answers, which take so many bytes together.
     pub fn new(most: usize, most_bytes: usize) -> Self {
         Remembered { most, most_bytes, answers: Mutex::default() }
     }
 
     pub fn holds(&self, asked: &K) -> bool {
-        self.answers.lock().iter().any(|answer| answer.asked == *asked)
+        let hash = hash_of(asked);
+        self.answers.lock().iter().any(|answer| answer.is_to(asked, hash))
     }
 
     pub fn recall(&self, asked: &K) -> Option<Arc<RoaringBitmap>> {
+        let hash = hash_of(asked);
         let mut answers = self.answers.lock();
-        let at = answers.iter().position(|answer| answer.asked == *asked)?;
+        let at = answers.iter().position(|answer| answer.is_to(asked, hash))?;
         let answer = answers.remove(at)?;
         let bitmap = answer.bitmap.clone();
         answers.push_front(answer);
@@ -43,8 +59,9 @@ impl<K: PartialEq> Remembered<K> {
     /// Remembers an answer; `key_bytes` is the memory that `asked` has on the heap.
     pub fn remember(&self, asked: K, key_bytes: usize, bitmap: Arc<RoaringBitmap>) {
         let bytes = size_of::<Answer<K>>() + key_bytes + bitmap.serialized_size();
+        let hash = hash_of(&asked);
         let mut answers = self.answers.lock();
-        answers.push_front(Answer { asked, bitmap, bytes });
+        answers.push_front(Answer { asked, hash, bitmap, bytes });
         let mut bytes: usize = answers.iter().map(|answer| answer.bytes).sum();
         while answers.len() > self.most || bytes > self.most_bytes {
             let Some(oldest) = answers.pop_back() else { break };

@@ -53,7 +53,7 @@ pub(crate) struct Segment {
     uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
     opening: Mutex<()>,
-    filters: Remembered<String>,
+    filters: Remembered<Filter>,
     id_lists: Remembered<u64>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
@@ -195,20 +195,18 @@ impl Segment {
 
     /// Labels for which `filter` holds. Segments never change, so an answer stays right for ever.
     pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
-        let key = format!("{filter:?}");
-        if let Some(found) = self.filters.recall(&key) {
+        if let Some(found) = self.filters.recall(filter) {
             return Ok(found);
         }
         let bitmap = evaluate(filter, self.lookup()?, &self.reader, self.rows(), cancel)?;
         let bitmap = Arc::new(bitmap);
-        let key_bytes = key.len();
-        self.filters.remember(key, key_bytes, bitmap.clone());
+        self.filters.remember(filter.clone(), filter.heap_bytes(), bitmap.clone());
         Ok(bitmap)
     }
 
     /// What [`matching`](Self::matching) would answer from memory.
     pub fn remembered(&self, filter: &Filter) -> Option<Arc<RoaringBitmap>> {
-        self.filters.recall(&format!("{filter:?}"))
+        self.filters.recall(filter)
     }
 
     /// Labels of the rows that have one of these ids, tombstoned ones among them. As right for ever as [`matching`](Self::matching).
