@@ -43,12 +43,12 @@ function installTestPackages() {
   }
 }
 
-const testCrates = ["test", "--workspace", "--locked"];
+const testCrates = ["test", "--workspace", "--locked", "--no-fail-fast"];
 let compiling;
 
 /**
- * Compiles the tests of the crates while the addon is built, most of which is one thread's work. Without a word: what does not
- * compile is reported when they are run.
+ * Compiles the tests of the crates while the addon is built, the end of which is one thread's work. Without a word: what does
+ * not compile is reported when they are run.
  */
 function compileMeanwhile() {
   compiling = spawn("cargo", [...testCrates, "--no-run"], { cwd: root, stdio: "ignore" }).on("error", () => {});

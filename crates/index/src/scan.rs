@@ -24,7 +24,7 @@ const _: () = assert!(WORD == BLOCK_ROWS, "what begins a word begins a block of 
 
 /// Sketches of rows are looked at where at least this part of them are members.
 const SKETCHED_PART: usize = 4;
-/// Where members are a smaller part of the rows from the first to the last of them, they are taken from their bitmap one by one.
+/// Where members are a smaller part of the rows from the first to the last of them, they are taken from their bitmap as they are listed there.
 const SPARSE_PART: usize = 16;
 /// What passes its sketch waits until so many have: fewer than a batch, since they show the others how near is near.
 const PASSING: usize = 128;
