@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 /// Labels in a word.
 pub(crate) const WORD: usize = 64;
 /// Labels of a container of a bitmap.
-const CONTAINER: usize = 1 << 16;
+pub(crate) const CONTAINER: usize = 1 << 16;
 /// Most labels that a container lists.
 const MOST_LISTED: usize = 4_096;
 /// The first two bytes of a bitmap that has containers of runs, and of one that has none.
@@ -75,34 +75,36 @@ pub(crate) fn put_labels(word: u64, first: u32, slots: &mut [u32]) -> usize {
 
 /// Sets the bits of a serialised bitmap. `None` if the bytes are none.
 fn fill(words: &mut [u64], bytes: &[u8]) -> Option<()> {
-    let mut bytes = Bytes(bytes);
-    let cookie = bytes.u16()?;
-    let high = usize::from(bytes.u16()?);
+    let mut bytes = bytes;
+    let cookie = take_u16(&mut bytes)?;
+    let high = usize::from(take_u16(&mut bytes)?);
     let (containers, runs) = match cookie {
-        WITH_RUNS => (high + 1, bytes.take((high + 1).div_ceil(8))?),
-        WITHOUT_RUNS => (usize::from(bytes.u16()?) | usize::from(bytes.u16()?) << 16, &[][..]),
+        WITH_RUNS => (high + 1, bytes.split_off(..(high + 1).div_ceil(8))?),
+        WITHOUT_RUNS => {
+            (usize::from(take_u16(&mut bytes)?) | usize::from(take_u16(&mut bytes)?) << 16, &[][..])
+        }
         _ => return None,
     };
-    let mut headers = Bytes(bytes.take(4 * containers)?);
+    let mut headers = bytes.split_off(..4 * containers)?;
     if runs.is_empty() || containers >= WITH_OFFSETS {
-        bytes.take(4 * containers)?;
+        bytes.split_off(..4 * containers)?;
     }
     for container in 0..containers {
-        let first = usize::from(headers.u16()?) * CONTAINER / WORD;
-        let labels = usize::from(headers.u16()?) + 1;
+        let first = usize::from(take_u16(&mut headers)?) * CONTAINER / WORD;
+        let labels = usize::from(take_u16(&mut headers)?) + 1;
         let end = (first + CONTAINER / WORD).min(words.len());
         let words = words.get_mut(first..end).unwrap_or_default();
         let is_run = runs.get(container / 8).is_some_and(|flags| flags >> (container % 8) & 1 == 1);
         if is_run {
-            for _ in 0..bytes.u16()? {
-                let (begin, more) = (usize::from(bytes.u16()?), usize::from(bytes.u16()?));
+            for _ in 0..take_u16(&mut bytes)? {
+                let (begin, more) = (usize::from(take_u16(&mut bytes)?), usize::from(take_u16(&mut bytes)?));
                 set_range(words, begin..begin + more + 1);
             }
         } else if labels > MOST_LISTED {
-            let (stored, _) = bytes.take(CONTAINER / 8)?.as_chunks::<8>();
+            let (stored, _) = bytes.split_off(..CONTAINER / 8)?.as_chunks::<8>();
             words.iter_mut().zip(stored).for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
         } else {
-            for label in bytes.take(2 * labels)?.as_chunks().0 {
+            for label in bytes.split_off(..2 * labels)?.as_chunks().0 {
                 let label = usize::from(u16::from_le_bytes(*label));
                 if let Some(word) = words.get_mut(label / WORD) {
                     *word |= 1 << (label % WORD);
@@ -121,19 +123,22 @@ fn set_range(words: &mut [u64], labels: Range<usize>) {
     }
 }
 
-/// Bytes that are not read yet.
-struct Bytes<'a>(&'a [u8]);
+fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u16::from_le_bytes(*taken))
+}
 
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
+/// The labels of words, to look at; `first` is that of the lowest bit of all.
+#[cfg(test)]
+pub(crate) fn labels_of(words: &[u64], first: u32) -> Vec<u32> {
+    let mut labels = Vec::new();
+    let mut slots = [0; WORD + AT_ONCE];
+    for (at, &word) in words.iter().enumerate() {
+        let count = put_labels(word, first + (at * WORD) as u32, &mut slots);
+        labels.extend_from_slice(&slots[..count]);
     }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take(2)?.try_into().ok().map(u16::from_le_bytes)
-    }
+    labels
 }
 
 #[cfg(test)]
@@ -161,15 +166,7 @@ mod tests {
             if optimized {
                 members.optimize();
             }
-            let labels = |members| {
-                let mut labels = Vec::new();
-                let mut slots = [0; WORD + AT_ONCE];
-                for (at, &word) in MemberBits::of(members, end).unwrap().words(0..end).iter().enumerate() {
-                    let count = put_labels(word, (at * WORD) as u32, &mut slots);
-                    labels.extend_from_slice(&slots[..count]);
-                }
-                labels
-            };
+            let labels = |members| labels_of(MemberBits::of(members, end).unwrap().words(0..end), 0);
             let expected: Vec<u32> = members.iter().take_while(|&label| label < end).collect();
             prop_assert!(labels(Some(&members)) == expected);
             prop_assert!(labels(None).into_iter().eq(0..end));

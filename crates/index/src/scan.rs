@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::ScanOptions;
-use crate::member_bits::{AT_ONCE, MemberBits, WORD, put_labels};
+use crate::member_bits::{AT_ONCE, CONTAINER, MemberBits, WORD, put_labels};
 use crate::quantizer::CodeQuery;
 use crate::shortlist::{Candidate, Shortlist};
 use crate::sketch::{SketchQuery, lowest_bits};
@@ -16,8 +16,6 @@ use crate::storage::CodeRows;
 
 /// Rows compared by one call of a kernel.
 const BATCH: usize = 512;
-/// Labels of a container of a bitmap.
-const CONTAINER: u32 = 1 << 16;
 /// Rows whose sketches are looked at at a time.
 const STRETCH: u32 = 4_096;
 const _: () = assert!(WORD == BLOCK_ROWS, "what begins a word begins a block of sketches");
@@ -197,10 +195,11 @@ impl<'a, 'b, C: CodeRows> Sieve<'a, 'b, C> {
             first += (showing.len() * WORD) as u32;
             words = others;
         }
-        let (rows, members) = (first..rows.end, count_ones(words));
+        let rows = first..rows.end;
         let lets_most_pass = self.seen >= TRIED && 2 * self.passed > self.seen;
         let keeps_out = self.best.shortlist.threshold() < f32::INFINITY && !lets_most_pass;
-        if keeps_out && members > 0 && self.best.codes.has_sketches() && is_dense(members, rows.len()) {
+        let members = if keeps_out && self.best.codes.has_sketches() { count_ones(words) } else { 0 };
+        if members > 0 && is_dense(members, rows.len()) {
             self.seen += members;
             self.look_through(rows, words)
         } else {
@@ -275,7 +274,7 @@ fn for_each_batch(
     let mut count = 0;
     let mut begin = labels.start;
     while begin < labels.end {
-        let end = (begin / CONTAINER + 1).saturating_mul(CONTAINER).min(labels.end);
+        let end = (begin / CONTAINER as u32 + 1).saturating_mul(CONTAINER as u32).min(labels.end);
         // Release 0.12.0 of roaring counts the values of a container that is one whole run in 16 bits and finds none.
         let is_whole = members.contains_range(begin..end);
         let (mut whole, mut listed) = (begin..end, members.range(begin..end));
@@ -318,6 +317,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::member_bits::labels_of;
 
     proptest! {
         #[test]
@@ -339,11 +339,7 @@ mod tests {
             let mut found = Vec::new();
             for_each_stretch(&bits, labels.clone(), |rows, words| {
                 assert!(rows.start % STRETCH == 0 && rows.len() <= STRETCH as usize);
-                let mut slots = [0; WORD + AT_ONCE];
-                for (at, &word) in words.iter().enumerate() {
-                    let count = put_labels(word, rows.start + (at * WORD) as u32, &mut slots);
-                    found.extend_from_slice(&slots[..count]);
-                }
+                found.extend(labels_of(words, rows.start));
                 Ok(())
             }).unwrap();
             let expected: Vec<u32> =
