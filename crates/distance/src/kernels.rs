@@ -2,7 +2,7 @@ use std::sync::OnceLock;
 
 use ferrochrome_types::Metric;
 
-use crate::pool::Parts;
+use crate::pool::Pool;
 use crate::{BLOCK_DIMS, BLOCK_ROWS, scalar};
 
 /// A level of instructions, weakest first.
@@ -72,7 +72,7 @@ pub struct Kernels {
     pub(crate) hadamard: unsafe fn(&mut [f32]),
     pub(crate) multiply: unsafe fn(&mut [f32], &[f32]),
     pub(crate) quantize: unsafe fn(&[f32], f32, &mut [i8]) -> i32,
-    pub(crate) offer: unsafe fn(&mut Parts<'_>, &[f32], &[u32]) -> usize,
+    pub(crate) offer: unsafe fn(&mut Pool, &[f32], &[u32]),
 }
 
 static SCALAR: Kernels = Kernels {
@@ -302,7 +302,7 @@ impl Kernels {
 
     /// See [`Pool::offer`](crate::Pool::offer).
     #[inline(always)]
-    pub(crate) fn offer(&self, pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
+    pub(crate) fn offer(&self, pool: &mut Pool, scores: &[f32], labels: &[u32]) {
         // SAFETY: the CPU has this level; see above.
         unsafe { (self.offer)(pool, scores, labels) }
     }

@@ -3,7 +3,7 @@
 use ferrochrome_types::Metric;
 
 use crate::kernels::Span;
-use crate::pool::{self, Parts};
+use crate::pool::{self, Pool};
 use crate::{BLOCK_DIMS, BLOCK_ROWS, spaces, transform};
 
 /// Independent partial sums, so that the compiler can use whatever vector registers the target has.
@@ -138,6 +138,6 @@ pub(crate) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8
 
 /// # Safety
 /// None needed; the type is that of the table.
-pub(crate) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
-    pool::offer_each(pool, scores, labels, pool::insert)
+pub(crate) unsafe fn offer(pool: &mut Pool, scores: &[f32], labels: &[u32]) {
+    pool.offer_each(scores, labels, pool::nearer, pool::below, pool::insert);
 }

@@ -6,7 +6,7 @@ use ferrochrome_types::Metric;
 
 use super::{dims_of, for_each_row};
 use crate::kernels::Span;
-use crate::pool::{LANES as GROUP_LANES, Parts, offer_each};
+use crate::pool::{Block, Pool};
 use crate::{BLOCK_ROWS, spaces, transform};
 
 const LANES: usize = 8;
@@ -388,47 +388,88 @@ pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8
 ///
 /// # Safety
 /// The CPU has the features below.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
-    offer_each(pool, scores, labels, |pool, score, label| insert(pool, score, label))
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(super) unsafe fn offer(pool: &mut Pool, scores: &[f32], labels: &[u32]) {
+    pool.offer_each(
+        scores,
+        labels,
+        |scores, worst| nearer(scores, worst),
+        |fences, score| below(fences, score),
+        |block, score, label| insert(block, score, label),
+    );
 }
 
-/// Shifts what is not below `score` and puts it in its place, without a search: see AVX-512's.
+/// See [`pool::nearer`](crate::pool::nearer).
 #[inline]
-#[target_feature(enable = "avx2,fma")]
-fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
-    let (new, new_label) =
-        (_mm256_set1_ps(Parts::finite(score)), _mm256_castsi256_ps(_mm256_set1_epi32(label.cast_signed())));
-    let shift = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
-    let mut at = pool.last_register(LANES);
-    pool.len = (pool.len + 1).min(pool.capacity);
-    let (scores, labels) = (pool.scores.as_mut_ptr().cast::<f32>(), pool.labels.as_mut_ptr().cast::<f32>());
-    // SAFETY: `at` counts down to the second group's first register; there is a register for it and one below in both buffers.
-    unsafe {
-        let mut here = _mm256_load_ps(scores.add(at * LANES));
-        let mut here_label = _mm256_load_ps(labels.add(at * LANES));
-        loop {
-            let lower = _mm256_load_ps(scores.add((at - 1) * LANES));
-            let lower_label = _mm256_load_ps(labels.add((at - 1) * LANES));
-            let before = _mm256_blend_ps::<1>(
-                _mm256_permutevar8x32_ps(here, shift),
-                _mm256_permutevar8x32_ps(lower, shift),
-            );
-            let label_before = _mm256_blend_ps::<1>(
-                _mm256_permutevar8x32_ps(here_label, shift),
-                _mm256_permutevar8x32_ps(lower_label, shift),
-            );
-            let stays = _mm256_cmp_ps::<_CMP_LT_OQ>(here, new);
-            let is_place = _mm256_cmp_ps::<_CMP_LT_OQ>(before, new);
-            let moved = _mm256_blendv_ps(label_before, new_label, is_place);
-            _mm256_store_ps(scores.add(at * LANES), _mm256_min_ps(here, _mm256_max_ps(before, new)));
-            _mm256_store_ps(labels.add(at * LANES), _mm256_blendv_ps(moved, here_label, stays));
-            let below = _mm256_movemask_ps(stays).count_ones() as usize;
-            if _mm256_movemask_ps(is_place) & 1 == 1 || at == GROUP_LANES / LANES {
-                return at * LANES - GROUP_LANES + below;
-            }
-            (here, here_label) = (lower, lower_label);
-            at -= 1;
-        }
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn nearer(scores: &[f32], worst: f32) -> u64 {
+    let worst = _mm256_set1_ps(worst);
+    let less = |scores| {
+        let less = _mm256_cmp_ps::<_CMP_LT_OQ>(scores, worst);
+        u64::from(_mm256_movemask_ps(less).cast_unsigned())
+    };
+    let (whole, rest) = scores.as_chunks::<LANES>();
+    let mut bits = 0;
+    for (at, scores) in whole.iter().enumerate() {
+        // SAFETY: a register of values.
+        bits |= less(unsafe { _mm256_loadu_ps(scores.as_ptr()) }) << (at * LANES);
     }
+    if rest.is_empty() {
+        return bits;
+    }
+    // SAFETY: only the lanes of the rest are read.
+    let last = less(unsafe { _mm256_maskload_ps(rest.as_ptr(), first_lanes(rest.len())) });
+    // Lanes that were not read are zeros.
+    bits | (last & ((1 << rest.len()) - 1)) << (whole.len() * LANES)
+}
+
+/// How many of `fences`, whole registers of them, are less than `score`.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn below(fences: &[f32], score: f32) -> usize {
+    let score = _mm256_set1_ps(score);
+    let less = fences.as_chunks::<LANES>().0.iter().map(|fences| {
+        // SAFETY: a register of values.
+        let fences = unsafe { _mm256_loadu_ps(fences.as_ptr()) };
+        _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(fences, score)).count_ones() as usize
+    });
+    less.sum()
+}
+
+/// Puts a candidate in its place in a block with room for it, without a search: with `s` inserted in a sorted list `x`, place `i` holds
+/// `min(x[i], max(x[i - 1], s))`.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn insert(block: &mut Block, score: f32, label: u32) -> usize {
+    let new = _mm256_set1_ps(score);
+    let new_label = _mm256_set1_epi32(label.cast_signed());
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let lane_before = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+    let (scores, labels) = (block.scores.as_mut_ptr(), block.labels.as_mut_ptr().cast::<__m256i>());
+    let mut lower = _mm256_set1_ps(f32::NEG_INFINITY);
+    let mut lower_labels = _mm256_setzero_si256();
+    let mut less = [0; 2];
+    for (half, less) in less.iter_mut().enumerate() {
+        // SAFETY: a block is two aligned registers of scores and two of labels.
+        let (here, here_labels) =
+            unsafe { (_mm256_load_ps(scores.add(half * LANES)), _mm256_load_si256(labels.add(half))) };
+        // The last lane of the half below comes in. What was there goes to the half above; the block's own last lane is free.
+        let source = _mm256_blend_ps::<0x80>(here, lower);
+        let label_source =
+            if half == 0 { here_labels } else { _mm256_blend_epi32::<0x80>(here_labels, lower_labels) };
+        let before = _mm256_permutevar8x32_ps(source, lane_before);
+        let goes_up = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_NLT_UQ>(here, new));
+        let is_place =
+            _mm256_and_si256(_mm256_castps_si256(_mm256_cmp_ps::<_CMP_LT_OQ>(before, new)), goes_up);
+        let source_lane = _mm256_add_epi32(lane, goes_up);
+        let moved = _mm256_permutevar8x32_epi32(label_source, source_lane);
+        // SAFETY: as above.
+        unsafe {
+            _mm256_store_ps(scores.add(half * LANES), _mm256_min_ps(here, _mm256_max_ps(before, new)));
+            _mm256_store_si256(labels.add(half), _mm256_blendv_epi8(moved, new_label, is_place));
+        }
+        *less = !_mm256_movemask_ps(_mm256_castsi256_ps(goes_up)) & 0xff;
+        (lower, lower_labels) = (here, here_labels);
+    }
+    (less[0] | less[1] << LANES).count_ones() as usize
 }

@@ -6,7 +6,7 @@ use ferrochrome_types::Metric;
 
 use super::{dims_of, for_each_row};
 use crate::kernels::Span;
-use crate::pool::{Group, Parts};
+use crate::pool::{Block, Pool};
 use crate::{BLOCK_ROWS, spaces, transform};
 
 const LANES: usize = 16;
@@ -359,66 +359,60 @@ pub(super) unsafe fn quantize(values: &[f32], inverse_step: f32, codes: &mut [i8
 ///
 /// # Safety
 /// The CPU has the features below.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-pub(super) unsafe fn offer(pool: &mut Parts<'_>, scores: &[f32], labels: &[u32]) -> usize {
-    let mut first = pool.capacity;
-    let mut worst = pool.worst();
-    for (scores, labels) in scores.chunks(LANES).zip(labels.chunks(LANES)) {
-        let lanes = !0 >> (LANES - scores.len());
-        // SAFETY: only the lanes of the chunk are read.
-        let new = unsafe { _mm512_maskz_loadu_ps(lanes, scores.as_ptr()) };
-        let mut nearer = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(lanes, new, _mm512_set1_ps(worst));
-        while nearer != 0 {
-            let lane = nearer.trailing_zeros() as usize;
-            nearer &= nearer - 1;
-            // An earlier lane may have moved the bound.
-            if scores[lane] < worst {
-                first = first.min(insert(pool, scores[lane], labels[lane]));
-                worst = pool.worst();
-            }
-        }
-    }
-    first
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,popcnt")]
+pub(super) unsafe fn offer(pool: &mut Pool, scores: &[f32], labels: &[u32]) {
+    pool.offer_each(
+        scores,
+        labels,
+        |scores, worst| nearer(scores, worst),
+        |fences, score| below(fences, score),
+        |block, score, label| insert(block, score, label),
+    );
 }
 
-/// Shifts what is not below `score` and puts it in its place, without a search: with `s` inserted in a sorted list `x`, place `i`
-/// holds `min(x[i], max(x[i - 1], s))`.
+/// See [`pool::nearer`](crate::pool::nearer).
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
-fn insert(pool: &mut Parts<'_>, score: f32, label: u32) -> usize {
-    let (new, new_label) = (_mm512_set1_ps(Parts::finite(score)), _mm512_set1_epi32(label.cast_signed()));
-    let mut at = pool.last_register(LANES);
-    pool.len = (pool.len + 1).min(pool.capacity);
-    let load = |group: &Group<f32>| {
-        // SAFETY: a group is an aligned register.
-        unsafe { _mm512_load_ps(group.0.as_ptr()) }
-    };
-    let load_labels = |group: &Group<u32>| {
-        // SAFETY: a group is an aligned register.
-        unsafe { _mm512_load_si512(group.0.as_ptr().cast()) }
-    };
-    let (mut here, mut labels) = (load(&pool.scores[at]), load_labels(&pool.labels[at]));
-    loop {
-        let (lower, lower_labels) = (load(&pool.scores[at - 1]), load_labels(&pool.labels[at - 1]));
-        let before = _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(
-            _mm512_castps_si512(here),
-            _mm512_castps_si512(lower),
-        ));
-        let labels_before = _mm512_alignr_epi32::<15>(labels, lower_labels);
-        let stays = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(here, new);
-        let is_place = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(before, new);
-        let moved = _mm512_mask_mov_epi32(labels_before, is_place, new_label);
-        // SAFETY: a group is an aligned register.
-        unsafe {
-            _mm512_store_ps(pool.scores[at].0.as_mut_ptr(), _mm512_min_ps(here, _mm512_max_ps(before, new)));
-            let labels = _mm512_mask_mov_epi32(moved, stays, labels);
-            _mm512_store_si512(pool.labels[at].0.as_mut_ptr().cast(), labels);
-        }
-        // The lowest lane has its predecessor in the group below.
-        if is_place & 1 == 1 || at == 1 {
-            return (at - 1) * LANES + stays.count_ones() as usize;
-        }
-        (here, labels) = (lower, lower_labels);
-        at -= 1;
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,popcnt")]
+fn nearer(scores: &[f32], worst: f32) -> u64 {
+    let worst = _mm512_set1_ps(worst);
+    let mut bits = 0;
+    for (at, scores) in scores.chunks(LANES).enumerate() {
+        let lanes = !0 >> (LANES - scores.len());
+        // SAFETY: only the lanes of the chunk are read.
+        let scores = unsafe { _mm512_maskz_loadu_ps(lanes, scores.as_ptr()) };
+        bits |= u64::from(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(lanes, scores, worst)) << (at * LANES);
+    }
+    bits
+}
+
+/// How many of `fences`, whole registers of them, are less than `score`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,popcnt")]
+fn below(fences: &[f32], score: f32) -> usize {
+    let score = _mm512_set1_ps(score);
+    let less = fences.as_chunks::<LANES>().0.iter().map(|fences| {
+        // SAFETY: a register of values.
+        let fences = unsafe { _mm512_loadu_ps(fences.as_ptr()) };
+        _mm512_cmp_ps_mask::<_CMP_LT_OQ>(fences, score).count_ones() as usize
+    });
+    less.sum()
+}
+
+/// Puts a candidate in its place: what is below stays, the rest goes up by one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,popcnt")]
+fn insert(block: &mut Block, score: f32, label: u32) -> usize {
+    let (new, new_label) = (_mm512_set1_ps(score), _mm512_set1_epi32(label.cast_signed()));
+    // SAFETY: a block is an aligned register of scores and one of labels.
+    unsafe {
+        let scores = _mm512_load_ps(block.scores.as_ptr());
+        let labels = _mm512_load_si512(block.labels.as_ptr().cast());
+        // Ones up to the place; the next bit is the place itself.
+        let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(scores, new);
+        let others = !less.wrapping_add(1);
+        _mm512_store_ps(block.scores.as_mut_ptr(), _mm512_mask_expand_ps(new, others, scores));
+        let labels = _mm512_mask_expand_epi32(new_label, others, labels);
+        _mm512_store_si512(block.labels.as_mut_ptr().cast(), labels);
+        less.count_ones() as usize
     }
 }

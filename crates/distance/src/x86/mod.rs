@@ -72,7 +72,10 @@ const LOOK_AHEAD: usize = 16;
 /// The levels above scalar that this CPU has, weakest first.
 pub(crate) fn supported() -> Vec<&'static Kernels> {
     let mut levels = Vec::new();
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("popcnt")
+    {
         levels.push(&AVX2);
         if is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")

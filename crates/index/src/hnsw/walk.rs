@@ -22,8 +22,6 @@ const BATCH: usize = 2 * EXPANSIONS * MOST_LINKS;
 const _: () = assert!(FILTERED_EXPANSIONS * MOST_LINKS <= BATCH);
 /// Neighbours that are scored before others are gathered come in so many.
 const PART: usize = 4;
-/// Marks a label in the pool whose neighbours were looked at.
-const EXPANDED: u32 = 1 << 31;
 /// Rows of which a walk asks whether they are allowed, before it is judged by how many are.
 const JUDGED_AFTER: usize = 512;
 /// A walk with a budget is given up among rows of which so many times fewer are allowed than of all: visits grow with the inverse of that
@@ -62,8 +60,8 @@ impl Reach {
 
     /// The highest score that is near enough.
     #[inline(always)]
-    fn limit(&self, scores: &[f32]) -> f32 {
-        scores.get(self.anchor).map_or(f32::INFINITY, |score| score + self.slack)
+    fn limit(&self, pool: &Pool) -> f32 {
+        pool.score(self.anchor).map_or(f32::INFINITY, |score| score + self.slack)
     }
 }
 
@@ -224,13 +222,6 @@ pub(crate) fn descend<S: Scorer, L: Links>(
     }
 }
 
-/// How far a walk has come: everything in the pool before `first` is expanded, and the last round ended before `position`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    first: usize,
-    position: usize,
-}
-
 impl WalkScratch {
     pub(crate) fn begin_counting(&mut self) {
         self.batch.scored = 0;
@@ -252,37 +243,21 @@ impl WalkScratch {
         }
     }
 
-    /// Marks the nearest nodes that are not expanded yet, those within reach, and asks for their links.
+    /// Takes the nearest nodes that are not expanded yet, those within reach, and asks for their links.
     #[inline(always)]
-    fn choose<L: Links>(&mut self, links: &L, reach: &Reach, progress: &mut Progress) {
+    fn choose<L: Links>(&mut self, links: &L, reach: &Reach) {
         self.chosen.clear();
-        let (scores, labels) = self.pool.scores_and_labels_mut();
-        let limit = reach.limit(scores);
-        let mut position = progress.first;
-        while position < labels.len() && self.chosen.len() < EXPANSIONS {
-            if position >= reach.sure && scores[position] > limit {
-                break;
-            }
-            let label = labels[position];
-            if label & EXPANDED == 0 {
-                labels[position] |= EXPANDED;
-                links.prefetch(label);
-                self.chosen.push(label);
-            }
-            position += 1;
+        let limit = reach.limit(&self.pool);
+        while self.chosen.len() < EXPANSIONS {
+            let Some(label) = self.pool.take(reach.sure, limit) else { break };
+            links.prefetch(label);
+            self.chosen.push(label);
         }
-        progress.position = position;
     }
 
     /// Scores what was gathered before, while the neighbours of what was chosen are gathered, and takes it into the pool.
     #[inline(always)]
-    fn advance<S: Scorer, L: Links>(
-        &mut self,
-        scorer: &S,
-        query: &S::Query,
-        links: &L,
-        progress: &mut Progress,
-    ) -> Result<()> {
+    fn advance<S: Scorer, L: Links>(&mut self, scorer: &S, query: &S::Query, links: &L) -> Result<()> {
         let WalkScratch { visited, pool, chosen, batch, .. } = self;
         let waiting = batch.len;
         // The links that were asked for arrive meanwhile.
@@ -293,8 +268,7 @@ impl WalkScratch {
             batch.gather(links, label, visited)?;
         }
         batch.score_part(scorer, query, part..waiting, waiting - part)?;
-        let first = pool.offer(&batch.scores[..waiting], &batch.labels[..waiting]);
-        progress.first = first.min(progress.position);
+        pool.offer(&batch.scores[..waiting], &batch.labels[..waiting]);
         batch.labels.copy_within(waiting..batch.len, 0);
         batch.len -= waiting;
         Ok(())
@@ -303,8 +277,7 @@ impl WalkScratch {
     fn finish(&mut self) {
         let WalkScratch { pool, nearest, .. } = self;
         nearest.clear();
-        let unmarked = pool.labels().iter().map(|label| label & !EXPANDED);
-        nearest.extend(pool.scores().iter().zip(unmarked).map(|(&score, label)| Candidate { score, label }));
+        nearest.extend(pool.candidates().map(|(score, label)| Candidate { score, label }));
     }
 }
 
@@ -322,16 +295,15 @@ pub(crate) fn walk<S: Scorer, L: Links>(
     cancel: &CancelToken,
 ) -> Result<()> {
     scratch.begin(scorer.len(), entries, reach);
-    let mut progress = Progress::default();
     for round in 1.. {
         if round % CANCEL_STRIDE == 0 {
             cancel.check()?;
         }
-        scratch.choose(links, &reach, &mut progress);
+        scratch.choose(links, &reach);
         if scratch.chosen.is_empty() && scratch.batch.len == 0 {
             break;
         }
-        scratch.advance(scorer, query, links, &mut progress)?;
+        scratch.advance(scorer, query, links)?;
     }
     scratch.finish();
     Ok(())
