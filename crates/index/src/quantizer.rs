@@ -347,16 +347,19 @@ fn encode_int8(rotated: &[f32], code: &mut [i8]) -> f32 {
 
 /// Odd whole numbers `-15..=15`, worth half a step each. Returns their sum.
 pub(crate) fn decode_int4(code: &[u8], codes: &mut [i8]) -> i32 {
+    const HALF: usize = BLOCK_DIMS / 2;
     let mut sum = 0;
-    for (bytes, codes) in code.chunks_exact(BLOCK_DIMS / 2).zip(codes.chunks_exact_mut(BLOCK_DIMS)) {
-        let (low, high) = codes.split_at_mut(BLOCK_DIMS / 2);
-        let mut block_sum = 0_i32;
-        for ((&byte, low), high) in bytes.iter().zip(low).zip(high) {
-            block_sum += i32::from(byte & 15) + i32::from(byte >> 4);
-            *low = 2 * (byte & 15) as i8 - 15;
-            *high = 2 * (byte >> 4) as i8 - 15;
+    for (bytes, codes) in code.as_chunks::<HALF>().0.iter().zip(codes.as_chunks_mut::<BLOCK_DIMS>().0) {
+        // Loops of one kind of operation each, over bytes: so that they become a few instructions.
+        let (low, high) = codes.split_at_mut(HALF);
+        for (value, byte) in low.iter_mut().zip(bytes) {
+            *value = 2 * (byte & 15) as i8 - 15;
         }
-        sum += 2 * block_sum - 15 * BLOCK_DIMS as i32;
+        for (value, byte) in high.iter_mut().zip(bytes) {
+            *value = 2 * (byte >> 4) as i8 - 15;
+        }
+        let block_sum: u32 = bytes.iter().map(|byte| u32::from((byte & 15) + (byte >> 4))).sum();
+        sum += 2 * block_sum as i32 - 15 * BLOCK_DIMS as i32;
     }
     sum
 }

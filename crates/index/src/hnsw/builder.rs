@@ -265,6 +265,10 @@ impl<S: Scorer> Builder<'_, S> {
             let lock = self.stripe(label).lock();
             self.write_row(label, level, &links);
             drop(lock);
+            let growing = GrowingLinks { builder: self, level };
+            for link in &links {
+                growing.prefetch(link.label);
+            }
             for &link in &links {
                 self.link_back(link, label, level, workspace)?;
             }
@@ -366,9 +370,13 @@ impl<Q> Selection<Q> {
         }
         // Where a few hubs lie near everything they would cover almost all others.
         let missing = (limit * 3 / 4).saturating_sub(self.selected.len());
+        if missing > 0 && missing < self.covered.len() {
+            self.covered.select_nth_unstable_by(missing - 1, Candidate::order);
+            self.covered.truncate(missing);
+        }
         if missing > 0 {
             self.covered.sort_unstable_by(Candidate::order);
-            self.selected.extend(self.covered.iter().take(missing));
+            self.selected.append(&mut self.covered);
         }
         Ok(())
     }
@@ -387,16 +395,18 @@ impl<Q> Selection<Q> {
             scorer.load_row(chosen, &mut self.query)?;
             scorer.score(&self.query, &self.labels, &mut self.scores)?;
         }
-        let mut kept = 0;
+        // Both are written, and the one that counts is kept: which of them it is no processor foresees.
+        let (mut kept, mut covered) = (0, self.covered.len());
+        self.covered.resize(covered + self.labels.len(), Candidate { score: 0.0, label: 0 });
         for (at, score) in (begin..self.open.len()).zip(&self.scores) {
             let candidate = self.open[at];
-            if *score < candidate.score {
-                self.covered.push(candidate);
-            } else {
-                self.open[kept] = candidate;
-                kept += 1;
-            }
+            let is_covered = *score < candidate.score;
+            self.covered[covered] = candidate;
+            self.open[kept] = candidate;
+            covered += usize::from(is_covered);
+            kept += usize::from(!is_covered);
         }
+        self.covered.truncate(covered);
         self.open.truncate(kept);
         Ok(())
     }
