@@ -2,6 +2,8 @@ use crate::kernels;
 
 /// Entries of a block: one wide register, or a few.
 pub(crate) const LANES: usize = 16;
+/// What a full block leaves behind when it is split.
+const HALF: usize = LANES / 2;
 /// Candidates that are compared with the worst of a pool before the first of them is taken in: a branch for each would be foreseen badly.
 pub(crate) const MASK_LANES: usize = u64::BITS as usize;
 
@@ -41,9 +43,8 @@ impl State {
 
     /// Leaves the lower half to this block. Returns the upper one.
     fn split(&mut self) -> State {
-        const HALF: u32 = LANES as u32 / 2;
-        let upper = State { count: self.count - HALF, open: self.open >> HALF };
-        *self = State { count: HALF, open: self.open & ((1 << HALF) - 1) };
+        let upper = State { count: self.count - HALF as u32, open: self.open >> HALF };
+        *self = State { count: HALF as u32, open: self.open & ((1 << HALF) - 1) };
         upper
     }
 }
@@ -95,7 +96,7 @@ impl Pool {
         self.fences[..self.used].fill(f32::INFINITY);
         self.capacity = capacity.max(1);
         // Every block but the last is half full at least, and one candidate more than fit is there for a moment.
-        let most = (self.capacity + 1) / (LANES / 2) + 2;
+        let most = (self.capacity + 1) / HALF + 2;
         if self.blocks.len() < most {
             self.order.extend(self.blocks.len() as u32..most as u32);
             self.blocks.resize(most, Block::EMPTY);
@@ -243,7 +244,6 @@ impl Pool {
     #[cold]
     #[inline(never)]
     fn split(&mut self, at: usize) {
-        const HALF: usize = LANES / 2;
         let (slot, free) = (self.order[at] as usize, self.order[self.used]);
         let block = &mut self.blocks[slot];
         let mut upper = Block::EMPTY;

@@ -370,11 +370,11 @@ impl<Q> Selection<Q> {
         }
         // Where a few hubs lie near everything they would cover almost all others.
         let missing = (limit * 3 / 4).saturating_sub(self.selected.len());
-        if missing > 0 && missing < self.covered.len() {
-            self.covered.select_nth_unstable_by(missing - 1, Candidate::order);
-            self.covered.truncate(missing);
-        }
         if missing > 0 {
+            if missing < self.covered.len() {
+                self.covered.select_nth_unstable_by(missing - 1, Candidate::order);
+                self.covered.truncate(missing);
+            }
             self.covered.sort_unstable_by(Candidate::order);
             self.selected.append(&mut self.covered);
         }
