@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 pub use crate::catalog::fuzzing::manifest;
 use crate::filter::{RequiredText, compile_regex, evaluate, parse_document_filter, parse_filter};
-use crate::lookup::{read_labels, reads_pairs};
+use crate::lookup::{read_labels, reads_block, reads_pairs};
 use crate::{Catalog, Durability, FilterSource, Location, Lookup, Postings, SalvagedCatalog};
 
 /// Longest pattern that is compiled: what a regular expression costs is bounded elsewhere.
@@ -82,7 +82,7 @@ fn is_in(required: &RequiredText, document: &str) -> bool {
     }
 }
 
-/// A posting list, a block of numbers, and the tombstones of a manifest: bitmaps and pairs in columns of SQLite.
+/// A posting list, a block of numbers, one of lists of trigrams, and the tombstones of a manifest: bitmaps and pairs in columns of SQLite.
 pub fn postings(bytes: &[u8]) {
     if let Ok(labels) = read_labels(bytes) {
         black_box((labels.len(), labels.max(), labels.contains(7)));
@@ -90,7 +90,7 @@ pub fn postings(bytes: &[u8]) {
     if let Ok(tombstones) = RoaringBitmap::deserialize_from(bytes) {
         black_box((tombstones.len(), tombstones.max(), tombstones.serialized_size()));
     }
-    black_box(reads_pairs(bytes));
+    black_box((reads_pairs(bytes), reads_block(bytes)));
 }
 
 /// The bytes of a `lookup.sqlite`.
@@ -102,6 +102,8 @@ pub fn lookup(bytes: &[u8]) {
         black_box(lookup.compare("n", Comparison::GreaterOrEqual, &scalar).is_ok());
     }
     black_box(lookup.documents().is_ok());
+    let required = RequiredText::Text("document".to_owned());
+    black_box(lookup.document_candidates(&required, 1 << 20, &CancelToken::default()).is_ok());
 }
 
 /// The bytes of a `catalog.sqlite`, opened as a sound one and as a damaged one.

@@ -6,6 +6,7 @@ mod numbers;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod trigrams;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ use crate::sqlite::{harden, open_immutable, sqlite_error};
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use numbers::reads_pairs;
+#[cfg(feature = "fuzzing")]
+pub(crate) use trigrams::reads_block;
 
 pub use check::check_lookup;
 pub use write::write_lookup;
@@ -94,7 +97,8 @@ impl Lookup {
         let full_text = with_full_text
             .then(|| {
                 let bytes = schema::read_int(&connection, schema::DOCUMENT_BYTES)?;
-                Ok::<_, Error>(full_text::Costs::new(documents.len(), bytes.unsigned_abs()))
+                let runs = trigrams::runs(&connection)?;
+                Ok::<_, Error>(full_text::Costs::new(documents.len(), bytes.unsigned_abs(), runs))
             })
             .transpose()?;
         *connections[0].lock() = Some(connection);
@@ -214,9 +218,6 @@ impl FilterSource for Lookup {
         cancel: &CancelToken,
     ) -> Result<Option<RoaringBitmap>> {
         let Some(costs) = self.full_text else { return Ok(None) };
-        if costs.scan(within) <= full_text::QUERY_NANOS {
-            return Ok(None);
-        }
         self.with(|connection| {
             full_text::candidates(connection, required, within, costs, &self.documents, cancel)
         })

@@ -93,14 +93,11 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;")
 }
 
+/// Begins the names of the indices that SQLite makes for `UNIQUE` and `PRIMARY KEY`.
+const AUTOMATIC_INDEX: &str = "sqlite_autoindex_";
+
 /// Checks that the file's tables are those of `statements`, one `CREATE TABLE name ...` each, and no others.
-/// Tables whose name begins with one of `shadow_prefixes` belong to a virtual table and may be there besides.
-pub(crate) fn check_schema(
-    connection: &Connection,
-    file: &str,
-    statements: &[&str],
-    shadow_prefixes: &[&str],
-) -> Result<()> {
+pub(crate) fn check_schema(connection: &Connection, file: &str, statements: &[&str]) -> Result<()> {
     let mut found = 0;
     let sqlite = |e| sqlite_error(file, e);
     let mut query = connection.prepare("SELECT name, sql FROM sqlite_schema").map_err(sqlite)?;
@@ -110,7 +107,7 @@ pub(crate) fn check_schema(
         let sql: Option<String> = row.get(1).map_err(sqlite)?;
         if sql.as_deref().is_some_and(|sql| statements.contains(&sql)) {
             found += 1;
-        } else if !shadow_prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+        } else if !name.starts_with(AUTOMATIC_INDEX) {
             return Err(Error::corrupted(
                 file,
                 format!("its schema holds `{}`, which does not belong there", name.escape_debug()),

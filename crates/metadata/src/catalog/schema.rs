@@ -142,7 +142,7 @@ pub(super) fn open_schema(connection: &mut Connection, read_only: bool) -> Resul
             format!("format version {version} does not match its contents"),
         ));
     }
-    check_schema(connection, CATALOG, &TABLES, &["sqlite_autoindex_"])
+    check_schema(connection, CATALOG, &TABLES)
 }
 
 fn create(connection: &mut Connection) -> Result<()> {

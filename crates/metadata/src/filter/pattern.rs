@@ -41,7 +41,8 @@ impl RequiredText {
         required(&hir).filter(|required| required.count() <= MAX_TEXTS)
     }
 
-    fn count(&self) -> usize {
+    /// How many texts there are.
+    pub(crate) fn count(&self) -> usize {
         match self {
             RequiredText::Text(_) => 1,
             RequiredText::All(parts) | RequiredText::Any(parts) => {

@@ -1,13 +1,12 @@
 //! Comparing `lookup.sqlite` with the records that it was made from.
 
-use std::ops::ControlFlow;
-
 use ferrochrome_types::{CancelToken, DocumentRows, Error, Result};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, MAIN_DB, OptionalExtension, Rows};
+use rusqlite::{Connection, MAIN_DB, Rows};
 
+use super::trigrams::{find, trigrams};
 use super::write::write_lookup;
-use super::{LOOKUP, Lookup, full_text, sql};
+use super::{LOOKUP, Lookup, sql};
 use crate::Postings;
 
 /// The tables that metadata and documents determine to the last byte, with their order.
@@ -72,30 +71,14 @@ fn check_full_text(
 ) -> Result<()> {
     let rows = documents.len();
     let step = rows.div_ceil(SAMPLED_DOCUMENTS).max(1);
-    let mut query =
-        connection.prepare("SELECT 1 FROM full_text WHERE full_text MATCH ?1 AND rowid = ?2").map_err(sql)?;
     for label in (0..rows).step_by(step) {
         cancel.check()?;
         let Some(document) = documents.document(label as u32)? else { continue };
-        let Some(trigram) = middle_trigram(&full_text::indexed_text(document)) else { continue };
-        let quoted = format!("\"{}\"", trigram.replace('"', "\"\""));
-        let found = query.query_row((quoted, label as i64 + 1), |_| Ok(())).optional().map_err(sql)?;
-        if found.is_none() {
+        let all: Vec<_> = trigrams(document).collect();
+        let Some(trigram) = all.get(all.len() / 2) else { continue };
+        if !find(connection, *trigram)?.labels(connection)?.contains(label as u32) {
             return Err(Error::corrupted(LOOKUP, format!("the full text does not know document {label}")));
         }
     }
     Ok(())
-}
-
-fn middle_trigram(text: &str) -> Option<String> {
-    let mut start = text.len() / 2;
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let taken = |from: &str| from.chars().take(3).collect::<String>();
-    let trigrams = [taken(&text[start..]), taken(text)];
-    let found = trigrams.into_iter().try_for_each(|trigram| {
-        if trigram.chars().count() == 3 { ControlFlow::Break(trigram) } else { ControlFlow::Continue(()) }
-    });
-    found.break_value()
 }

@@ -23,7 +23,7 @@ pub(super) const DOCUMENT_BYTES: &str = "document_bytes";
 /// are one label in 4 bytes or a roaring bitmap. `numbers` holds blocks of a list that is sorted by value: `low` and `high` are the
 /// first and last sort key (an integer itself, a float's ordered bits), `labels` all labels of the block, `pairs` the keys (8 bytes each),
 /// then the labels (4 bytes each), then a CRC-32.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 4] = [
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value ANY NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID, STRICT",
     "CREATE TABLE keys (name TEXT PRIMARY KEY, id INTEGER NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID, STRICT",
     "CREATE TABLE postings (key INTEGER NOT NULL, element INTEGER NOT NULL, value ANY NOT NULL, crc INTEGER NOT NULL, \
@@ -31,15 +31,13 @@ const TABLES: [&str; 5] = [
     "CREATE TABLE numbers (key INTEGER NOT NULL, element INTEGER NOT NULL, kind TEXT NOT NULL, high INTEGER NOT NULL, \
      block INTEGER NOT NULL, low INTEGER NOT NULL, crc INTEGER NOT NULL, labels BLOB NOT NULL, pairs BLOB NOT NULL, \
      PRIMARY KEY (key, element, kind, high, block)) WITHOUT ROWID, STRICT",
-    "CREATE TABLE common_trigrams (trigram TEXT PRIMARY KEY, documents INTEGER NOT NULL) WITHOUT ROWID, STRICT",
 ];
 
-/// The full-text index over documents; `rowid` is label + 1. It proposes documents by the trigrams that they contain, and the
-/// documents decide: so it need not know positions, sizes or the text. A NUL is indexed as U+0001.
-const FULL_TEXT: &str = "CREATE VIRTUAL TABLE full_text USING fts5(document, content='', columnsize=0, detail=none, \
-     tokenize='trigram case_sensitive 1')";
-/// The tables that SQLite keeps for [`FULL_TEXT`].
-const FULL_TEXT_SHADOWS: [&str; 3] = ["full_text_data", "full_text_idx", "full_text_config"];
+/// The full-text index over documents. It proposes documents by the trigrams that they contain, and the documents decide: so it need
+/// not know positions, sizes or the text. A run holds the lists of as many documents as fit in memory, a row a block of lists in the
+/// order of their trigrams: `high` is the last one, `documents` the most that a list has.
+const TRIGRAMS: &str = "CREATE TABLE trigrams (run INTEGER NOT NULL, high INTEGER NOT NULL, documents INTEGER NOT NULL, \
+     crc INTEGER NOT NULL, lists BLOB NOT NULL, UNIQUE (run, high)) STRICT";
 
 /// Creates the tables in an empty file.
 pub(super) fn create(connection: &Connection, full_text: bool) -> Result<()> {
@@ -47,7 +45,7 @@ pub(super) fn create(connection: &Connection, full_text: bool) -> Result<()> {
         connection.execute_batch(table).map_err(sql)?;
     }
     if full_text {
-        connection.execute_batch(FULL_TEXT).map_err(sql)?;
+        connection.execute_batch(TRIGRAMS).map_err(sql)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
     connection.pragma_update(None, "user_version", VERSION).map_err(sql)
@@ -76,16 +74,15 @@ pub(super) fn check(connection: &Connection) -> Result<bool> {
         ));
     }
     let full_text = connection
-        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'full_text'", [], |_| Ok(()))
+        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'trigrams'", [], |_| Ok(()))
         .optional()
         .map_err(sql)?
         .is_some();
     let mut tables = TABLES.to_vec();
     if full_text {
-        tables.push(FULL_TEXT);
+        tables.push(TRIGRAMS);
     }
-    let shadows: &[&str] = if full_text { &FULL_TEXT_SHADOWS } else { &[] };
-    check_schema(connection, LOOKUP, &tables, shadows)?;
+    check_schema(connection, LOOKUP, &tables)?;
     Ok(full_text)
 }
 

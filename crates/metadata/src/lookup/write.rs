@@ -9,14 +9,15 @@ use roaring::RoaringBitmap;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, MAIN_DB, OpenFlags, params};
 
-use super::{ColumnId, bitmap_bytes, full_text, numbers, postings_checksum, schema, sql};
+use super::trigrams::Lists;
+use super::{ColumnId, bitmap_bytes, numbers, postings_checksum, schema, sql};
 use crate::postings::{Column, KeyPostings, Labels, Postings};
 use crate::sqlite::sqlite_error;
 
 /// Large enough that the lists of a block of numbers do not take a long chain of pages.
 const PAGE_BYTES: i64 = 8192;
-/// Memory that the full-text index gathers before it writes a run, which must be merged with others later.
-const FULL_TEXT_MEMORY_BYTES: i64 = 32 << 20;
+/// Memory of the full-text index's lists that are gathered before a run of them is written.
+const FULL_TEXT_MEMORY_BYTES: usize = 64 << 20;
 /// Documents between two looks at the cancel token.
 const CANCEL_EVERY: u32 = 256;
 
@@ -84,9 +85,6 @@ fn fill(
         write_key(&tx, id, key)?;
     }
     write_documents(&tx, documents, full_text, cancel)?;
-    if full_text {
-        write_common_trigrams(&tx, documents.len() as u64)?;
-    }
     tx.commit().map_err(sql)
 }
 
@@ -142,17 +140,7 @@ fn write_documents(
     full_text: bool,
     cancel: &CancelToken,
 ) -> Result<()> {
-    let mut insert = None;
-    if full_text {
-        connection
-            .execute(
-                "INSERT INTO full_text (full_text, rank) VALUES ('hashsize', ?1)",
-                [FULL_TEXT_MEMORY_BYTES],
-            )
-            .map_err(sql)?;
-        insert =
-            Some(connection.prepare("INSERT INTO full_text (rowid, document) VALUES (?1, ?2)").map_err(sql)?);
-    }
+    let mut lists = full_text.then(|| Lists::new(FULL_TEXT_MEMORY_BYTES));
     let rows = u32::try_from(documents.len())
         .map_err(|_| Error::invalid("a segment has at most 2^32 - 1 records"))?;
     let mut with_document = RoaringBitmap::new();
@@ -164,31 +152,15 @@ fn write_documents(
         let Some(document) = documents.document(label)? else { continue };
         with_document.insert(label);
         bytes += document.len() as i64;
-        if let Some(insert) = &mut insert {
-            insert.execute(params![i64::from(label) + 1, full_text::indexed_text(document)]).map_err(sql)?;
+        if let Some(lists) = &mut lists {
+            lists.insert(connection, label, document)?;
         }
     }
-    if full_text {
-        // One run instead of several: each look-up reads one list instead of several.
-        connection.execute("INSERT INTO full_text (full_text) VALUES ('optimize')", []).map_err(sql)?;
+    if let Some(mut lists) = lists {
+        lists.write_run(connection)?;
     }
     let mut blob = Vec::new();
     bitmap_bytes(&with_document, &mut blob)?;
     schema::put_fact(connection, schema::DOCUMENTS, Value::Blob(blob))?;
     schema::put_fact(connection, schema::DOCUMENT_BYTES, Value::Integer(bytes))
-}
-
-/// Notes the trigrams that are in many documents, so that needles are looked up by their others.
-fn write_common_trigrams(connection: &Connection, rows: u64) -> Result<()> {
-    connection
-        .execute_batch("CREATE VIRTUAL TABLE temp.trigrams USING fts5vocab(main, full_text, row)")
-        .map_err(sql)?;
-    let least = i64::try_from(rows / full_text::COMMON_SHARE).unwrap_or(i64::MAX);
-    connection
-        .execute(
-            "INSERT INTO common_trigrams (trigram, documents) SELECT term, doc FROM temp.trigrams WHERE doc > ?1",
-            [least],
-        )
-        .map_err(sql)?;
-    connection.execute_batch("DROP TABLE temp.trigrams").map_err(sql)
 }
