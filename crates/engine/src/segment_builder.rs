@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferrochrome_blockstore::{SegmentOptions, SegmentOrigin, SegmentRows, SegmentWriter};
 use ferrochrome_index::{BuildOptions, Codebook, VectorIndex};
 use ferrochrome_metadata::{Postings, write_lookup};
-use ferrochrome_types::{CancelToken, Progress, Record, Result};
+use ferrochrome_types::{CancelToken, Error, Progress, Record, Result};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -103,55 +103,73 @@ impl<'a> SegmentBuilder<'a> {
         let shared: &Shared = &self.collection.shared;
         let settings = self.collection.settings();
         let rows = self.writer.finish_rows()?;
-        let mut built = None;
-        if self.rows >= shared.options.min_rows_for_codes {
-            let options = BuildOptions {
-                metric: settings.metric,
-                m: settings.m,
-                ef_construction: settings.ef_construction,
-                seed: LEVEL_SEED,
-                threads,
-                quantization: settings.quantization,
-                cancel: cancel.clone(),
-                progress: progress.clone(),
-                ..BuildOptions::default()
-            };
-            let index = match source {
-                IndexSource::Codes => self.codes(&rows, &options)?,
-                IndexSource::Graph => {
-                    let graph = u64::from(self.rows) >= shared.options.min_rows_for_graph;
-                    ferrochrome_index::build(&rows, &options, graph)?
-                }
-                IndexSource::Extend { base, dead } => {
-                    ferrochrome_index::extend(base.as_ref(), &rows, &options, dead)?
-                }
-                IndexSource::Renew { base, gone } => {
-                    ferrochrome_index::renew(base.as_ref(), gone, &rows, &options)?
-                }
-            };
-            self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
-            let parameters = index.parameters().to_json()?;
-            self.writer.write_index(&parameters, &index.buffers()?)?;
-            built = Some(index);
-        }
-        let name = format!("{}/{LOOKUP_FILE}", self.id);
-        let path = shared.store.staging_path(&name)?;
         let soon_merged = matches!(source, IndexSource::Codes);
         let full_text =
             settings.indexed.full_text() && !(soon_merged && self.document_bytes <= MAX_UNINDEXED_TEXT_BYTES);
-        match write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel)? {
+        let path = shared.store.staging_path(&format!("{}/{LOOKUP_FILE}", self.id))?;
+        let (index, lookup) = at_once(
+            threads > 1,
+            || self.index(source, &rows, threads, cancel, progress),
+            || write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel),
+        );
+        let (index, lookup) = (index?, lookup?);
+        drop(rows);
+        if let Some(index) = &index {
+            self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
+            self.writer.write_index(&index.parameters().to_json()?, &index.buffers()?)?;
+        }
+        match lookup {
             None => self.writer.add_file(LOOKUP_FILE)?,
             Some(bytes) => self.writer.add_bytes(LOOKUP_FILE, &bytes)?,
         }
-        drop(rows);
         cancel.check()?;
         let reader = self.writer.publish()?;
         let segment = shared.segment(self.id, reader);
-        if let Some(index) = built {
+        if let Some(index) = index {
             // Without room for it the first search opens the file.
             shared.provider.offer(self.id, index);
         }
         Ok(segment)
+    }
+
+    /// The index of the rows, if they are so many that it pays.
+    fn index(
+        &self,
+        source: &IndexSource<'_>,
+        rows: &SegmentRows,
+        threads: usize,
+        cancel: &CancelToken,
+        progress: &Progress,
+    ) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let (shared, settings) = (&self.collection.shared, self.collection.settings());
+        if self.rows < shared.options.min_rows_for_codes {
+            return Ok(None);
+        }
+        let options = BuildOptions {
+            metric: settings.metric,
+            m: settings.m,
+            ef_construction: settings.ef_construction,
+            seed: LEVEL_SEED,
+            threads,
+            quantization: settings.quantization,
+            cancel: cancel.clone(),
+            progress: progress.clone(),
+            ..BuildOptions::default()
+        };
+        let index = match source {
+            IndexSource::Codes => self.codes(rows, &options)?,
+            IndexSource::Graph => {
+                let graph = u64::from(self.rows) >= shared.options.min_rows_for_graph;
+                ferrochrome_index::build(rows, &options, graph)?
+            }
+            IndexSource::Extend { base, dead } => {
+                ferrochrome_index::extend(base.as_ref(), rows, &options, dead)?
+            }
+            IndexSource::Renew { base, gone } => {
+                ferrochrome_index::renew(base.as_ref(), gone, rows, &options)?
+            }
+        };
+        Ok(Some(index))
     }
 
     fn codes(&self, rows: &SegmentRows, options: &BuildOptions) -> Result<Arc<dyn VectorIndex>> {
@@ -162,4 +180,23 @@ impl<'a> SegmentBuilder<'a> {
         }
         ferrochrome_index::build(rows, options, false)
     }
+}
+
+/// Does both, the second on a thread of its own if `apart`.
+fn at_once<A, B: Send>(
+    apart: bool,
+    first: impl FnOnce() -> A,
+    second: impl FnOnce() -> Result<B> + Send,
+) -> (A, Result<B>) {
+    if !apart {
+        return (first(), second());
+    }
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().name("ferrochrome-lookup".into()).spawn_scoped(scope, second);
+        let first = first();
+        let second = thread.map_err(|error| Error::internal(format!("a thread cannot be started: {error}")));
+        let panicked = |_| Error::internal("the thread that writes posting lists panicked");
+        (first, second.and_then(|thread| thread.join().unwrap_or_else(|panic| Err(panicked(panic)))))
+    })
 }
