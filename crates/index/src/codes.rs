@@ -145,6 +145,17 @@ impl CodeRows for Codes {
     }
 }
 
+/// Whether all labels are below `len`.
+fn are_below(labels: &[u32], len: usize) -> bool {
+    let Ok(len) = i32::try_from(len) else { return labels.iter().all(|&label| (label as usize) < len) };
+    // Looks at signs, of the label and of what it leaves: the baseline's instructions have no maximum of 32 bits.
+    let signs = labels
+        .iter()
+        .map(|&label| label.cast_signed())
+        .fold(0, |signs, label| signs | label | (len - 1).wrapping_sub(label));
+    signs >= 0
+}
+
 impl Scorer for Codes {
     type Query = CodeQuery;
 
@@ -175,8 +186,7 @@ impl Scorer for Codes {
     ) -> Result<()> {
         assert!(scores.len() <= labels.len(), "a label for each score");
         let sums: &mut [i32] = bytemuck::cast_slice_mut(scores);
-        let highest = labels.iter().fold(0, |highest, &label| highest.max(label));
-        assert!(labels.is_empty() || (highest as usize) < self.len, "label {highest} of {} rows", self.len);
+        assert!(are_below(labels, self.len), "a label is not below {}", self.len);
         assert_eq!(query.codes.len(), self.quantizer.frame.rotation.padded(), "a query of another index");
         // SAFETY: the rows hold a code for every label below `len`, the query has their number of dimensions, whole blocks,
         // and there is a label for each sum.
@@ -203,5 +213,27 @@ impl Scorer for Codes {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_that_are_not_below_the_length_are_noticed() {
+        let most = i32::MAX as usize;
+        assert!(are_below(&[], 0) && !are_below(&[0], 0));
+        for len in [1, 2, 100, most, most + 1, u32::MAX as usize] {
+            let last = len as u32 - 1;
+            assert!(are_below(&[0, last, last / 2, 0, last], len), "{len}");
+            for wrong in [len as u32, len as u32 | 1 << 31, u32::MAX] {
+                for place in 0..9 {
+                    let mut labels = [0; 9];
+                    labels[place] = wrong;
+                    assert!(!are_below(&labels, len), "{wrong} of {len}");
+                }
+            }
+        }
     }
 }

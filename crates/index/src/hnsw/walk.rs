@@ -113,7 +113,8 @@ struct Batch {
 }
 
 impl Batch {
-    #[inline(always)]
+    /// A function of its own: within a walk the loop over links has too few registers.
+    #[inline(never)]
     fn gather<L: Links>(&mut self, links: &L, label: u32, visited: &mut Visited) -> Result<()> {
         match visited {
             Visited::Bitmap(bits) => self.gather_new(links, label, |neighbour| insert_bit(bits, neighbour)),
