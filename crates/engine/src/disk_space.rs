@@ -12,7 +12,8 @@ use crate::snapshot::{PartView, Snapshot};
 const LEAST_BYTES: u64 = 1 << 20;
 /// What files of a new segment may take more than those that they are made of, as a part.
 const MARGIN_PART: u64 = 16;
-/// An index of trigrams takes up to so many times the bytes of the documents.
+/// An index of trigrams takes some 1.3 times the bytes of the documents where these are text, and up to so many times where they are
+/// nearly so. Of random characters it takes up to four times; without space for that the merge fails as it is written.
 const FULL_TEXT_FACTOR: u64 = 2;
 /// Memory for a merge where the system does not tell what it could give, and the least that is taken.
 const USUAL_MEMORY_BYTES: u64 = 1 << 30;

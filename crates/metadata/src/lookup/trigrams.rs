@@ -238,14 +238,14 @@ fn labels_in(mut block: &[u8], wanted: Trigram) -> Option<RoaringBitmap> {
 
 fn read_list(mut list: &[u8], documents: u64) -> Option<RoaringBitmap> {
     // A label takes a byte at least, so that this is no more than what was read.
-    let mut labels =
-        Vec::with_capacity(usize::try_from(documents).ok().filter(|count| *count <= list.len())?);
+    let documents = usize::try_from(documents).ok().filter(|documents| *documents <= list.len())?;
+    let mut labels = Vec::with_capacity(documents);
     let mut label = 0_u32;
     while !list.is_empty() {
         label = label.checked_add(u32::try_from(read_varint(&mut list)?).ok()?)?;
         labels.push(label);
     }
-    RoaringBitmap::from_sorted_iter(labels).ok()
+    if labels.len() == documents { RoaringBitmap::from_sorted_iter(labels).ok() } else { None }
 }
 
 /// Writes seven bits a byte, the lowest first; a byte of 128 or more is not the last.
