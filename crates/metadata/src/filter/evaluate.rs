@@ -59,8 +59,8 @@ pub trait FilterSource: Send + Sync {
     /// As [`equal`](Self::equal).
     fn documents(&self) -> Result<Option<RoaringBitmap>>;
 
-    /// Rows whose document may contain the required text; those left out do not. `None` if the source has no index, or
-    /// if reading `within` documents is quicker than asking it.
+    /// Rows whose document may contain the required text; those left out do not. If that is [one trigram](RequiredText::is_trigram), all of
+    /// them contain it. `None` if the source has no index, or if reading `within` documents is quicker than asking it.
     ///
     /// # Errors
     /// As [`equal`](Self::equal); `Cancelled`.
@@ -143,7 +143,14 @@ impl Evaluation<'_> {
     }
 
     fn containing(&self, needle: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
-        let candidates = self.candidates(RequiredText::text(needle).as_ref(), within)?;
+        let required = RequiredText::text(needle);
+        let proposed = self.proposed(required.as_ref(), within)?;
+        if required.is_some_and(|required| required.is_trigram())
+            && let Some(found) = proposed
+        {
+            return Ok(found);
+        }
+        let candidates = self.candidates(proposed, within)?;
         if !needle.is_empty() && candidates.len() >= self.documents.len() as u64 / ROWS_PER_READ_DOCUMENT {
             return Ok(self.all_containing(needle)? & candidates);
         }
@@ -167,7 +174,8 @@ impl Evaluation<'_> {
 
     fn matching(&self, pattern: &str, within: &RoaringBitmap) -> Result<RoaringBitmap> {
         let regex = compile_regex(pattern)?;
-        let candidates = self.candidates(RequiredText::of_pattern(pattern).as_ref(), within)?;
+        let proposed = self.proposed(RequiredText::of_pattern(pattern).as_ref(), within)?;
+        let candidates = self.candidates(proposed, within)?;
         self.verify(&candidates, || {
             // Threads that match with one object wait for one another.
             let regex = regex.clone();
@@ -175,12 +183,21 @@ impl Evaluation<'_> {
         })
     }
 
-    /// The labels of `within` whose documents must be read.
-    fn candidates(&self, required: Option<&RequiredText>, within: &RoaringBitmap) -> Result<RoaringBitmap> {
-        if let Some(required) = required
-            && let Some(candidates) = self.source.document_candidates(required, within.len(), self.cancel)?
-        {
-            return Ok(candidates & within);
+    /// The labels of `within` that the source proposes, if it does.
+    fn proposed(
+        &self,
+        required: Option<&RequiredText>,
+        within: &RoaringBitmap,
+    ) -> Result<Option<RoaringBitmap>> {
+        let Some(required) = required else { return Ok(None) };
+        let proposed = self.source.document_candidates(required, within.len(), self.cancel)?;
+        Ok(proposed.map(|labels| labels & within))
+    }
+
+    /// The labels of `within` whose documents must be read: those proposed, or all that have one.
+    fn candidates(&self, proposed: Option<RoaringBitmap>, within: &RoaringBitmap) -> Result<RoaringBitmap> {
+        if let Some(proposed) = proposed {
+            return Ok(proposed);
         }
         Ok(match self.source.documents()? {
             Some(documents) => documents & within,

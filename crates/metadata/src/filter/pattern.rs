@@ -41,6 +41,11 @@ impl RequiredText {
         required(&hir).filter(|required| required.count() <= MAX_TEXTS)
     }
 
+    /// Whether it is a text of three characters, which a trigram index knows by itself.
+    pub fn is_trigram(&self) -> bool {
+        matches!(self, RequiredText::Text(text) if text.chars().count() == TRIGRAM_CHARS)
+    }
+
     /// How many texts there are.
     pub(crate) fn count(&self) -> usize {
         match self {

@@ -62,7 +62,7 @@ pub(super) fn candidates(
         return Ok(None);
     }
     let plan = Plan::of(connection, required)?;
-    let reading = costs.scan(plan.proposals().min(within));
+    let reading = if required.is_trigram() { 0 } else { costs.scan(plan.proposals().min(within)) };
     if plan.nanos().saturating_add(reading) >= costs.scan(within) {
         return Ok(None);
     }

@@ -248,3 +248,38 @@ fn look_ups_that_are_not_of_the_records_are_told_apart() {
     let error = check_lookup(&lookup(&Postings::new()), &postings, &NoDocuments, &cancel).unwrap_err();
     assert!(error.message().contains("table keys"), "{error}");
 }
+
+/// Documents that are there but cannot be read.
+struct Unreadable(usize);
+
+impl DocumentRows for Unreadable {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn document(&self, label: u32) -> Result<Option<&str>> {
+        Err(Error::internal(format!("document {label} was read")))
+    }
+}
+
+#[test]
+fn three_characters_are_found_without_reading_documents() {
+    let rows = 20_000_usize;
+    let text = |label: usize| format!("{} document \u{4e2d}\u{6587}{}", label % 500, label % 100);
+    let documents =
+        Documents((0..rows).map(|label| (!label.is_multiple_of(9)).then(|| text(label))).collect());
+    let cancel = CancelToken::default();
+    let bytes = write_lookup(None, &Postings::new(), &documents, true, &cancel).unwrap().unwrap();
+    let lookup = Lookup::open_bytes(bytes).unwrap();
+    let evaluated = |needle: &str, documents: &dyn DocumentRows| {
+        let filter = Filter::Document(DocumentFilter::Contains(needle.into()));
+        evaluate(&filter, &lookup, documents, rows as u32, &cancel)
+    };
+    for needle in ["\u{4e2d}\u{6587}7", "123", "doc", "no "] {
+        let expected = evaluated(needle, &documents).unwrap();
+        assert_eq!(evaluated(needle, &Unreadable(rows)).unwrap(), expected, "{needle}");
+        let containing = |label: &u32| text(*label as usize).contains(needle) && !label.is_multiple_of(9);
+        assert_eq!(expected, (0..rows as u32).filter(containing).collect(), "{needle}");
+    }
+    assert!(evaluated("\u{4e2d}\u{6587}77", &Unreadable(rows)).is_err());
+}
