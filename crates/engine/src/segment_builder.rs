@@ -111,8 +111,7 @@ impl<'a> SegmentBuilder<'a> {
             threads > 1,
             || self.index(source, &rows, threads, cancel, progress),
             || write_lookup(path.as_deref(), &self.postings, &rows, full_text, cancel),
-        );
-        let (index, lookup) = (index?, lookup?);
+        )?;
         drop(rows);
         if let Some(index) = &index {
             self.collection.codebook.store(Codebook::of(index.as_ref()).map(Arc::new));
@@ -182,21 +181,24 @@ impl<'a> SegmentBuilder<'a> {
     }
 }
 
-/// Does both, the second on a thread of its own if `apart`.
+/// Does both, the second on a thread of its own if `apart`. A panic of that goes on in the caller.
 fn at_once<A, B: Send>(
     apart: bool,
-    first: impl FnOnce() -> A,
+    first: impl FnOnce() -> Result<A>,
     second: impl FnOnce() -> Result<B> + Send,
-) -> (A, Result<B>) {
+) -> Result<(A, B)> {
     if !apart {
-        return (first(), second());
+        return Ok((first()?, second()?));
     }
     std::thread::scope(|scope| {
-        let thread =
-            std::thread::Builder::new().name("ferrochrome-lookup".into()).spawn_scoped(scope, second);
+        let thread = std::thread::Builder::new()
+            .name("ferrochrome-lookup".into())
+            .spawn_scoped(scope, second)
+            .map_err(|error| {
+                Error::internal(format!("the thread that writes posting lists cannot be started: {error}"))
+            })?;
         let first = first();
-        let second = thread.map_err(|error| Error::internal(format!("a thread cannot be started: {error}")));
-        let panicked = |_| Error::internal("the thread that writes posting lists panicked");
-        (first, second.and_then(|thread| thread.join().unwrap_or_else(|panic| Err(panicked(panic)))))
+        let second = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((first?, second?))
     })
 }

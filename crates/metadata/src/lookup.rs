@@ -218,6 +218,9 @@ impl FilterSource for Lookup {
         cancel: &CancelToken,
     ) -> Result<Option<RoaringBitmap>> {
         let Some(costs) = self.full_text else { return Ok(None) };
+        if costs.favour_reading(required, within) {
+            return Ok(None);
+        }
         self.with(|connection| {
             full_text::candidates(connection, required, within, costs, &self.documents, cancel)
         })

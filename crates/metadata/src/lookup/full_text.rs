@@ -42,10 +42,10 @@ impl Costs {
         within.min(self.documents).saturating_mul(self.document_nanos)
     }
 
-    /// Nanoseconds to look up the trigrams of the required text.
-    fn look_up(self, required: &RequiredText) -> u64 {
+    /// Whether `within` rows are read before the trigrams of the required text are looked up.
+    pub(super) fn favour_reading(self, required: &RequiredText, within: u64) -> bool {
         let trigrams = (required.count() * CONSIDERED) as u64;
-        trigrams.saturating_mul(self.runs).saturating_mul(FIND_NANOS)
+        self.scan(within) <= trigrams.saturating_mul(self.runs).saturating_mul(FIND_NANOS)
     }
 }
 
@@ -58,9 +58,6 @@ pub(super) fn candidates(
     documents: &RoaringBitmap,
     cancel: &CancelToken,
 ) -> Result<Option<RoaringBitmap>> {
-    if costs.scan(within) <= costs.look_up(required) {
-        return Ok(None);
-    }
     let plan = Plan::of(connection, required)?;
     let reading = if required.is_trigram() { 0 } else { costs.scan(plan.proposals().min(within)) };
     if plan.nanos().saturating_add(reading) >= costs.scan(within) {

@@ -34,8 +34,8 @@ const TABLES: [&str; 4] = [
 ];
 
 /// The full-text index over documents. It proposes documents by the trigrams that they contain, and of a text with more than one the
-/// documents decide: so it need not know positions, sizes or the text. A run holds the lists of as many documents as fit in memory, a row a block of lists in the
-/// order of their trigrams: `high` is the last one, `documents` the most that a list has.
+/// documents decide: so it need not know positions, sizes or the text. A run holds the lists of as many documents as fit in memory, a
+/// row a block of lists in the order of their trigrams: `high` is the last one, `documents` the most that a list has.
 const TRIGRAMS: &str = "CREATE TABLE trigrams (run INTEGER NOT NULL, high INTEGER NOT NULL, documents INTEGER NOT NULL, \
      crc INTEGER NOT NULL, lists BLOB NOT NULL, UNIQUE (run, high)) STRICT";
 
