@@ -13,6 +13,9 @@ use crate::threads::join_all;
 
 /// Locks for writing rows; labels share them by their low bits.
 const STRIPES: usize = 1 << 12;
+/// Of so many candidates for each link the nearest are chosen from. With more, nodes get links that are farther away instead of fewer, and walks
+/// score more rows for what they find.
+const CANDIDATES_PER_LINK: usize = 4;
 
 /// What is beside the scorer needed to grow a graph.
 pub(crate) struct GrowOptions<'a> {
@@ -251,14 +254,16 @@ impl<S: Scorer> Builder<'_, S> {
         for level in (0..=level.min(entry.level)).rev() {
             let growing = GrowingLinks { builder: self, level };
             let (ef, cancel) = (self.options.ef_construction, self.options.cancel);
-            walk(scorer, query, &growing, &entries, Reach::of_rank(ef), scratch, cancel)?;
+            walk(scorer, query, &growing, &entries, Reach::of_insertion(ef), scratch, cancel)?;
             candidates.clear();
             candidates.extend(scratch.nearest.iter().filter(|c| c.label != label && !self.is_dead(c.label)));
             if candidates.is_empty() {
                 candidates.extend(scratch.nearest.iter().filter(|c| c.label != label));
             }
             std::mem::swap(&mut entries, &mut scratch.nearest);
-            selection.select(scorer, candidates, self.capacity(level), self_score)?;
+            let capacity = self.capacity(level);
+            candidates.truncate(CANDIDATES_PER_LINK * capacity);
+            selection.select(scorer, candidates, capacity, self_score)?;
             links.push((level, selection.selected.clone()));
         }
         for (level, links) in links {

@@ -48,6 +48,12 @@ impl Reach {
         Reach { kept: ef, sure: ef, anchor: 0, slack: f32::INFINITY }
     }
 
+    /// For the links of a new node: `ef` candidates are kept, and the nearest four fifths of them expanded. What only the last fifth leads to is
+    /// hardly ever nearer than what is known, and comparing it is a seventh of the work.
+    pub(crate) fn of_insertion(ef: usize) -> Self {
+        Reach { kept: ef, sure: ef - ef / 5, anchor: 0, slack: f32::NEG_INFINITY }
+    }
+
     /// As far as the `ef`-th neighbour of a query lies on average: `slack` behind the `k`-th. Where many rows lie nearly as far as the `k`-th, that
     /// is more than `ef` of them, half as many again at most; where few do, fewer, but half at least.
     ///
