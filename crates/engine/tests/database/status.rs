@@ -1,12 +1,9 @@
 //! What a collection says of its parts.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use ferrochrome_engine::{DeleteRequest, WriteBatch, WriteKind};
 use ferrochrome_types::CancelToken;
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const ROWS: usize = 2_100;
 

@@ -1,7 +1,4 @@
 //! Readers beside writers, seals and merges: every read sees one whole state.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,7 +7,7 @@ use std::time::Duration;
 use ferrochrome_engine::{Collection, GetRequest, QueryRequest, WriteBatch, WriteKind};
 use ferrochrome_types::{CancelToken, Code};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const DIM: usize = 8;
 const BATCH: u64 = 50;

@@ -1,5 +1,4 @@
 //! The engine against a list in memory: whatever sequence of writes, seals, merges and reopenings, both answer the same.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
 
 use std::collections::BTreeMap;
 

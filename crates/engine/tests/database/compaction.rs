@@ -1,7 +1,4 @@
 //! Compaction on demand: stopped at any moment, without space, with little memory, and leaving nothing of what was deleted.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +11,7 @@ use ferrochrome_engine::{
 };
 use ferrochrome_types::{CancelToken, Code, Progress, Stage, Value};
 
-use support::{create, open, options};
+use crate::support::{self, create, open, options};
 
 const DIM: usize = 8;
 

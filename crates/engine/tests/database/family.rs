@@ -1,8 +1,5 @@
 //! Forks and versions against a list in memory each: whatever is written, merged, deleted or reopened on one side, the others keep
 //! their records; and when all is done, no file is left that nothing names.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +12,8 @@ use ferrochrome_engine::{
 use ferrochrome_types::{CancelToken, Code};
 use proptest::prelude::*;
 use uuid::Uuid;
+
+use crate::support;
 
 /// Records by id.
 type Records = BTreeMap<u8, u8>;

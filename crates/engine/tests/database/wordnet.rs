@@ -1,7 +1,4 @@
 //! Real data through the whole engine: recall in every space, and filters of every width.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::sync::Arc;
 
@@ -9,7 +6,7 @@ use ferrochrome_engine::{Collection, QueryRequest, WriteBatch, WriteKind};
 use ferrochrome_testing::{Entry, WordNet, recall};
 use ferrochrome_types::{CancelToken, Comparison, Filter, Scalar, Test};
 
-use support::{create, metadata_of, open, options};
+use crate::support::{create, metadata_of, open, options};
 
 const ROWS: usize = 24_000;
 const QUERIES: usize = 100;

@@ -1,7 +1,4 @@
 //! Requests that name many ids, the same list again and again, while the records change under it.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +7,7 @@ use ferrochrome_engine::{
 };
 use ferrochrome_types::{CancelToken, Code, Filter, Scalar, Test, Value};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const DIM: usize = 2;
 

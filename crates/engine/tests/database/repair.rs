@@ -1,7 +1,4 @@
 //! Checking and repairing databases whose files were damaged one after the other.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +11,7 @@ use ferrochrome_engine::{
 };
 use ferrochrome_types::{CancelToken, Code, Result, Value};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const DIM: usize = 5;
 

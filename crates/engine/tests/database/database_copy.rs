@@ -1,7 +1,4 @@
 //! Snapshots of a database while it is written to, and restoring one.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +8,8 @@ use ferrochrome_engine::{
     CheckProgress, Collection, Database, DatabaseOptions, GetRequest, Handle, WriteBatch, WriteKind, restore,
 };
 use ferrochrome_types::{CancelToken, Code};
+
+use crate::support;
 
 const ROWS: usize = 40;
 

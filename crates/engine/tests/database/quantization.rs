@@ -1,14 +1,11 @@
 //! Quantization as a setting of a collection, seen in the files that it leads to.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::path::Path;
 
 use ferrochrome_engine::{WriteBatch, WriteKind};
 use ferrochrome_types::{CancelToken, Code};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const ROWS: usize = 5_200;
 const DIM: usize = 8;

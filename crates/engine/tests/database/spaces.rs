@@ -1,13 +1,10 @@
 //! The spaces without codes through the whole engine: filters, deletes, merges and reopening, on real data.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use ferrochrome_engine::{Collection, DeleteRequest, QueryRequest, WriteBatch, WriteKind};
 use ferrochrome_testing::WordNet;
 use ferrochrome_types::{CancelToken, Code, Filter, Metric, Scalar, Test, Value};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const ROWS: usize = 6_000;
 const QUERIES: usize = 50;

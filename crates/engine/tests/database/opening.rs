@@ -1,7 +1,4 @@
 //! What `Database::open` accepts and what it refuses, and who shares what.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +7,7 @@ use std::sync::Arc;
 use ferrochrome_engine::{Database, GetRequest, WriteBatch, WriteKind};
 use ferrochrome_types::{CancelToken, Code};
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 fn refusal(path: &Path, read_only: bool) -> (Code, String) {
     let mut options = options(100);

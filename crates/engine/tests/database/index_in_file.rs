@@ -1,8 +1,5 @@
 //! Searches of an index that is still in its file: the same answers, no wrong ones from damaged files, and nothing in the way while
 //! it is copied into memory or dropped.
-#![allow(clippy::unwrap_used, reason = "a test fails where a helper does")]
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +10,7 @@ use ferrochrome_engine::{Collection, DatabaseOptions, Handle, QueryRequest, Writ
 use ferrochrome_types::{CancelToken, Code, Result};
 use uuid::Uuid;
 
-use support::{create, open, options};
+use crate::support::{create, open, options};
 
 const DIM: usize = 8;
 /// Enough for a graph.
