@@ -29,6 +29,9 @@ use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
+/// A walk with a filter keeps one candidate more for each so many.
+const FILTERED_GAIN: usize = 4;
+
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
 #[derive(Debug)]
 pub(crate) struct Hnsw<S: Storage = Resident> {
@@ -192,7 +195,9 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
     }
 
     fn width(&self, ef: usize, k: usize, filtered: bool) -> usize {
-        self.width.ef(ef, k, filtered, &self.coding)
+        let wide = self.width.ef(ef, k, filtered, &self.coding);
+        // They end by rank, and find less with an `ef` than walks that end by distance.
+        if filtered { wide.saturating_add(wide / FILTERED_GAIN) } else { wide }
     }
 
     fn search_counted(
