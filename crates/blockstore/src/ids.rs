@@ -19,6 +19,8 @@ const FILTERED_ROWS: usize = 32_768;
 const LOOKED_UP_TOGETHER: usize = 64;
 /// Rows for each id that is looked up at once up to which a [`Directory`] is made: it takes a pass over all hashes.
 const ROWS_PER_LOOK_UP: usize = 1_024;
+/// Entries that are compared together.
+const WINDOW: usize = 8;
 /// Entries that are looked through one after the other.
 const SHORT_RANGE: usize = 64;
 
@@ -194,6 +196,20 @@ impl Columns<'_> {
     #[inline]
     fn each_label(self, (start, end): (u32, u32), hash: u64, mut found: impl FnMut(u32)) {
         let (mut start, mut end) = (start as usize, end as usize);
+        if let Some(window) = self.hashes[start..].first_chunk::<WINDOW>()
+            && (1..=WINDOW).contains(&(end - start))
+        {
+            // How many entries a range has no processor foresees: all of the window are compared. Those behind the range have other hashes.
+            let mut equal = 0_u32;
+            for (i, entry) in window.iter().enumerate() {
+                equal |= u32::from(*entry == hash.to_le_bytes()) << i;
+            }
+            while equal != 0 {
+                found(u32::from_le_bytes(self.labels[start + equal.trailing_zeros() as usize]));
+                equal &= equal - 1;
+            }
+            return;
+        }
         if end - start > SHORT_RANGE {
             // Hashes that are spread evenly never come here; ids may be chosen so that theirs are not.
             let hashes = &self.hashes[start..end];

@@ -246,9 +246,9 @@ impl RecordsFile {
 
     /// Whether the id of a record is `id`.
     #[inline]
-    pub(crate) fn has_id(&self, label: u32, id: &str) -> Result<bool> {
+    pub(crate) fn has_id(&self, label: u32, id: &[u8]) -> Result<bool> {
         let (columns, row) = self.locate(label)?;
-        Ok(columns.ids.get(self.blob(), row)? == Some(id.as_bytes()))
+        Ok(columns.ids.get(self.blob(), row)? == Some(id))
     }
 
     /// Passes those of `candidates`, each what the caller knows it by and a label, to `found` whose record has the id that the caller
@@ -256,7 +256,7 @@ impl RecordsFile {
     pub(crate) fn each_with_id<'a, T: Copy>(
         &self,
         candidates: &[(T, u32)],
-        id: impl Fn(T) -> &'a str,
+        id: impl Fn(T) -> &'a [u8],
         mut found: impl FnMut(T, u32),
     ) -> Result<()> {
         if candidates.len() < self.batches.len() {
@@ -273,7 +273,7 @@ impl RecordsFile {
             // What lies in a damaged block must not keep the others from being found.
             batches.push(self.columns(index).and_then(|columns| columns.ids.slices(self.blob(), rows)).ok());
         }
-        let mut values = [None; COMPARED_TOGETHER];
+        let mut pairs: [(Option<&[u8]>, &[u8]); COMPARED_TOGETHER] = [(None, &[]); COMPARED_TOGETHER];
         for group in candidates.chunks(COMPARED_TOGETHER) {
             // Each step asks for what the next one reads.
             let place = |label: u32| {
@@ -283,13 +283,14 @@ impl RecordsFile {
             for (column, row) in group.iter().filter_map(|(_, label)| place(*label)) {
                 column.prefetch_offset(row);
             }
-            for (value, (_, label)) in values.iter_mut().zip(group) {
-                *value = place(*label).and_then(|(column, row)| column.get(row));
+            for (pair, (known, label)) in pairs.iter_mut().zip(group) {
+                let (value, id) = (place(*label).and_then(|(column, row)| column.get(row)), id(*known));
                 value.inspect(|value| prefetch(value, 1));
+                prefetch(id, 1);
+                *pair = (value, id);
             }
-            for (value, (known, label)) in values.iter().zip(group) {
-                let id = id(*known);
-                let is_it = value.map_or_else(|| self.has_id(*label, id), |value| Ok(value == id.as_bytes()));
+            for (&(value, id), (known, label)) in pairs.iter().zip(group) {
+                let is_it = value.map_or_else(|| self.has_id(*label, id), |value| Ok(value == id));
                 if is_it? {
                     found(*known, *label);
                 }

@@ -180,14 +180,14 @@ impl SegmentRows {
     }
 
     /// Looks many ids up: calls `found` with the place of each id that a row has, and the label of that row, the smallest if several
-    /// have it. `hashes` are the ids' [`hash_id`]s, `id` returns an id by its place. Places may come in any order.
+    /// have it. `hashes` are the ids' [`hash_id`]s, `id` returns an id's UTF-8 by its place. Places may come in any order.
     ///
     /// # Errors
     /// `Corrupted`, `Io`.
     pub fn find_many<'a>(
         &self,
         hashes: &[u64],
-        id: impl Fn(usize) -> &'a str,
+        id: impl Fn(usize) -> &'a [u8],
         mut found: impl FnMut(usize, u32),
     ) -> Result<()> {
         let (ids, records) = (self.ids_file()?, self.records_file()?);

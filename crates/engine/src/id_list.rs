@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -132,6 +133,11 @@ impl IdList {
         self.0.id(place)
     }
 
+    /// The UTF-8 of the id at `place`.
+    pub(crate) fn bytes_of(&self, place: usize) -> &[u8] {
+        self.0.bytes_of(place)
+    }
+
     /// The [`hash_id`]s of the ids in ascending order, and beside each the place of its id.
     pub(crate) fn hashed(&self) -> (&[u64], &[u32]) {
         (&self.0.hashed.hashes, &self.0.hashed.places)
@@ -174,8 +180,17 @@ impl IdList {
 
 impl Ids {
     fn id(&self, place: usize) -> &str {
+        &self.text[self.span(place)]
+    }
+
+    /// Other than [`id`](Self::id) it reads none of them, so that who asks for many ids does not wait for each.
+    fn bytes_of(&self, place: usize) -> &[u8] {
+        &self.text.as_bytes()[self.span(place)]
+    }
+
+    fn span(&self, place: usize) -> Range<usize> {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        &self.text[start as usize..self.ends[place] as usize]
+        start as usize..self.ends[place] as usize
     }
 
     fn count_different(&self) -> usize {
@@ -202,13 +217,12 @@ impl Ids {
     }
 }
 
-/// What hashes are sorted in, kept by each thread for its next list: memory of this size is fetched from the system each time.
+/// What hashes are sorted by, kept by each thread for its next list: memory of this size is fetched from the system each time.
 #[derive(Default)]
 struct SortRoom {
     unsorted: Vec<u64>,
     /// Where each bucket ends.
     ends: Vec<u32>,
-    sorted: Vec<(u64, u32)>,
 }
 
 thread_local! {
@@ -221,22 +235,43 @@ impl HashedPlaces {
         let mut room = SORT_ROOM.take();
         room.unsorted.clear();
         room.unsorted.extend(hashes);
-        room.sort();
-        let places = HashedPlaces {
-            hashes: room.sorted.iter().map(|(hash, _)| *hash).collect(),
-            places: room.sorted.iter().map(|(_, place)| *place).collect(),
-        };
-        if room.sorted.len() <= MOST_KEPT_ROOM {
+        let places = room.sorted();
+        if room.unsorted.len() <= MOST_KEPT_ROOM {
             SORT_ROOM.set(room);
         }
         places
+    }
+
+    fn sort(&mut self) {
+        let mut sorted: Vec<(u64, u32)> =
+            self.hashes.iter().copied().zip(self.places.iter().copied()).collect();
+        sorted.sort_unstable();
+        for ((hash, place), sorted) in self.hashes.iter_mut().zip(&mut self.places).zip(sorted) {
+            (*hash, *place) = sorted;
+        }
+    }
+
+    /// Sorts what is nearly sorted, and has equal hashes in the order of their places.
+    fn insertion_sort(&mut self) {
+        let HashedPlaces { hashes, places } = self;
+        for at in 1..hashes.len() {
+            let (hash, place) = (hashes[at], places[at]);
+            let mut hole = at;
+            while hole > 0 && hash < hashes[hole - 1] {
+                hashes[hole] = hashes[hole - 1];
+                places[hole] = places[hole - 1];
+                hole -= 1;
+            }
+            hashes[hole] = hash;
+            places[hole] = place;
+        }
     }
 }
 
 impl SortRoom {
     /// Sorts by the upper bits of hashes into buckets of one or two, as hashes are spread evenly, and then the little that is left.
-    fn sort(&mut self) {
-        let SortRoom { unsorted, ends, sorted } = self;
+    fn sorted(&mut self) -> HashedPlaces {
+        let SortRoom { unsorted, ends } = self;
         let bits = unsorted.len().max(2).ilog2().min(MOST_BUCKET_BITS);
         let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
         ends.clear();
@@ -249,37 +284,26 @@ impl SortRoom {
         for count in &mut *ends {
             end += std::mem::replace(count, end);
         }
-        sorted.clear();
-        sorted.resize(unsorted.len(), (0, 0));
+        let len = unsorted.len();
+        let mut sorted = HashedPlaces { hashes: vec![0; len].into(), places: vec![0; len].into() };
         for (place, hash) in (0_u32..).zip(&*unsorted) {
             let end = &mut ends[bucket(*hash)];
-            sorted[*end as usize] = (*hash, place);
+            sorted.hashes[*end as usize] = *hash;
+            sorted.places[*end as usize] = place;
             *end += 1;
         }
         if most > SMALL_BUCKET {
-            sorted.sort_unstable();
+            sorted.sort()
         } else {
-            insertion_sort(sorted);
+            sorted.insertion_sort()
         }
+        sorted
     }
 }
 
 /// What a list is recognised by, if it is long enough for that.
 fn digest(text: &str, ends: &[u32]) -> Option<u64> {
     (ends.len() >= RECOGNISED_IDS).then(|| hash_id(text))
-}
-
-/// Sorts what is nearly sorted.
-fn insertion_sort<T: Copy + Ord>(items: &mut [T]) {
-    for at in 1..items.len() {
-        let item = items[at];
-        let mut hole = at;
-        while hole > 0 && item < items[hole - 1] {
-            items[hole] = items[hole - 1];
-            hole -= 1;
-        }
-        items[hole] = item;
-    }
 }
 
 /// The ids that lie in `text` one after the other.

@@ -51,7 +51,7 @@ impl Part {
                 }
                 Ok(())
             }
-            Part::Segment(segment) => segment.reader().find_many(hashes, id, found),
+            Part::Segment(segment) => segment.reader().find_many(hashes, |place| id(place).as_bytes(), found),
         }
     }
 

@@ -232,7 +232,11 @@ impl Segment {
             hashes.chunks(IDS_PER_TASK).zip(places.chunks(IDS_PER_TASK)).collect();
         let found = find_in_tasks(&tasks, |(hashes, places)| {
             let mut labels = Vec::with_capacity(hashes.len());
-            self.reader.find_many(hashes, |at| ids.id(places[at] as usize), |_, label| labels.push(label))?;
+            self.reader.find_many(
+                hashes,
+                |at| ids.bytes_of(places[at] as usize),
+                |_, label| labels.push(label),
+            )?;
             Ok(labels)
         })?;
         Ok(bitmap_of(&found, self.rows()))

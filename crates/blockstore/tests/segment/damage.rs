@@ -94,7 +94,7 @@ impl Sample {
 fn find_all(segment: &SegmentReader, ids: &[&str]) -> Result<Vec<Option<u32>>, Error> {
     let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id)).collect();
     let mut labels = vec![None; ids.len()];
-    segment.find_many(&hashes, |place| ids[place], |place, label| labels[place] = Some(label))?;
+    segment.find_many(&hashes, |place| ids[place].as_bytes(), |place, label| labels[place] = Some(label))?;
     Ok(labels)
 }
 

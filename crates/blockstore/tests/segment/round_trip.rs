@@ -50,7 +50,9 @@ fn assert_finds_many(segment: &SegmentRows, expected: &[Row]) {
     let ids: Vec<&str> = ["not there", ""].into_iter().chain(ids).chain(["nor that"]).collect();
     let hashes: Vec<u64> = ids.iter().map(|id| hash_id(id)).collect();
     let mut found = vec![None; ids.len()];
-    segment.find_many(&hashes, |place| ids[place], |place, label| found[place] = Some(label)).unwrap();
+    segment
+        .find_many(&hashes, |place| ids[place].as_bytes(), |place, label| found[place] = Some(label))
+        .unwrap();
     assert_eq!(found, ids.iter().map(|id| segment.find(id).unwrap()).collect::<Vec<_>>());
 }
 
