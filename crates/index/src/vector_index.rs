@@ -61,8 +61,8 @@ pub trait VectorIndex: Send + Sync + Debug {
     /// Whether [`search`](Self::search) walks a graph. Without one it scans.
     fn has_graph(&self) -> bool;
 
-    /// Candidates that a walk keeps in a search for `k` with `ef`, with or without a filter: more than `ef` where `k` needs them, or where
-    /// the data are hard to walk. A measure of what the search costs.
+    /// Candidates that a walk keeps in a search for `k` with `ef`, with or without a filter: more than `ef` where `k` needs them, where
+    /// the data are hard to walk, or with a filter. A measure of what the search costs.
     fn width(&self, ef: usize, k: usize, _filtered: bool) -> usize {
         ef.max(k)
     }

@@ -13,7 +13,7 @@ use crate::threads::join_all;
 
 /// Locks for writing rows; labels share them by their low bits.
 const STRIPES: usize = 1 << 12;
-/// Of so many candidates for each link the nearest are chosen from. With more, nodes get links that are farther away instead of fewer, and walks
+/// The links of a new node are chosen from so many of the nearest candidates for each. From more, those are chosen that lie far away, too, and walks
 /// score more rows for what they find.
 const CANDIDATES_PER_LINK: usize = 4;
 

@@ -29,7 +29,7 @@ use crate::storage::{CodeRows, LinkRows, Resident, Storage};
 use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
 use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
-/// A walk with a filter keeps one candidate more for each so many.
+/// A walk with a filter keeps one candidate more for each so many: it ends by rank, and finds less with an `ef` than one that ends by distance.
 const FILTERED_GAIN: usize = 4;
 
 /// The index. Immutable; [`extend`](crate::extend) makes a longer one.
@@ -196,7 +196,6 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
 
     fn width(&self, ef: usize, k: usize, filtered: bool) -> usize {
         let wide = self.width.ef(ef, k, filtered, &self.coding);
-        // They end by rank, and find less with an `ef` than walks that end by distance.
         if filtered { wide.saturating_add(wide / FILTERED_GAIN) } else { wide }
     }
 
