@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ferrochrome_engine::{
-    Collection, CollectionRow, Database, DatabaseOptions, DeleteRequest, GetRequest, Handle, IdList,
-    MetadataPatch, QueryRequest, WriteBatch, WriteKind,
+    Collection, DeleteRequest, GetRequest, Handle, IdList, MetadataPatch, QueryRequest, WriteBatch, WriteKind,
 };
 use ferrochrome_types::{CancelToken, Comparison, Filter, Metadata, Scalar, Test, Value};
 use proptest::prelude::*;
 use std::sync::Arc;
 use uuid::Uuid;
+
+use crate::support;
 
 const DIM: usize = 3;
 /// Ids that are easily confused, and some that have broken other databases.
@@ -162,19 +163,9 @@ impl Subject {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let handle = open(folder.path());
-        let row = CollectionRow {
-            id: Uuid::new_v4(),
-            name: "subject".to_owned(),
-            tenant: "default_tenant".to_owned(),
-            database: "default_database".to_owned(),
-            metadata: None,
-            configuration: "{}".to_owned(),
-            schema: None,
-            dimension: None,
-        };
-        handle.database().unwrap().create_collection(&row, false).unwrap();
-        let collection = handle.database().unwrap().collection(row.id).unwrap();
-        Subject { folder, handle, collection, id: row.id }
+        let collection = support::create(&handle, "subject", "{}");
+        let id = collection.id();
+        Subject { folder, handle, collection, id }
     }
 
     fn reopen(&mut self) {
@@ -215,9 +206,7 @@ impl Subject {
 
 fn open(folder: &std::path::Path) -> Handle {
     // Seals at a handful of rows, in the background, at whatever moment.
-    let mut options = DatabaseOptions::default();
-    options.seal_rows = 6;
-    Database::open(Some(folder), options).unwrap()
+    support::open(folder, support::options(6))
 }
 
 fn batch(rows: &[Row]) -> WriteBatch {
