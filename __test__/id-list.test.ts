@@ -64,6 +64,24 @@ describe("many ids", () => {
     expect(await Promise.all(asked)).toEqual(all.slice(0, 30));
   });
 
+  test("equal ids fail the query that names them, and none beside it", async () => {
+    const { collection } = await filled();
+    await collection.compact();
+    const twice = [...all.slice(0, 1_800), "id 900"];
+    const message = "Expected IDs to be unique, but found duplicates of id 900";
+    const asked = [all.slice(0, 500), twice, [...twice, "none"], all.slice(300)].map((ids) =>
+      nearestTo(collection, 400, ids),
+    );
+    const wrong = { status: "rejected", reason: { name: "ChromaValueError", message } };
+    const right = { status: "fulfilled", value: "id 400" };
+    expect(await Promise.allSettled(asked)).toMatchObject([right, wrong, wrong, right]);
+    // Where some are found nowhere: what is wrong with the list comes first.
+    for (const where of [{ missing: 1 }, undefined]) {
+      const query = collection.query({ queryEmbeddings: [[1, 1]], ids: [...twice, "none"], where });
+      await expect(query).rejects.toMatchObject(wrong.reason);
+    }
+  });
+
   test("ids of any characters", async () => {
     const odd = ["ß", "日本", "😀", "a\nb", "\0", '"', "\u{10ffff}", "é".repeat(300), "\x7f", "\x80"];
     const ids = [...all.slice(0, 90), ...odd];

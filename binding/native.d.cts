@@ -225,11 +225,10 @@ export declare class NativeExportFile {
 
 /** The ids that a request names, where there are many. The request that it is given to takes them out. */
 export declare class NativeIds {
-  /**
-   * Ids in UTF-8, one after the other in `text`, and where each ends, in bytes. Both are copied before the call returns. Null
-   * where two ids are equal.
-   */
-  static pack(text: Uint8Array, ends: Uint32Array): NativeIds | null
+  /** Ids in UTF-8, one after the other in `text`, and where each ends, in bytes. Both are copied before the call returns. */
+  static pack(text: Uint8Array, ends: Uint32Array): NativeIds
+  /** Whether no two ids are equal; to see that takes longer than to pack them. */
+  areDistinct(): boolean
 }
 
 /** How far a compaction that it was given to has come, for whoever looks. */

@@ -31,6 +31,16 @@ export const NO_IDS: NamedIds = { packed: null, bytes: 0 };
  * @throws ChromaValueError as {@link validateIDs}.
  */
 export function namedIds(ids: string[]): NamedIds {
+  const named = idsToLookUp(ids);
+  if (named.packed?.areDistinct() === false) validateIDs(ids);
+  return named;
+}
+
+/**
+ * As {@link namedIds}, for a query: whether many ids differ is seen as they are looked up, and a query with equal ones fails. What
+ * is wrong is then told by {@link validateIDs}.
+ */
+export function idsToLookUp(ids: string[]): NamedIds {
   const packed = Array.isArray(ids) && ids.length >= MANY_IDS ? pack(ids) : null;
   if (packed !== null) return packed;
   validateIDs(ids);
@@ -41,7 +51,7 @@ export function namedIds(ids: string[]): NamedIds {
 let keptText = new Uint8Array(0);
 let keptEnds = new Uint32Array(0);
 
-/** The ids packed, or null where they are not all different strings of text. */
+/** The ids packed, or null where they are not all strings of text. */
 function pack(ids: string[]): NamedIds | null {
   const { length } = ids;
   const ends = keptEnds.length < length ? new Uint32Array(length) : keptEnds;
@@ -49,7 +59,7 @@ function pack(ids: string[]): NamedIds | null {
   const text = writeAscii(ids, ends) ?? writeText(ids, ends);
   if (text === undefined) return null;
   const packed = binding().NativeIds.pack(text, ends.subarray(0, length));
-  return packed && { packed, bytes: text.length + length * ends.BYTES_PER_ELEMENT };
+  return { packed, bytes: text.length + length * ends.BYTES_PER_ELEMENT };
 }
 
 /** Memory for a text of `bytes` at most. */

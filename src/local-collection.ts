@@ -9,7 +9,7 @@ import { ChromaServerError, ChromaValueError, ReadOnlyError } from "./errors.js"
 import type { QueryExplanation } from "./explanation.js";
 import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
 import { type FileImportArgs, type FileImportReport, importFile } from "./files/import-file.js";
-import { type NamedIds, NO_IDS, namedIds } from "./id-list.js";
+import { idsToLookUp, type NamedIds, NO_IDS, namedIds } from "./id-list.js";
 import { lenientCollectionMetadata, leniently, withLenientFilters } from "./lenient.js";
 import { validateName } from "./names.js";
 import {
@@ -37,7 +37,7 @@ import type { SchemaJson } from "./schema-json.js";
 import type { SearchLike } from "./search/search.js";
 import type { SearchResult } from "./search/search-result.js";
 import type { DeleteResult, IndexingStatus, Metadata, ReadLevel } from "./types.js";
-import { validateMetadata } from "./validate.js";
+import { validateIDs, validateMetadata } from "./validate.js";
 import { checkLabel, readVersion, readVersions, type Version, versionNumber } from "./versions.js";
 import { stageBatch } from "./write-batch.js";
 
@@ -111,7 +111,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     const args = withLenientFilters(asked, this.rules);
     const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
-    const ids = new IdsOfRequest();
+    const ids = new IdsOfRequest(idsToLookUp);
     const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
     const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
@@ -126,6 +126,7 @@ export class LocalCollection extends BaseCollection implements Collection {
       return readQueryReply<TMeta>(reply, include);
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;
+      if (packed !== null && args.ids) validateIDs(args.ids);
       throw toError(failure, this.route("query"));
     }
   }
@@ -418,10 +419,13 @@ function queryName(row: number): string {
 /** The ids that a request names, checked where its other arguments are. */
 class IdsOfRequest {
   named: NamedIds = NO_IDS;
+  readonly check: (ids: string[]) => void;
 
-  readonly check = (ids: string[]): void => {
-    this.named = namedIds(ids);
-  };
+  constructor(name = namedIds) {
+    this.check = (ids) => {
+      this.named = name(ids);
+    };
+  }
 }
 
 /** Runs a query that the signal stops. The listener is gone when the query has settled. */

@@ -38,7 +38,9 @@ export interface NativeBatch {
 }
 
 /** Many ids of one request. The call that they are given to takes them out. */
-export type NativeIds = object;
+export interface NativeIds {
+  areDistinct(): boolean;
+}
 
 /** The body of an HTTP request, handed over chunk by chunk. What uses it empties it. */
 export interface NativeBody {
@@ -183,7 +185,7 @@ interface Binding {
   NativeCheckProgress: new () => NativeCheckProgress;
   NativeBatch: new (rows: number, dimension: number) => NativeBatch;
   NativeBody: new (bytes: number) => NativeBody;
-  NativeIds: { pack(text: Uint8Array, ends: Uint32Array): NativeIds | null };
+  NativeIds: { pack(text: Uint8Array, ends: Uint32Array): NativeIds };
   NativeCancel: new () => NativeCancel;
   NativeProgress: new () => NativeProgress;
   NativeCollection: {

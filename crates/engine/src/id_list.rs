@@ -1,10 +1,9 @@
 //! Lists of ids that requests name: each id hashed once, and long lists recognised when they come again.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ferrochrome_blockstore::hash_id;
 use ferrochrome_types::{Error, Result};
@@ -15,18 +14,21 @@ const RECOGNISED_IDS: usize = 64;
 /// Most lists that are kept to be recognised, and the bytes that they may take together.
 const RECOGNISED_LISTS: usize = 256;
 const RECOGNISED_BYTES: usize = 16 << 20;
+/// Lists that came once and are not kept, of which no more than the digest is known: those that never come again must not push out
+/// those that do.
+const SEEN_LISTS: usize = 1_024;
 /// Most buckets that hashes are sorted into, as a power of two: their counts stay in the processor's cache.
 const MOST_BUCKET_BITS: u32 = 16;
 /// Hashes that are sorted in place in a bucket. Only ids that were chosen so, or lists of far more ids than there are buckets, have
 /// larger ones.
 const SMALL_BUCKET: u32 = 32;
-/// Ids for which a thread keeps what it sorted them in.
-const MOST_KEPT_ROOM: usize = 1 << 16;
+/// Ids that are hashed and looked up together, by one thread.
+const TOGETHER: usize = 2_048;
 /// Looking up so many ids takes longer than handing the work to another thread.
 const LONG_LIST: usize = 1_500;
 
-/// Ids as a request names them. A long list that equals an earlier one, id for id, is the very same object while the earlier one
-/// is kept, so that what was found for it can be remembered by its number.
+/// Ids as a request names them. A long list that comes again is kept, and from then on one that equals it, id for id, is the very
+/// same object, so that what was found for it can be remembered by its number.
 ///
 /// Collected from ids; clones share one list.
 #[derive(Clone, Debug)]
@@ -42,12 +44,13 @@ struct Ids {
     text: Box<str>,
     /// Where each id ends.
     ends: Box<[u32]>,
-    hashed: HashedPlaces,
-    different: usize,
+    /// Of each [`TOGETHER`] ids.
+    hashes: Box<[OnceLock<Box<[u64]>>]>,
+    sorted: OnceLock<HashedPlaces>,
+    different: OnceLock<usize>,
 }
 
-/// The [`hash_id`]s of ids in ascending order, and the place of the id that each belongs to. What is filed by hash is passed over once
-/// then, from its beginning to its end, and equal ids are neighbours.
+/// The [`hash_id`]s of ids in ascending order, and the place of the id that each belongs to: equal ids are neighbours.
 #[derive(Debug)]
 struct HashedPlaces {
     hashes: Box<[u64]>,
@@ -56,6 +59,9 @@ struct HashedPlaces {
 
 /// Lists that are recognised, the one that came last in front.
 static RECENT: Mutex<VecDeque<IdList>> = Mutex::new(VecDeque::new());
+
+/// Digests of lists that came once, the one that came last in front.
+static SEEN: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
 
 /// Whether it is known, without looking at the ids, that the lists are the same.
 impl PartialEq for IdList {
@@ -75,8 +81,7 @@ impl<T: AsRef<str>> FromIterator<T> for IdList {
             ends.push(text.len() as u32);
         }
         let digest = digest(&text, &ends);
-        Self::recognised(&text, &ends, digest)
-            .unwrap_or_else(|| Self::remember(text.into(), ends.into(), digest))
+        Self::recognised(&text, &ends, digest).unwrap_or_else(|| Self::new(text.into(), ends.into(), digest))
     }
 }
 
@@ -92,11 +97,11 @@ impl IdList {
         if let Some(list) = Self::recognised(text, ends, digest) {
             return Ok(list);
         }
-        let cuts = ends.is_sorted() && ends.iter().all(|end| text.is_char_boundary(*end as usize));
-        if !cuts || ends.last().map_or(0, |end| *end as usize) != text.len() {
+        let cuts = text.is_ascii() || ends.iter().all(|end| text.is_char_boundary(*end as usize));
+        if !cuts || !ends.is_sorted() || ends.last().map_or(0, |end| *end as usize) != text.len() {
             return Err(bad());
         }
-        Ok(Self::remember(text.into(), ends.into(), digest))
+        Ok(Self::new(text.into(), ends.into(), digest))
     }
 
     /// Number of ids.
@@ -109,9 +114,15 @@ impl IdList {
         self.0.ends.is_empty()
     }
 
-    /// Whether no two ids are equal.
+    /// Whether no two ids are equal. Known at once where all were [found](Self::know_distinct), else their hashes are sorted.
     pub fn is_distinct(&self) -> bool {
-        self.0.different == self.len()
+        self.different() == self.len()
+    }
+
+    /// Says that no two ids are equal, as who looks them up sees where he finds each.
+    pub(crate) fn know_distinct(&self) {
+        // A second call finds what the first one said.
+        _ = self.0.different.set(self.len());
     }
 
     /// Whether looking the ids up takes longer than handing the work to another thread.
@@ -125,7 +136,7 @@ impl IdList {
 
     /// Number of different ids.
     pub(crate) fn different(&self) -> usize {
-        self.0.different
+        *self.0.different.get_or_init(|| self.0.count_different())
     }
 
     /// The id at `place`.
@@ -138,14 +149,19 @@ impl IdList {
         self.0.bytes_of(place)
     }
 
-    /// The [`hash_id`]s of the ids in ascending order, and beside each the place of its id.
-    pub(crate) fn hashed(&self) -> (&[u64], &[u32]) {
-        (&self.0.hashed.hashes, &self.0.hashed.places)
+    /// The ids in groups, by the place of the first of each, so that several threads can look them up.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = usize> {
+        (0..self.len()).step_by(TOGETHER)
+    }
+
+    /// The [`hash_id`]s of the ids of a group.
+    pub(crate) fn hashes_from(&self, group: usize) -> &[u64] {
+        self.0.hashes_from(group)
     }
 
     /// Whether the list has this id.
     pub(crate) fn contains(&self, id: &str) -> bool {
-        let (hash, (hashes, places)) = (hash_id(id), self.hashed());
+        let (hash, HashedPlaces { hashes, places }) = (hash_id(id), self.0.sorted());
         let first = hashes.partition_point(|other| *other < hash);
         let equal = hashes[first..].iter().zip(&places[first..]).take_while(|(other, _)| **other == hash);
         equal.into_iter().any(|(_, place)| self.id(*place as usize) == id)
@@ -164,14 +180,14 @@ impl IdList {
         Some(list)
     }
 
-    fn remember(text: Box<str>, ends: Box<[u32]>, digest: Option<u64>) -> Self {
+    fn new(text: Box<str>, ends: Box<[u32]>, digest: Option<u64>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let hashed = HashedPlaces::of(ids_in(&text, &ends).map(hash_id));
-        let number = digest.map(|_| NUMBERS.fetch_add(1, Ordering::Relaxed));
-        let mut list = Ids { number, digest, text, ends, hashed, different: 0 };
-        list.different = list.count_different();
-        let list = IdList(Arc::new(list));
-        if digest.is_some() && list.0.bytes() <= RECOGNISED_BYTES {
+        let again = digest.is_some_and(came_before);
+        let number = again.then(|| NUMBERS.fetch_add(1, Ordering::Relaxed));
+        let hashes = vec![OnceLock::new(); ends.len().div_ceil(TOGETHER)].into();
+        let (sorted, different) = (OnceLock::new(), OnceLock::new());
+        let list = IdList(Arc::new(Ids { number, digest, text, ends, hashes, sorted, different }));
+        if again && list.0.bytes() <= RECOGNISED_BYTES {
             keep(list.clone());
         }
         list
@@ -193,8 +209,21 @@ impl Ids {
         start as usize..self.ends[place] as usize
     }
 
+    fn hashes_from(&self, group: usize) -> &[u64] {
+        self.hashes[group / TOGETHER].get_or_init(|| {
+            let places = group..self.ends.len().min(group + TOGETHER);
+            places.map(|place| hash_id(self.id(place))).collect()
+        })
+    }
+
+    fn sorted(&self) -> &HashedPlaces {
+        let groups = || (0..self.ends.len()).step_by(TOGETHER);
+        let hashes = || groups().flat_map(|group| self.hashes_from(group)).copied().collect::<Vec<_>>();
+        self.sorted.get_or_init(|| HashedPlaces::of(&hashes()))
+    }
+
     fn count_different(&self) -> usize {
-        let HashedPlaces { hashes, places } = &self.hashed;
+        let HashedPlaces { hashes, places } = self.sorted();
         let mut different = 0;
         let mut first = 0;
         for (at, hash) in hashes.iter().enumerate() {
@@ -208,38 +237,42 @@ impl Ids {
         different
     }
 
+    /// With what is found out about the ids later.
     fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.text.len()
-            + size_of_val(&*self.ends)
-            + size_of_val(&*self.hashed.hashes)
-            + size_of_val(&*self.hashed.places)
+        const OF_AN_ID: usize = size_of::<u32>() + size_of::<u64>() + size_of::<(u64, u32)>();
+        size_of::<Self>() + self.text.len() + self.ends.len() * OF_AN_ID
     }
 }
 
-/// What hashes are sorted by, kept by each thread for its next list: memory of this size is fetched from the system each time.
-#[derive(Default)]
-struct SortRoom {
-    unsorted: Vec<u64>,
-    /// Where each bucket ends.
-    ends: Vec<u32>,
-}
-
-thread_local! {
-    static SORT_ROOM: Cell<SortRoom> = Cell::default();
-}
-
 impl HashedPlaces {
-    /// The hashes of ids that come in the order of their places.
-    fn of(hashes: impl Iterator<Item = u64>) -> Self {
-        let mut room = SORT_ROOM.take();
-        room.unsorted.clear();
-        room.unsorted.extend(hashes);
-        let places = room.sorted();
-        if room.unsorted.len() <= MOST_KEPT_ROOM {
-            SORT_ROOM.set(room);
+    /// Sorts the hashes of ids, by their upper bits into buckets of one or two, as hashes are spread evenly, and then the little that
+    /// is left.
+    fn of(unsorted: &[u64]) -> Self {
+        let len = unsorted.len();
+        let bits = len.max(2).ilog2().min(MOST_BUCKET_BITS);
+        let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
+        let mut ends = vec![0_u32; 1 << bits];
+        for hash in unsorted {
+            ends[bucket(*hash)] += 1;
         }
-        places
+        let most = ends.iter().copied().max().unwrap_or_default();
+        let mut end = 0;
+        for count in &mut ends {
+            end += std::mem::replace(count, end);
+        }
+        let mut sorted = HashedPlaces { hashes: vec![0; len].into(), places: vec![0; len].into() };
+        for (place, hash) in (0_u32..).zip(unsorted) {
+            let end = &mut ends[bucket(*hash)];
+            sorted.hashes[*end as usize] = *hash;
+            sorted.places[*end as usize] = place;
+            *end += 1;
+        }
+        if most > SMALL_BUCKET {
+            sorted.sort()
+        } else {
+            sorted.insertion_sort()
+        }
+        sorted
     }
 
     fn sort(&mut self) {
@@ -268,48 +301,22 @@ impl HashedPlaces {
     }
 }
 
-impl SortRoom {
-    /// Sorts by the upper bits of hashes into buckets of one or two, as hashes are spread evenly, and then the little that is left.
-    fn sorted(&mut self) -> HashedPlaces {
-        let SortRoom { unsorted, ends } = self;
-        let bits = unsorted.len().max(2).ilog2().min(MOST_BUCKET_BITS);
-        let bucket = |hash: u64| (hash >> (u64::BITS - bits)) as usize;
-        ends.clear();
-        ends.resize(1 << bits, 0);
-        for hash in &*unsorted {
-            ends[bucket(*hash)] += 1;
-        }
-        let most = ends.iter().copied().max().unwrap_or_default();
-        let mut end = 0;
-        for count in &mut *ends {
-            end += std::mem::replace(count, end);
-        }
-        let len = unsorted.len();
-        let mut sorted = HashedPlaces { hashes: vec![0; len].into(), places: vec![0; len].into() };
-        for (place, hash) in (0_u32..).zip(&*unsorted) {
-            let end = &mut ends[bucket(*hash)];
-            sorted.hashes[*end as usize] = *hash;
-            sorted.places[*end as usize] = place;
-            *end += 1;
-        }
-        if most > SMALL_BUCKET {
-            sorted.sort()
-        } else {
-            sorted.insertion_sort()
-        }
-        sorted
-    }
-}
-
 /// What a list is recognised by, if it is long enough for that.
 fn digest(text: &str, ends: &[u32]) -> Option<u64> {
     (ends.len() >= RECOGNISED_IDS).then(|| hash_id(text))
 }
 
-/// The ids that lie in `text` one after the other.
-fn ids_in<'a>(text: &'a str, ends: &'a [u32]) -> impl Iterator<Item = &'a str> {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts.zip(ends).map(|(start, end)| &text[start as usize..*end as usize])
+/// Whether a list with this digest came lately; it did from now on.
+fn came_before(digest: u64) -> bool {
+    let mut seen = SEEN.lock();
+    let at = seen.iter().position(|other| *other == digest);
+    match at {
+        Some(at) => _ = seen.remove(at),
+        None if seen.len() == SEEN_LISTS => _ = seen.pop_back(),
+        None => {}
+    }
+    seen.push_front(digest);
+    at.is_some()
 }
 
 /// Keeps a list to be recognised, and gives up those that did not come for the longest time.
@@ -326,6 +333,9 @@ fn keep(list: IdList) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Held by tests of what is kept, of which one makes room for its own lists.
+    static KEEPING: Mutex<()> = Mutex::new(());
 
     fn many(prefix: &str, count: usize) -> Vec<String> {
         (0..count).map(|i| format!("{prefix}{i}")).collect()
@@ -365,7 +375,7 @@ mod tests {
                 let unsorted: Vec<u64> = (0..count).map(hash).collect();
                 let mut expected: Vec<(u64, u32)> = unsorted.iter().copied().zip(0..).collect();
                 expected.sort_unstable();
-                let HashedPlaces { hashes, places } = HashedPlaces::of(unsorted.into_iter());
+                let HashedPlaces { hashes, places } = HashedPlaces::of(&unsorted);
                 assert!(hashes.into_iter().zip(places).eq(expected), "{count}");
             }
         }
@@ -382,10 +392,12 @@ mod tests {
 
     #[test]
     fn a_long_list_is_recognised_and_only_that() {
+        let _keeping = KEEPING.lock();
         let ids = many("again", 100);
         let (text, ends) = pack(&ids);
+        let once = IdList::from_iter(&ids);
         let list = IdList::from_iter(&ids);
-        assert!(list.number().is_some());
+        assert!(once.number().is_none() && list.number().is_some());
         assert!(Arc::ptr_eq(&list.0, &IdList::from_iter(&ids).0));
         assert!(Arc::ptr_eq(&list.0, &IdList::packed(&text, &ends).unwrap().0));
 
@@ -401,15 +413,24 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let first = IdList::from_iter(many("bounded", 100));
+        let _keeping = KEEPING.lock();
+        let twice = |ids: Vec<String>| [(); 2].map(|()| IdList::from_iter(&ids))[1].clone();
+        let first = twice(many("bounded", 100));
+        for i in 0..RECOGNISED_LISTS * 2 {
+            IdList::from_iter(many(&format!("once{i}-"), 100));
+        }
+        assert_eq!(IdList::from_iter(many("bounded", 100)).number(), first.number());
         for i in 0..RECOGNISED_LISTS {
-            IdList::from_iter(many(&format!("bounded{i}-"), 100));
+            twice(many(&format!("bounded{i}-"), 100));
         }
         assert_ne!(IdList::from_iter(many("bounded", 100)).number(), first.number());
-        let long = "y".repeat(RECOGNISED_BYTES / 64);
-        IdList::from_iter(many(&long, 64));
+        twice(many(&"y".repeat(RECOGNISED_BYTES / 64), 64));
+        for i in 0..SEEN_LISTS * 2 {
+            IdList::from_iter(many(&format!("digest{i}-"), 64));
+        }
         let recent = RECENT.lock();
         assert!(recent.iter().map(|list| list.0.bytes()).sum::<usize>() <= RECOGNISED_BYTES);
+        assert!(SEEN.lock().len() <= SEEN_LISTS);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct PreparedQuery {
     pub(crate) request: QueryRequest,
     pub(crate) filter: Option<Filter>,
     named: Option<Vec<Arc<RoaringBitmap>>>,
+    /// All threads have just looked ids up.
+    threads_are_awake: bool,
     pub(crate) metric: Metric,
     pub(crate) ef: usize,
     cost: f64,
@@ -109,11 +111,13 @@ impl Collection {
             settings.metric.check(vector, format_args!("query embedding {i}"))?;
         }
         request.k = request.k.min(limits::MAX_RESULTS);
+        let threads_are_awake =
+            request.ids.as_ref().is_some_and(|ids| ids.is_long() && !snapshot.remembers_ids(ids));
         let named = match &request.ids {
             None => None,
             Some(ids) => {
-                let NamedRows { by_part, unknown } = snapshot.labels_of(ids)?;
-                if unknown > 0 && filter.is_none() && snapshot.dimension.is_some() {
+                let NamedRows { by_part, found } = snapshot.labels_of(ids)?;
+                if filter.is_none() && snapshot.dimension.is_some() && found < ids.different() {
                     return Err(Error::new(
                         Code::Internal,
                         "Error executing plan: Internal error: Error finding id",
@@ -129,6 +133,7 @@ impl Collection {
             request,
             filter,
             named,
+            threads_are_awake,
             metric,
             ef,
             cost: 0.0,
@@ -174,8 +179,9 @@ impl Collection {
         let vectors: Vec<&[f32]> = request.embeddings.chunks_exact(request.dim.max(1)).collect();
         let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, scans, cancel);
         let queries = if query.is_short() || vectors.len() <= 1 {
-            // What makes a query of one vector long is the look-up of its filter or ids, which all threads have just worked at.
-            let scans = if scans == Scans::All && !query.is_short() { Scans::AllShared } else { scans };
+            // What makes a query of one vector long is the look-up of its filter, which all threads have just worked at.
+            let threads_are_awake = query.threads_are_awake || !query.is_short();
+            let scans = if scans == Scans::All && threads_are_awake { Scans::AllShared } else { scans };
             self.nearest(query, &parts, &vectors, scans, cancel)?
         } else {
             let groups =

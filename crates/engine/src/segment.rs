@@ -26,8 +26,6 @@ const REMEMBERED_BYTES: usize = 8 << 20;
 /// Likewise lists of ids. They have a place of their own: who asks with a new list each time shall not drive out filters.
 const REMEMBERED_LISTS: usize = 256;
 const REMEMBERED_LIST_BYTES: usize = 2 << 20;
-/// Ids that one thread looks up at a time.
-const IDS_PER_TASK: usize = 2_048;
 /// Where a list has fewer labels than one in so many rows, they are sorted; otherwise a bit is set for each.
 const ROWS_PER_SORTED_LABEL: usize = 256;
 /// The part of the vector cache that one segment may take.
@@ -227,16 +225,11 @@ impl Segment {
     }
 
     fn look_up(&self, ids: &IdList) -> Result<RoaringBitmap> {
-        let (hashes, places) = ids.hashed();
-        let tasks: Vec<(&[u64], &[u32])> =
-            hashes.chunks(IDS_PER_TASK).zip(places.chunks(IDS_PER_TASK)).collect();
-        let found = find_in_tasks(&tasks, |(hashes, places)| {
+        let groups: Vec<usize> = ids.groups().collect();
+        let found = find_in_tasks(&groups, |&group| {
+            let hashes = ids.hashes_from(group);
             let mut labels = Vec::with_capacity(hashes.len());
-            self.reader.find_many(
-                hashes,
-                |at| ids.bytes_of(places[at] as usize),
-                |_, label| labels.push(label),
-            )?;
+            self.reader.find_many(hashes, |at| ids.bytes_of(group + at), |_, label| labels.push(label))?;
             Ok(labels)
         })?;
         Ok(bitmap_of(&found, self.rows()))

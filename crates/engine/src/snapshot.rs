@@ -51,8 +51,8 @@ impl PartView {
 pub(crate) struct NamedRows {
     /// Live labels in each part.
     pub by_part: Vec<Arc<RoaringBitmap>>,
-    /// How many different ids no record has.
-    pub unknown: u64,
+    /// How many different ids a record has.
+    pub found: usize,
 }
 
 /// Where a record lies in a [`Snapshot`].
@@ -117,8 +117,11 @@ impl Snapshot {
     pub(crate) fn labels_of(&self, ids: &IdList) -> Result<NamedRows> {
         let by_part = self.parts.iter().map(|view| view.named(ids)).collect::<Result<Vec<_>>>()?;
         // An id is live in one part at most, and there in one row.
-        let found: u64 = by_part.iter().map(|labels| labels.len()).sum();
-        Ok(NamedRows { by_part, unknown: (ids.different() as u64).saturating_sub(found) })
+        let found = by_part.iter().map(|labels| labels.len()).sum::<u64>() as usize;
+        if found == ids.len() {
+            ids.know_distinct();
+        }
+        Ok(NamedRows { by_part, found })
     }
 
     /// Whether [`labels_of`](Self::labels_of) would answer from memory.

@@ -259,9 +259,13 @@ fn question(
     request: &str,
     ids: Option<IdList>,
 ) -> Result<Question> {
-    let (request, include) = parse_query(request, queries, dim as usize, ids)?;
-    let query = collection.prepare_query(request)?;
-    Ok(Question { collection, query, include })
+    let (request, include) = parse_query(request, queries, dim as usize, ids.clone())?;
+    let query = collection.prepare_query(request);
+    // Known by now, if all were found.
+    if ids.is_some_and(|ids| !ids.is_distinct()) {
+        return Err(Error::invalid("Expected IDs to be unique"));
+    }
+    Ok(Question { collection, query: query?, include })
 }
 
 /// Queries that came together, by how they are answered.

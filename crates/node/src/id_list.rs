@@ -15,12 +15,18 @@ pub struct NativeIds {
 
 #[napi]
 impl NativeIds {
-    /// Ids in UTF-8, one after the other in `text`, and where each ends, in bytes. Both are copied before the call returns. Null
-    /// where two ids are equal.
+    /// Ids in UTF-8, one after the other in `text`, and where each ends, in bytes. Both are copied before the call returns.
     #[napi(catch_unwind)]
-    pub fn pack(text: Uint8ArraySlice<'_>, ends: Uint32ArraySlice<'_>) -> napi::Result<Option<NativeIds>> {
+    pub fn pack(text: Uint8ArraySlice<'_>, ends: Uint32ArraySlice<'_>) -> napi::Result<NativeIds> {
         let ids = IdList::packed(&text, &ends).map_err(|e| failure(&e))?;
-        Ok(ids.is_distinct().then(|| NativeIds { ids: Mutex::new(Some(ids)) }))
+        Ok(NativeIds { ids: Mutex::new(Some(ids)) })
+    }
+
+    /// Whether no two ids are equal; to see that takes longer than to pack them.
+    #[napi(catch_unwind)]
+    pub fn are_distinct(&self) -> bool {
+        let ids = self.ids.lock().clone();
+        ids.is_none_or(|ids| ids.is_distinct())
     }
 }
 
