@@ -8,7 +8,7 @@
 //! count, length = LEB128, at most 5 bytes;  i64, f64 = 8 bytes, little endian
 //! ```
 
-use ferrochrome_types::{Code, Error, Metadata, Result, Value};
+use ferrochrome_types::{Code, Error, Metadata, Result, Value, ValueRef};
 
 const STR: u8 = 0;
 const INT: u8 = 1;
@@ -36,10 +36,27 @@ pub fn encode(metadata: &Metadata) -> Vec<u8> {
 /// # Errors
 /// `Corrupted` for anything else. The message names no file; whoever knows it adds it.
 pub fn decode(bytes: &[u8]) -> Result<Metadata> {
+    let mut metadata = Metadata::new();
+    for_each_entry(bytes, &mut |key, value| {
+        metadata.insert(key.to_owned(), value.into());
+    })?;
+    Ok(metadata)
+}
+
+/// Calls `f` with every key and its value of what [`encode`] wrote, keys ascending.
+///
+/// # Errors
+/// As [`decode`], perhaps after `f` saw the entries before what is malformed.
+pub fn for_each_entry(bytes: &[u8], f: &mut dyn FnMut(&str, ValueRef<'_>)) -> Result<()> {
+    let malformed = || Error::new(Code::Corrupted, "metadata is malformed");
     let mut input = Input(bytes);
-    decode_entries(&mut input)
-        .filter(|_| input.0.is_empty())
-        .ok_or_else(|| Error::new(Code::Corrupted, "metadata is malformed"))
+    let mut last = None;
+    for _ in 0..input.count().ok_or_else(malformed)? {
+        let key = input.text().filter(|key| last < Some(*key)).ok_or_else(malformed)?;
+        f(key, input.value().ok_or_else(malformed)?);
+        last = Some(key);
+    }
+    if input.0.is_empty() { Ok(()) } else { Err(malformed()) }
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
@@ -118,9 +135,9 @@ impl<'a> Input<'a> {
         None
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<&'a str> {
         let len = self.count()?;
-        std::str::from_utf8(self.take(len)?).ok().map(str::to_owned)
+        std::str::from_utf8(self.take(len)?).ok()
     }
 
     /// No element is shorter than a byte, so a count beyond the bytes that are left is refused before anything is reserved.
@@ -140,33 +157,20 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn value(&mut self) -> Option<Value> {
+    fn value(&mut self) -> Option<ValueRef<'a>> {
         Some(match self.byte()? {
-            STR => Value::Str(self.text()?),
-            INT => Value::Int(i64::from_le_bytes(self.eight()?)),
-            FLOAT => Value::Float(f64::from_le_bytes(self.eight()?)),
-            FALSE => Value::Bool(false),
-            TRUE => Value::Bool(true),
-            STR_ARRAY => Value::StrArray(self.array(Self::text)?),
-            INT_ARRAY => Value::IntArray(self.array(|i| i.eight().map(i64::from_le_bytes))?),
-            FLOAT_ARRAY => Value::FloatArray(self.array(|i| i.eight().map(f64::from_le_bytes))?),
-            BOOL_ARRAY => Value::BoolArray(self.array(Self::bool)?),
+            STR => ValueRef::Str(self.text()?),
+            INT => ValueRef::Int(i64::from_le_bytes(self.eight()?)),
+            FLOAT => ValueRef::Float(f64::from_le_bytes(self.eight()?)),
+            FALSE => ValueRef::Bool(false),
+            TRUE => ValueRef::Bool(true),
+            STR_ARRAY => ValueRef::StrArray(self.array(Self::text)?),
+            INT_ARRAY => ValueRef::IntArray(self.array(|i| i.eight().map(i64::from_le_bytes))?.into()),
+            FLOAT_ARRAY => ValueRef::FloatArray(self.array(|i| i.eight().map(f64::from_le_bytes))?.into()),
+            BOOL_ARRAY => ValueRef::BoolArray(self.array(Self::bool)?.into()),
             _ => return None,
         })
     }
-}
-
-fn decode_entries(input: &mut Input<'_>) -> Option<Metadata> {
-    let mut metadata = Metadata::new();
-    for _ in 0..input.count()? {
-        let key = input.text()?;
-        if metadata.last_key_value().is_some_and(|(last, _)| *last >= key) {
-            return None;
-        }
-        let value = input.value()?;
-        metadata.insert(key, value);
-    }
-    Some(metadata)
 }
 
 #[cfg(test)]

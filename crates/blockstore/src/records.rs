@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder, UInt64Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
-use ferrochrome_types::{Code, Error, Metadata, Record, Result};
+use ferrochrome_types::{Code, Error, Metadata, Record, Result, ValueRef};
 use memchr::memmem::Finder;
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, BatchLayout, Codec, write_error};
@@ -313,6 +313,17 @@ impl RecordsFile {
         self.metadata_bytes(label)?.map(|bytes| self.decode_metadata(label, bytes)).transpose()
     }
 
+    /// Calls `f` with every key of a record's metadata and its value; whether it has metadata.
+    pub(crate) fn for_each_metadata_entry(
+        &self,
+        label: u32,
+        f: &mut dyn FnMut(&str, ValueRef<'_>),
+    ) -> Result<bool> {
+        let Some(bytes) = self.metadata_bytes(label)? else { return Ok(false) };
+        metadata_codec::for_each_entry(bytes, f).map_err(|e| self.bad_metadata(label, e))?;
+        Ok(true)
+    }
+
     pub(crate) fn uri(&self, label: u32) -> Result<Option<&str>> {
         let (columns, row) = self.locate(label)?;
         columns.uris.get_str(self.blob(), row)
@@ -403,7 +414,11 @@ impl RecordsFile {
     }
 
     fn decode_metadata(&self, label: u32, bytes: &[u8]) -> Result<Metadata> {
-        metadata_codec::decode(bytes).map_err(|e| self.blob().damaged(format!("record {label}: {e}")))
+        metadata_codec::decode(bytes).map_err(|e| self.bad_metadata(label, e))
+    }
+
+    fn bad_metadata(&self, label: u32, error: Error) -> Error {
+        self.blob().damaged(format!("record {label}: {error}"))
     }
 
     fn locate(&self, label: u32) -> Result<(&RecordColumns, usize)> {

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
-use ferrochrome_types::{DocumentRows, Metadata, Record, Result, VectorRows};
+use ferrochrome_types::{DocumentRows, Metadata, Record, Result, ValueRef, VectorRows};
 use uuid::Uuid;
 
 use crate::ids::{IdsFile, hash_id};
@@ -129,6 +129,18 @@ impl SegmentRows {
     /// `Corrupted`, `Io`.
     pub fn metadata(&self, label: u32) -> Result<Option<Metadata>> {
         self.records_file()?.metadata(label)
+    }
+
+    /// Calls `f` with every key of a row's metadata and its value, keys ascending; whether it has metadata.
+    ///
+    /// # Errors
+    /// `Corrupted`, `Io`, perhaps after `f` saw some entries.
+    pub fn for_each_metadata_entry(
+        &self,
+        label: u32,
+        f: &mut dyn FnMut(&str, ValueRef<'_>),
+    ) -> Result<bool> {
+        self.records_file()?.for_each_metadata_entry(label, f)
     }
 
     /// The metadata of a row as [`metadata_codec`](crate::metadata_codec) encodes it, not yet checked.

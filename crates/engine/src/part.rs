@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferrochrome_metadata::evaluate;
-use ferrochrome_types::{CancelToken, Filter, Metadata, Record, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Filter, Metadata, Record, Result, ValueRef, VectorRows};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -103,6 +103,22 @@ impl Part {
         match self {
             Part::Chunk(chunk) => Ok(chunk.record(label)?.metadata.clone()),
             Part::Segment(segment) => segment.reader().metadata(label),
+        }
+    }
+
+    /// Calls `f` with every key of a row's metadata and its value; whether it has metadata.
+    pub fn for_each_metadata_entry(
+        &self,
+        label: u32,
+        f: &mut dyn FnMut(&str, ValueRef<'_>),
+    ) -> Result<bool> {
+        match self {
+            Part::Chunk(chunk) => {
+                let metadata = chunk.record(label)?.metadata.as_ref();
+                metadata.into_iter().flatten().for_each(|(key, value)| f(key, value.into()));
+                Ok(metadata.is_some())
+            }
+            Part::Segment(segment) => segment.reader().for_each_metadata_entry(label, f),
         }
     }
 

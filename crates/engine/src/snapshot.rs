@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ferrochrome_blockstore::hash_id;
-use ferrochrome_types::{Metadata, Result};
+use ferrochrome_types::{Metadata, Result, ValueRef};
 use roaring::RoaringBitmap;
 
 use crate::chunk::Chunk;
@@ -185,6 +185,18 @@ impl Snapshot {
     /// The metadata of a row of this snapshot.
     pub fn metadata(&self, address: RowAddress) -> Result<Option<Metadata>> {
         self.part(address).metadata(address.label)
+    }
+
+    /// Calls `f` with every key of a row's metadata and its value, keys ascending; whether it has metadata.
+    ///
+    /// # Errors
+    /// `Corrupted`, perhaps after `f` saw some entries.
+    pub fn for_each_metadata_entry(
+        &self,
+        address: RowAddress,
+        f: &mut dyn FnMut(&str, ValueRef<'_>),
+    ) -> Result<bool> {
+        self.part(address).for_each_metadata_entry(address.label, f)
     }
 
     /// The URI of a row of this snapshot.

@@ -22,4 +22,4 @@ pub use metric::Metric;
 pub use progress::{Progress, ProgressReport, Stage};
 pub use record::Record;
 pub use rows::{DocumentRows, IndexBuffers, VectorRows};
-pub use value::{Metadata, Value, ValueKind, compare_int_float};
+pub use value::{Metadata, Value, ValueKind, ValueRef, compare_int_float};

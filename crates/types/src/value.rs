@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -58,6 +59,57 @@ impl Value {
             Value::Int(_) | Value::IntArray(_) => ValueKind::Int,
             Value::Float(_) | Value::FloatArray(_) => ValueKind::Float,
             Value::Bool(_) | Value::BoolArray(_) => ValueKind::Bool,
+        }
+    }
+}
+
+/// A [`Value`] that borrows its text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueRef<'a> {
+    /// A string.
+    Str(&'a str),
+    /// A 64-bit integer.
+    Int(i64),
+    /// A finite float.
+    Float(f64),
+    /// A boolean.
+    Bool(bool),
+    /// An array of strings.
+    StrArray(Vec<&'a str>),
+    /// An array of integers.
+    IntArray(Cow<'a, [i64]>),
+    /// An array of finite floats.
+    FloatArray(Cow<'a, [f64]>),
+    /// An array of booleans.
+    BoolArray(Cow<'a, [bool]>),
+}
+
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Str(text) => ValueRef::Str(text),
+            Value::Int(int) => ValueRef::Int(*int),
+            Value::Float(float) => ValueRef::Float(*float),
+            Value::Bool(bool) => ValueRef::Bool(*bool),
+            Value::StrArray(texts) => ValueRef::StrArray(texts.iter().map(String::as_str).collect()),
+            Value::IntArray(ints) => ValueRef::IntArray(ints.into()),
+            Value::FloatArray(floats) => ValueRef::FloatArray(floats.into()),
+            Value::BoolArray(bools) => ValueRef::BoolArray(bools.into()),
+        }
+    }
+}
+
+impl From<ValueRef<'_>> for Value {
+    fn from(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Str(text) => Value::Str(text.to_owned()),
+            ValueRef::Int(int) => Value::Int(int),
+            ValueRef::Float(float) => Value::Float(float),
+            ValueRef::Bool(bool) => Value::Bool(bool),
+            ValueRef::StrArray(texts) => Value::StrArray(texts.into_iter().map(str::to_owned).collect()),
+            ValueRef::IntArray(ints) => Value::IntArray(ints.into_owned()),
+            ValueRef::FloatArray(floats) => Value::FloatArray(floats.into_owned()),
+            ValueRef::BoolArray(bools) => Value::BoolArray(bools.into_owned()),
         }
     }
 }

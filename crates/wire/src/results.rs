@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::requests::Include;
-use crate::values::MetadataJson;
+use crate::values::ValueJson;
 
 /// Queries whose part of a reply one thread writes.
 const QUERIES_PER_TASK: usize = 128;
@@ -159,9 +159,7 @@ pub(crate) fn record_columns(
     let columns: [(&str, bool, WriteCell); 3] = [
         ("documents", include.documents, |out, snapshot, row| json(out, &snapshot.document(row)?)),
         ("uris", include.uris, |out, snapshot, row| json(out, &snapshot.uri(row)?)),
-        ("metadatas", include.metadatas, |out, snapshot, row| {
-            json(out, &snapshot.metadata(row)?.as_ref().map(MetadataJson))
-        }),
+        ("metadatas", include.metadatas, metadata),
     ];
     for (name, included, write_cell) in columns {
         out.extend_from_slice(b",\"");
@@ -194,6 +192,30 @@ pub(crate) fn column<T>(
 
 pub(crate) fn ids(out: &mut Vec<u8>, snapshot: &Snapshot, row: RowAddress) -> Result<()> {
     json(out, snapshot.id(row)?)
+}
+
+/// The metadata of a row, written as it is read.
+fn metadata(out: &mut Vec<u8>, snapshot: &Snapshot, row: RowAddress) -> Result<()> {
+    let (mut before, mut written) = (b'{', Ok(()));
+    let exists = snapshot.for_each_metadata_entry(row, &mut |key, value| {
+        out.push(std::mem::replace(&mut before, b','));
+        let entry = json(out, key).and_then(|()| {
+            out.push(b':');
+            json(out, &ValueJson(value))
+        });
+        if written.is_ok() {
+            written = entry;
+        }
+    })?;
+    written?;
+    if !exists {
+        return json(out, &());
+    }
+    if before == b'{' {
+        out.push(before);
+    }
+    out.push(b'}');
+    Ok(())
 }
 
 pub(crate) fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<()> {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ferrochrome_engine::MetadataPatch;
-use ferrochrome_types::{Code, Error, Metadata, Value};
+use ferrochrome_types::{Code, Error, Metadata, Value, ValueRef};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, Serializer};
 
 /// A metadata value as JSON has it.
 pub(crate) enum JsonValue {
@@ -159,20 +159,25 @@ pub(crate) struct MetadataJson<'a>(pub &'a Metadata);
 
 impl Serialize for MetadataJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in self.0 {
-            match value {
-                Value::Str(v) => map.serialize_entry(key, v)?,
-                Value::Int(v) => map.serialize_entry(key, v)?,
-                Value::Float(v) => map.serialize_entry(key, v)?,
-                Value::Bool(v) => map.serialize_entry(key, v)?,
-                Value::StrArray(v) => map.serialize_entry(key, v)?,
-                Value::IntArray(v) => map.serialize_entry(key, v)?,
-                Value::FloatArray(v) => map.serialize_entry(key, v)?,
-                Value::BoolArray(v) => map.serialize_entry(key, v)?,
-            }
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, ValueJson(value.into()))))
+    }
+}
+
+/// A metadata value on its way out.
+pub(crate) struct ValueJson<'a>(pub ValueRef<'a>);
+
+impl Serialize for ValueJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            ValueRef::Str(v) => v.serialize(serializer),
+            ValueRef::Int(v) => v.serialize(serializer),
+            ValueRef::Float(v) => v.serialize(serializer),
+            ValueRef::Bool(v) => v.serialize(serializer),
+            ValueRef::StrArray(v) => v.serialize(serializer),
+            ValueRef::IntArray(v) => v.serialize(serializer),
+            ValueRef::FloatArray(v) => v.serialize(serializer),
+            ValueRef::BoolArray(v) => v.serialize(serializer),
         }
-        map.end()
     }
 }
 
