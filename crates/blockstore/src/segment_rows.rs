@@ -135,11 +135,7 @@ impl SegmentRows {
     ///
     /// # Errors
     /// `Corrupted`, `Io`, perhaps after `f` saw some entries.
-    pub fn for_each_metadata_entry(
-        &self,
-        label: u32,
-        f: &mut dyn FnMut(&str, ValueRef<'_>),
-    ) -> Result<bool> {
+    pub fn for_each_metadata_entry(&self, label: u32, f: &mut dyn FnMut(&str, ValueRef<'_>)) -> Result<bool> {
         self.records_file()?.for_each_metadata_entry(label, f)
     }
 

@@ -211,7 +211,7 @@ fn read_records(collection: &Collection) -> Result<Records> {
         (tag_is(0), records.keys().filter(|number| *number % TAGS == 0).count()),
         (newer, records.values().filter(|version| **version > 1).count()),
     ] {
-        let request = GetRequest { filter: Some(filter.clone()), ..GetRequest::default() };
+        let request = GetRequest { filter: Some(filter.clone().into()), ..GetRequest::default() };
         let found = collection.get(&request, &CancelToken::default())?.rows.len();
         if found != count {
             return Err(Error::internal(format!("{filter:?} finds {found} records of {count}")));

@@ -290,7 +290,7 @@ impl Program {
                 open(name)?.delete(&DeleteRequest { ids, ..DeleteRequest::default() }).map(|_| ())
             }
             Step::DeleteTag(name, tag) => {
-                let filter = Some(tag_is(*tag));
+                let filter = Some(tag_is(*tag).into());
                 open(name)?.delete(&DeleteRequest { filter, ..DeleteRequest::default() }).map(|_| ())
             }
             Step::Rename(from, to) => {

@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::collection::Collection;
 use crate::id_list::IdList;
+use crate::shared_filter::SharedFilter;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
 
 /// Which records to read.
@@ -17,7 +18,7 @@ pub struct GetRequest {
     /// Only these ids; unknown ones are skipped.
     pub ids: Option<IdList>,
     /// Only those for which this holds.
-    pub filter: Option<Filter>,
+    pub filter: Option<SharedFilter>,
     /// Only those whose document passes.
     pub document_filter: Option<DocumentFilter>,
     /// At most this many. Default: all.
@@ -59,15 +60,16 @@ impl Collection {
     /// `where` and `where_document` as one filter, after the schema has agreed to it.
     pub(crate) fn combined_filter(
         &self,
-        filter: Option<&Filter>,
+        filter: Option<&SharedFilter>,
         document: Option<&DocumentFilter>,
-    ) -> Result<Option<Filter>> {
+    ) -> Result<Option<SharedFilter>> {
         let combined = match (filter, document) {
             (None, None) => return Ok(None),
             (Some(filter), None) => filter.clone(),
-            (None, Some(document)) => Filter::Document(document.clone()),
+            (None, Some(document)) => Filter::Document(document.clone()).into(),
             (Some(filter), Some(document)) => {
-                Filter::And(vec![filter.clone(), Filter::Document(document.clone())])
+                let parts = vec![Filter::clone(filter), Filter::Document(document.clone())];
+                Filter::And(parts).into()
             }
         };
         self.settings().indexed.check(&combined)?;
@@ -80,7 +82,7 @@ impl Snapshot {
     pub(crate) fn select(
         &self,
         ids: Option<&IdList>,
-        filter: Option<&Filter>,
+        filter: Option<&SharedFilter>,
         offset: usize,
         limit: usize,
         cancel: &CancelToken,
@@ -192,7 +194,7 @@ impl Allowed {
 pub(crate) fn allowed(
     view: &PartView,
     named: Option<&Arc<RoaringBitmap>>,
-    filter: Option<&Filter>,
+    filter: Option<&SharedFilter>,
     cancel: &CancelToken,
 ) -> Result<Allowed> {
     // `named` rows are live already.

@@ -68,6 +68,7 @@ mod seal;
 mod segment;
 mod segment_builder;
 mod settings;
+mod shared_filter;
 mod snapshot;
 mod status;
 mod versions;
@@ -91,6 +92,7 @@ pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
 };
+pub use shared_filter::SharedFilter;
 pub use snapshot::{RowAddress, Snapshot};
 pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, isa};
 pub use write::{DeleteRequest, MetadataPatch, WriteBatch, WriteKind};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use ferrochrome_metadata::evaluate;
-use ferrochrome_types::{CancelToken, Filter, Metadata, Record, Result, ValueRef, VectorRows};
+use ferrochrome_types::{CancelToken, Metadata, Record, Result, ValueRef, VectorRows};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::id_list::IdList;
 use crate::segment::Segment;
+use crate::shared_filter::SharedFilter;
 
 /// A chunk of the head or a sealed segment.
 #[derive(Clone, Debug)]
@@ -107,11 +108,7 @@ impl Part {
     }
 
     /// Calls `f` with every key of a row's metadata and its value; whether it has metadata.
-    pub fn for_each_metadata_entry(
-        &self,
-        label: u32,
-        f: &mut dyn FnMut(&str, ValueRef<'_>),
-    ) -> Result<bool> {
+    pub fn for_each_metadata_entry(&self, label: u32, f: &mut dyn FnMut(&str, ValueRef<'_>)) -> Result<bool> {
         match self {
             Part::Chunk(chunk) => {
                 let metadata = chunk.record(label)?.metadata.as_ref();
@@ -148,7 +145,7 @@ impl Part {
     }
 
     /// Labels for which `filter` holds, tombstoned ones among them.
-    pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
+    pub fn matching(&self, filter: &SharedFilter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
         match self {
             Part::Chunk(chunk) => {
                 evaluate(filter, chunk.postings(), chunk.as_ref(), self.rows(), cancel).map(Arc::new)

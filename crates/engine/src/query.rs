@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrochrome_index::{Hit, ScanOptions, SearchOptions, VectorIndex, Walk, exact_search};
-use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Filter, Metric, Result, limits};
+use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Metric, Result, limits};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -13,6 +13,7 @@ use crate::get::{Allowed, allowed};
 use crate::id_list::IdList;
 use crate::part::Part;
 use crate::planner::{Plan, Question};
+use crate::shared_filter::SharedFilter;
 use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
 
@@ -42,7 +43,7 @@ pub struct QueryRequest {
     /// Only these ids.
     pub ids: Option<IdList>,
     /// Only those for which this holds.
-    pub filter: Option<Filter>,
+    pub filter: Option<SharedFilter>,
     /// Only those whose document passes.
     pub document_filter: Option<DocumentFilter>,
 }
@@ -64,7 +65,7 @@ pub type NearestRows = Vec<(RowAddress, f32)>;
 pub struct PreparedQuery {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) request: QueryRequest,
-    pub(crate) filter: Option<Filter>,
+    pub(crate) filter: Option<SharedFilter>,
     named: Option<Vec<Arc<RoaringBitmap>>>,
     /// All threads have just looked ids up.
     threads_are_awake: bool,

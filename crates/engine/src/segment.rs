@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use ferrochrome_blockstore::{IndexFile, Lookup as LookupFile, SegmentReader};
 use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate, find_in_tasks};
-use ferrochrome_types::{CancelToken, Error, Filter, Result};
+use ferrochrome_types::{CancelToken, Error, Result};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use crate::id_list::IdList;
 use crate::open_segments::OpenSegments;
 use crate::preloader::{Preloader, load};
 use crate::remembered::Remembered;
+use crate::shared_filter::SharedFilter;
 
 /// Name of the file with posting lists and full text.
 pub(crate) const LOOKUP_FILE: &str = "lookup.sqlite";
@@ -51,7 +52,7 @@ pub(crate) struct Segment {
     uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
     opening: Mutex<()>,
-    filters: Remembered<Filter>,
+    filters: Remembered<SharedFilter>,
     id_lists: Remembered<u64>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
@@ -192,7 +193,7 @@ impl Segment {
     }
 
     /// Labels for which `filter` holds. Segments never change, so an answer stays right for ever.
-    pub fn matching(&self, filter: &Filter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
+    pub fn matching(&self, filter: &SharedFilter, cancel: &CancelToken) -> Result<Arc<RoaringBitmap>> {
         if let Some(found) = self.filters.recall(filter) {
             return Ok(found);
         }
@@ -203,7 +204,7 @@ impl Segment {
     }
 
     /// What [`matching`](Self::matching) would answer from memory.
-    pub fn remembered(&self, filter: &Filter) -> Option<Arc<RoaringBitmap>> {
+    pub fn remembered(&self, filter: &SharedFilter) -> Option<Arc<RoaringBitmap>> {
         self.filters.recall(filter)
     }
 

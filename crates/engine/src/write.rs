@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ferrochrome_types::{
-    CancelToken, Code, DocumentFilter, Error, Filter, Metadata, Metric, Record, Result, Value, limits,
+    CancelToken, Code, DocumentFilter, Error, Metadata, Metric, Record, Result, Value, limits,
 };
 
 use crate::collection::Collection;
 use crate::id_list::IdList;
 use crate::log_entry::LogEntry;
+use crate::shared_filter::SharedFilter;
 use crate::snapshot::{RowAddress, Snapshot};
 use crate::versions::version_is_read_only;
 
@@ -52,7 +53,7 @@ pub struct DeleteRequest {
     /// These ids.
     pub ids: Option<IdList>,
     /// Those for which this holds (of the ids, if both are given).
-    pub filter: Option<Filter>,
+    pub filter: Option<SharedFilter>,
     /// Those whose document passes (in conjunction with the rest).
     pub document_filter: Option<DocumentFilter>,
     /// No more than this many, in insertion order. Only with a filter.

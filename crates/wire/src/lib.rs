@@ -9,6 +9,7 @@ mod explanations;
 mod http_collections;
 mod http_replies;
 mod http_requests;
+mod recent_filters;
 mod requests;
 mod results;
 mod schema;

@@ -1,12 +1,15 @@
 //! Requests of a collection.
 
-use ferrochrome_engine::{DeleteRequest, GetRequest, IdList, MetadataPatch, QueryRequest, WriteBatch};
+use ferrochrome_engine::{
+    DeleteRequest, GetRequest, IdList, MetadataPatch, QueryRequest, SharedFilter, WriteBatch,
+};
 use ferrochrome_metadata::{parse_document_filter, parse_filter};
-use ferrochrome_types::{Code, DocumentFilter, Error, Filter, Result, limits};
+use ferrochrome_types::{Code, DocumentFilter, Error, Result, limits};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
+use crate::recent_filters::recent_filter;
 use crate::values::JsonPatch;
 
 /// Reads a JSON body, with Chroma's two kinds of failure: not JSON at all, or JSON of another shape. The message says where.
@@ -141,15 +144,16 @@ pub(crate) struct RawFilters<'a> {
 }
 
 impl RawFilters<'_> {
-    pub fn parse(self) -> Result<(Option<Filter>, Option<DocumentFilter>)> {
-        let filter = self.filter.map(|text| parse_filter(&filter_json(text)?)).transpose()?;
-        let document = self.document.map(|text| parse_document_filter(&filter_json(text)?)).transpose()?;
+    pub fn parse(self) -> Result<(Option<SharedFilter>, Option<DocumentFilter>)> {
+        let read = |text: &str| parse_filter(&filter_json(text)?).map(SharedFilter::from);
+        let filter = self.filter.map(|text| recent_filter(text.get(), read)).transpose()?;
+        let document =
+            self.document.map(|text| parse_document_filter(&filter_json(text.get())?)).transpose()?;
         Ok((filter, document))
     }
 }
 
-fn filter_json(text: &RawValue) -> Result<serde_json::Value> {
-    let text = text.get();
+fn filter_json(text: &str) -> Result<serde_json::Value> {
     if text.len() > limits::MAX_FILTER_BYTES {
         let message = format!(
             "The filter is longer than {} bytes: ask several times, with a part of its values each",
@@ -188,7 +192,7 @@ impl SelectionBody<'_> {
         self.ids.as_ref().map(IdList::from_iter)
     }
 
-    fn filters(&self) -> Result<(Option<Filter>, Option<DocumentFilter>)> {
+    fn filters(&self) -> Result<(Option<SharedFilter>, Option<DocumentFilter>)> {
         RawFilters { filter: self.r#where, document: self.where_document }.parse()
     }
 }

@@ -31,7 +31,8 @@ fn list(ids: &[usize]) -> IdList {
 }
 
 fn get(collection: &Collection, ids: &IdList, filter: Option<Filter>) -> Vec<String> {
-    let request = GetRequest { ids: Some(ids.clone()), filter, ..GetRequest::default() };
+    let request =
+        GetRequest { ids: Some(ids.clone()), filter: filter.map(Into::into), ..GetRequest::default() };
     let result = collection.get(&request, &CancelToken::default()).unwrap();
     let mut ids: Vec<String> =
         result.rows.iter().map(|row| result.snapshot.id(*row).unwrap().to_owned()).collect();

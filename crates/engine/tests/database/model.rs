@@ -184,7 +184,8 @@ impl Subject {
                 assert_eq!(self.collection.delete(&request).unwrap(), asked);
             }
             Step::DeleteWhere(bound) => {
-                let request = DeleteRequest { filter: Some(at_least(*bound)), ..DeleteRequest::default() };
+                let request =
+                    DeleteRequest { filter: Some(at_least(*bound).into()), ..DeleteRequest::default() };
                 self.collection.delete(&request).unwrap();
             }
             Step::Compact => self.collection.compact(&CancelToken::default()).unwrap(),
@@ -229,7 +230,7 @@ fn check(subject: &Subject, model: &Model) {
     assert_eq!(subject.get(&GetRequest::default()), model.0);
     let page = GetRequest { limit: Some(3), offset: 2, ..GetRequest::default() };
     assert_eq!(subject.get(&page), model.0.iter().skip(2).take(3).cloned().collect::<Vec<_>>());
-    let filtered = GetRequest { filter: Some(at_least(1)), ..GetRequest::default() };
+    let filtered = GetRequest { filter: Some(at_least(1).into()), ..GetRequest::default() };
     let expected: Vec<_> = model.0.iter().filter(|row| passes(row, 1)).cloned().collect();
     assert_eq!(subject.get(&filtered), expected);
     check_query(subject, model, None);
@@ -242,7 +243,7 @@ fn check_query(subject: &Subject, model: &Model, bound: Option<i64>) {
         embeddings: query.to_vec(),
         dim: DIM,
         k: 4,
-        filter: bound.map(at_least),
+        filter: bound.map(at_least).map(Into::into),
         ..QueryRequest::default()
     };
     let found = subject.collection.query(request, &CancelToken::default()).unwrap();

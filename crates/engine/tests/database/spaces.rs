@@ -53,7 +53,7 @@ fn nearest(
         dim: DIM,
         k: K,
         exact,
-        filter: filter.cloned(),
+        filter: filter.cloned().map(Into::into),
         ..QueryRequest::default()
     };
     let result = collection.query(request, &CancelToken::default()).unwrap();
@@ -173,7 +173,7 @@ fn a_walk_given_up_for_a_long_scan_leaves_the_calling_thread() {
         dim: DIM,
         k: K,
         ef: Some(20),
-        filter: Some(Filter::Key("far".to_owned(), Test::Equal(Scalar::Bool(true)))),
+        filter: Some(Filter::Key("far".to_owned(), Test::Equal(Scalar::Bool(true))).into()),
         ..QueryRequest::default()
     };
     let cancel = CancelToken::default();

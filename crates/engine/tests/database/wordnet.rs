@@ -40,7 +40,7 @@ fn nearest(
         dim: WordNet::DIM,
         k: K,
         exact,
-        filter: filter.cloned(),
+        filter: filter.cloned().map(Into::into),
         ..QueryRequest::default()
     };
     let result = collection.query(request, &CancelToken::default()).unwrap();
