@@ -89,6 +89,8 @@ export declare class NativeCollection {
   get(request: string, ids?: NativeIds | undefined | null): Promise<string | PackedReply>
   /** The nearest records of each query vector. A short query is answered at once, a long one by a promise. */
   query(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
+  /** Wakes a thread up that is to share queries which are about to come together, since that takes a while. */
+  expectQueries(): void
   /**
    * Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
    * threads; the failure of one is a text, `!` and its JSON, in its place.

@@ -122,6 +122,7 @@ export interface NativeCollection {
     ids: NativeIds | null,
     cancel?: NativeCancel,
   ): NativeReply | Promise<NativeReply>;
+  expectQueries(): void;
   explain(queries: Float32Array, dimension: number, request: string, ids: NativeIds | null): Promise<string>;
   compact(secure: boolean, cancel: NativeCancel, progress: NativeProgress): Promise<void>;
   preload(): Promise<void>;

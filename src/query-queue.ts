@@ -37,6 +37,8 @@ export class QueryQueue {
   ): Promise<NativeReply> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ native, queries, dimension, request, ids, resolve, reject });
+      // Wakes a thread up that shares them, while the next are made ready.
+      if (this.waiting.length === 2) native.expectQueries();
       if (this.waiting.length > 1) return;
       if (this.turnIsOverdue()) setImmediate(this.flush);
       // As `queueMicrotask` does, without its resource for asynchronous hooks.

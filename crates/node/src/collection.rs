@@ -419,6 +419,14 @@ impl NativeCollection {
         self.answer_later(env, question, cancel)
     }
 
+    /// Wakes a thread up that is to share queries which are about to come together, since that takes a while.
+    #[napi(catch_unwind)]
+    pub fn expect_queries(&self) {
+        if let Ok(database) = self.handle.database() {
+            database.pool().spawn(|| {});
+        }
+    }
+
     /// Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
     /// threads; the failure of one is a text, `!` and its JSON, in its place.
     #[napi(catch_unwind, ts_return_type = "(string | PackedReply | Promise<string | PackedReply>)[]")]
