@@ -91,7 +91,7 @@ impl Snapshot {
             return Ok(Vec::new());
         }
         let mut selected = Vec::with_capacity(self.parts.len());
-        let named = ids.map(|ids| self.labels_of(ids)).transpose()?;
+        let named = ids.map(|ids| self.labels_of(ids, None)).transpose()?;
         for (i, view) in self.parts.iter().enumerate() {
             let named = named.as_ref().map(|named| &named.by_part[i]);
             selected.push(allowed(view, named, filter, cancel)?);

@@ -26,6 +26,8 @@ const SMALL_BUCKET: u32 = 32;
 const TOGETHER: usize = 2_048;
 /// Looking up so many ids takes longer than handing the work to another thread.
 const LONG_LIST: usize = 1_500;
+/// Looking up so many ids, with the help of another thread, holds the calling one up for too long.
+const VERY_LONG_LIST: usize = 16_384;
 
 /// Ids as a request names them. A long list that comes again is kept, and from then on one that equals it, id for id, is the very
 /// same object, so that what was found for it can be remembered by its number.
@@ -128,6 +130,11 @@ impl IdList {
     /// Whether looking the ids up takes longer than handing the work to another thread.
     pub fn is_long(&self) -> bool {
         self.len() >= LONG_LIST
+    }
+
+    /// Whether looking the ids up takes long even where the threads of a pool help.
+    pub fn is_very_long(&self) -> bool {
+        self.len() >= VERY_LONG_LIST
     }
 
     pub(crate) fn number(&self) -> Option<u64> {

@@ -68,6 +68,7 @@ mod seal;
 mod segment;
 mod segment_builder;
 mod settings;
+mod share_work;
 mod shared_filter;
 mod snapshot;
 mod status;
@@ -92,6 +93,7 @@ pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
 };
+pub use share_work::share_work;
 pub use shared_filter::SharedFilter;
 pub use snapshot::{RowAddress, Snapshot};
 pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, isa};

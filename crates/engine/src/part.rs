@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ferrochrome_metadata::evaluate;
 use ferrochrome_types::{CancelToken, Metadata, Record, Result, ValueRef, VectorRows};
+use rayon::ThreadPool;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -56,11 +57,12 @@ impl Part {
         }
     }
 
-    /// Labels of the rows that have one of these ids, tombstoned ones among them.
-    pub fn named(&self, ids: &IdList) -> Result<Arc<RoaringBitmap>> {
+    /// Labels of the rows that have one of these ids, tombstoned ones among them. A calling thread that is none of `pool` shares the
+    /// work with it.
+    pub fn named(&self, ids: &IdList, pool: Option<&ThreadPool>) -> Result<Arc<RoaringBitmap>> {
         match self {
             Part::Chunk(chunk) => Ok(chunk.named(ids)),
-            Part::Segment(segment) => segment.named(ids),
+            Part::Segment(segment) => segment.named(ids, pool),
         }
     }
 

@@ -117,7 +117,7 @@ impl Collection {
         let named = match &request.ids {
             None => None,
             Some(ids) => {
-                let NamedRows { by_part, found } = snapshot.labels_of(ids)?;
+                let NamedRows { by_part, found } = snapshot.labels_of(ids, Some(&self.shared.pool))?;
                 if filter.is_none() && snapshot.dimension.is_some() && found < ids.different() {
                     return Err(Error::new(
                         Code::Internal,

@@ -1,6 +1,7 @@
 //! A sealed segment that is open: its files, its index, its look-ups, and answers worth keeping.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -9,6 +10,7 @@ use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate, find_in_tasks};
 use ferrochrome_types::{CancelToken, Error, Result};
 use parking_lot::Mutex;
+use rayon::ThreadPool;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -17,6 +19,7 @@ use crate::id_list::IdList;
 use crate::open_segments::OpenSegments;
 use crate::preloader::{Preloader, load};
 use crate::remembered::Remembered;
+use crate::share_work::share_work;
 use crate::shared_filter::SharedFilter;
 
 /// Name of the file with posting lists and full text.
@@ -209,11 +212,12 @@ impl Segment {
     }
 
     /// Labels of the rows that have one of these ids, tombstoned ones among them. As right for ever as [`matching`](Self::matching).
-    pub fn named(&self, ids: &IdList) -> Result<Arc<RoaringBitmap>> {
+    /// A calling thread that is none of `pool` shares the work with it.
+    pub fn named(self: &Arc<Self>, ids: &IdList, pool: Option<&ThreadPool>) -> Result<Arc<RoaringBitmap>> {
         if let Some(found) = ids.number().and_then(|number| self.id_lists.recall(&number)) {
             return Ok(found);
         }
-        let bitmap = Arc::new(self.look_up(ids)?);
+        let bitmap = Arc::new(self.look_up(ids, pool)?);
         if let Some(number) = ids.number() {
             self.id_lists.remember(number, 0, bitmap.clone());
         }
@@ -225,15 +229,25 @@ impl Segment {
         ids.number().is_some_and(|number| self.id_lists.holds(&number))
     }
 
-    fn look_up(&self, ids: &IdList) -> Result<RoaringBitmap> {
+    fn look_up(self: &Arc<Self>, ids: &IdList, pool: Option<&ThreadPool>) -> Result<RoaringBitmap> {
         let groups: Vec<usize> = ids.groups().collect();
-        let found = find_in_tasks(&groups, |&group| {
-            let hashes = ids.hashes_from(group);
-            let mut labels = Vec::with_capacity(hashes.len());
-            self.reader.find_many(hashes, |at| ids.bytes_of(group + at), |_, label| labels.push(label))?;
-            Ok(labels)
-        })?;
+        let found = match pool {
+            Some(pool) if groups.len() > 1 && rayon::current_thread_index().is_none() => {
+                let (segment, ids) = (self.clone(), ids.clone());
+                let found = share_work(pool, groups.len(), move |at| segment.look_up_group(&ids, groups[at]));
+                let found = found.into_iter().map(|found| found.unwrap_or_else(|panic| resume_unwind(panic)));
+                found.collect::<Result<Vec<_>>>()?
+            }
+            _ => find_in_tasks(&groups, |group| self.look_up_group(ids, *group))?,
+        };
         Ok(bitmap_of(&found, self.rows()))
+    }
+
+    fn look_up_group(&self, ids: &IdList, group: usize) -> Result<Vec<u32>> {
+        let hashes = ids.hashes_from(group);
+        let mut labels = Vec::with_capacity(hashes.len());
+        self.reader.find_many(hashes, |at| ids.bytes_of(group + at), |_, label| labels.push(label))?;
+        Ok(labels)
     }
 
     /// Labels in insertion order, or `None` where labels already are.

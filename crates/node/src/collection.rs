@@ -184,8 +184,8 @@ impl NativeCollection {
     }
 
     /// Checks a query and predicts what it costs. `None` where that takes too long for the calling thread: the collection must catch up
-    /// with another process first, or many ids are to be looked up.
-    fn question(&self, queries: Vec<f32>, shape: Shape<'_>) -> Result<Option<Question>> {
+    /// with another process first, or many ids are to be looked up: of a query `alone`, some more.
+    fn question(&self, queries: Vec<f32>, shape: Shape<'_>, alone: bool) -> Result<Option<Question>> {
         let database = self.handle.database()?;
         let collection = self
             .version
@@ -193,7 +193,7 @@ impl NativeCollection {
             .map_or_else(|| database.collection_at_once(self.id), |view| Ok(Some(view)))?;
         let Some(collection) = collection else { return Ok(None) };
         if let Some(ids) = shape.ids
-            && ids.is_long()
+            && (if alone { ids.is_very_long() } else { ids.is_long() })
             && !collection.remembers_ids(ids)?
         {
             return Ok(None);
@@ -300,7 +300,7 @@ impl<'env> Sorted<'env> {
             self.answers[group.start] = Some(later);
             return Ok(());
         }
-        match collection.question(vectors, shape) {
+        match collection.question(vectors, shape, false) {
             Ok(None) if group.len() == 1 => {
                 let vectors = queries[group.start].to_vec();
                 let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
@@ -408,7 +408,7 @@ impl NativeCollection {
         if request.len() > LONG_REQUEST_BYTES {
             return self.ask_later(env, queries.to_vec(), shape, cancel);
         }
-        let Some(question) = self.question(queries.to_vec(), shape).map_err(|e| failure(&e))? else {
+        let Some(question) = self.question(queries.to_vec(), shape, true).map_err(|e| failure(&e))? else {
             return self.ask_later(env, queries.to_vec(), shape, cancel);
         };
         if question.query.is_short()

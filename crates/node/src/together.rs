@@ -1,13 +1,10 @@
 //! Queries that came together, answered by the calling thread and the database's own threads at once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult};
+use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult, share_work};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::failure::{failure, panicked};
@@ -71,51 +68,19 @@ pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<std::ops::Rang
     groups
 }
 
-/// Questions that several threads take one after another.
-struct Together {
-    /// With the number of queries that each stands for.
-    questions: Vec<(Question, usize)>,
-    next: AtomicUsize,
-    answers: Vec<Mutex<Option<napi::Result<Vec<Reply>>>>>,
-    answered: AtomicUsize,
-}
-
-impl Together {
-    fn work(&self) {
-        loop {
-            let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some((question, group)) = self.questions.get(at) else { return };
-            let answer = match catch_unwind(AssertUnwindSafe(|| question.answers(*group))) {
-                Ok(answer) => answer.map_err(|error| failure(&error)),
-                Err(payload) => Err(panicked(payload.as_ref())),
-            };
-            *self.answers[at].lock() = Some(answer);
-            self.answered.fetch_add(1, Ordering::Release);
-        }
-    }
-}
-
-/// For each question, in order, the replies to the queries that it stands for. The calling thread works too, and waits at the end for no more than what
-/// another thread has begun: if they are all busy, it answers everything itself.
+/// For each question, in order, the replies to the queries that it stands for, by the calling thread and those of the pool that are free.
 pub(crate) fn answer_together(
     pool: &rayon::ThreadPool,
     questions: Vec<(Question, usize)>,
 ) -> Vec<napi::Result<Vec<Reply>>> {
     let count = questions.len();
-    let together = Arc::new(Together {
-        questions,
-        next: AtomicUsize::new(0),
-        answers: (0..count).map(|_| Mutex::new(None)).collect(),
-        answered: AtomicUsize::new(0),
-    });
-    for _ in 1..pool.current_num_threads().min(count) {
-        let together = together.clone();
-        pool.spawn(move || together.work());
-    }
-    together.work();
-    while together.answered.load(Ordering::Acquire) < count {
-        std::thread::yield_now();
-    }
-    let lost = || Err(napi::Error::from_reason("an answer was lost"));
-    together.answers.iter().map(|answer| answer.lock().take().unwrap_or_else(lost)).collect()
+    let answer = move |at: usize| {
+        let (question, queries): &(Question, usize) = &questions[at];
+        question.answers(*queries)
+    };
+    let reply = |answer: std::thread::Result<Result<Vec<Reply>>>| match answer {
+        Ok(answer) => answer.map_err(|error| failure(&error)),
+        Err(payload) => Err(panicked(payload.as_ref())),
+    };
+    share_work(pool, count, answer).into_iter().map(reply).collect()
 }
