@@ -1,10 +1,12 @@
 //! query: the nearest records of each query vector.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferrochrome_index::{Hit, ScanOptions, SearchOptions, VectorIndex, Walk, exact_search};
 use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Metric, Result, limits};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -13,6 +15,7 @@ use crate::get::{Allowed, allowed};
 use crate::id_list::IdList;
 use crate::part::Part;
 use crate::planner::{Plan, Question};
+use crate::share_work::share_work;
 use crate::shared_filter::SharedFilter;
 use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
@@ -21,6 +24,8 @@ use crate::write::dimension_mismatch;
 const SHORT_QUERY_NANOSECONDS: f64 = 400_000.0;
 /// Vectors of one query that one thread takes at a time.
 const VECTORS_PER_TASK: usize = 12;
+/// Members of which a scan is worth sharing with a thread that is awake.
+const LEAST_SHARED: u64 = 4_096;
 /// A filter whose bitmap must be made first is taken for this much.
 const UNSEEN_FILTER_NANOSECONDS: f64 = 500_000.0;
 
@@ -181,8 +186,11 @@ impl Collection {
         let some = |vectors: &[&[f32]]| self.nearest(query, &parts, vectors, scans, cancel);
         let queries = if query.is_short() || vectors.len() <= 1 {
             // What makes a query of one vector long is the look-up of its filter, which all threads have just worked at.
-            let threads_are_awake = query.threads_are_awake || !query.is_short();
-            let scans = if scans == Scans::All && threads_are_awake { Scans::AllShared } else { scans };
+            let scans = match scans {
+                Scans::All if query.threads_are_awake || !query.is_short() => Scans::AllShared,
+                Scans::Short if query.threads_are_awake => Scans::ShortShared(&self.shared.pool),
+                _ => scans,
+            };
             self.nearest(query, &parts, &vectors, scans, cancel)?
         } else {
             let groups =
@@ -228,7 +236,7 @@ impl Collection {
         query: &PreparedQuery,
         parts: &[Searchable<'_>],
         vectors: &[&[f32]],
-        scans: Scans,
+        scans: Scans<'_>,
         cancel: &CancelToken,
     ) -> Result<Option<Vec<NearestRows>>> {
         cancel.check()?;
@@ -348,12 +356,14 @@ pub(crate) struct Searchable<'a> {
 }
 
 /// Which scans a search may end in where a walk was given up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scans {
+#[derive(Clone, Copy)]
+enum Scans<'a> {
     All,
     /// All, each shared with the other threads of the pool, which are awake.
     AllShared,
     Short,
+    /// Short ones, which the calling thread shares with those of a pool that it is none of, which are awake.
+    ShortShared(&'a ThreadPool),
 }
 
 impl Searchable<'_> {
@@ -369,7 +379,7 @@ impl Searchable<'_> {
         &self,
         query: &PreparedQuery,
         vectors: &[&[f32]],
-        scans: Scans,
+        scans: Scans<'_>,
         cancel: &CancelToken,
     ) -> Result<Option<Vec<Vec<Hit>>>> {
         let rows = self.view.part.vectors();
@@ -381,17 +391,23 @@ impl Searchable<'_> {
         let Some(index) = self.index_for(vectors) else {
             return vectors.iter().map(exact).map(|hits| hits.map(Some)).collect();
         };
-        let options =
-            ScanOptions { k: self.k, members, threads_are_awake: scans == Scans::AllShared, cancel };
+        if let (Scans::ShortShared(pool), Plan::Scan, [vector]) = (scans, &self.plan, vectors)
+            && let Some(found) = self.scan_in_halves(pool, vector, cancel)
+        {
+            return found.map(|hits| Some(vec![hits]));
+        }
+        let threads_are_awake = matches!(scans, Scans::AllShared);
+        let options = ScanOptions { k: self.k, members, threads_are_awake, cancel };
         let scan = |vector: &&[f32]| index.scan(vector, rows, &options).map(Some);
         match self.plan {
             Plan::Exact | Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {
                 let options =
                     SearchOptions { k: self.k, ef: query.ef, filter: members, visit_budget, cancel };
+                let leaves_out_long = matches!(scans, Scans::Short | Scans::ShortShared(_));
                 let search = |vector: &&[f32]| match index.search(vector, rows, &options)? {
                     Walk::Done(hits) => Ok(Some(hits)),
-                    Walk::BudgetExceeded if scans == Scans::Short && !self.scan_is_short => {
+                    Walk::BudgetExceeded if leaves_out_long && !self.scan_is_short => {
                         query.given_up.store(true, Ordering::Relaxed);
                         Ok(None)
                     }
@@ -400,5 +416,35 @@ impl Searchable<'_> {
                 vectors.iter().map(search).collect()
             }
         }
+    }
+
+    /// Scans the members in two halves, of which a thread of `pool` takes one if it is free. `None` where they are few.
+    fn scan_in_halves(
+        &self,
+        pool: &ThreadPool,
+        vector: &[f32],
+        cancel: &CancelToken,
+    ) -> Option<Result<Vec<Hit>>> {
+        let (Part::Segment(segment), Allowed::Only(members), Some(index)) =
+            (&self.view.part, &self.allowed, &self.index)
+        else {
+            return None;
+        };
+        let middle = members.select((members.len() / 2) as u32).filter(|_| members.len() >= LEAST_SHARED)?;
+        let mut halves = [(); 2].map(|()| RoaringBitmap::clone(members));
+        halves[0].remove_range(middle..);
+        halves[1].remove_range(..middle);
+        let (segment, index, k) = (segment.clone(), index.clone(), self.k);
+        let (vector, cancel) = (vector.to_vec(), cancel.clone());
+        let found = share_work(pool, halves.len(), move |half| {
+            index.scan(&vector, segment.reader(), &ScanOptions::new(k, Some(&halves[half]), &cancel))
+        });
+        let found = found.into_iter().map(|hits| hits.unwrap_or_else(|panic| resume_unwind(panic)));
+        Some(found.collect::<Result<Vec<_>>>().map(|halves| {
+            let mut hits = halves.concat();
+            hits.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.label.cmp(&b.label)));
+            hits.truncate(k);
+            hits
+        }))
     }
 }

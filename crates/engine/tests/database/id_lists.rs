@@ -127,3 +127,47 @@ fn equal_ids_count_once_but_in_what_a_delete_reports() {
     assert_eq!(collection.delete(&request).unwrap(), 200);
     assert_eq!(collection.count().unwrap(), 50);
 }
+
+/// As a program's own thread asks, which looks the ids up and scans their rows itself, with the help of the database's threads.
+#[test]
+fn a_new_list_is_asked_with_by_a_thread_of_the_caller() {
+    const ROWS: usize = 9_000;
+    const DIM: usize = 32;
+    const K: usize = 10;
+    let folder = tempfile::tempdir().unwrap();
+    let handle = open(folder.path(), options(100_000));
+    let collection = create(&handle, "notes", r#"{"hnsw":{"space":"l2"}}"#);
+    let component =
+        |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32;
+    let batch = WriteBatch {
+        ids: (0..ROWS).map(|id| format!("id {id}")).collect(),
+        embeddings: Some((0..ROWS * DIM).map(component).collect()),
+        dim: DIM,
+        ..WriteBatch::default()
+    };
+    collection.write(WriteKind::Add, batch).unwrap();
+    collection.compact(&CancelToken::default()).unwrap();
+    let (mut found, mut asked) = (0, 0);
+    for turn in 0..20 {
+        let mut ids: Vec<usize> = (0..ROWS).filter(|id| id % 3 != turn % 3).collect();
+        ids.rotate_left(turn + 1);
+        let request = QueryRequest {
+            embeddings: (0..DIM).map(|i| component(ROWS * DIM + turn * DIM + i)).collect(),
+            dim: DIM,
+            k: K,
+            // So many that a scan is the cheaper plan.
+            ef: Some(ROWS),
+            ids: Some(list(&ids)),
+            ..QueryRequest::default()
+        };
+        let cancel = CancelToken::default();
+        let prepared = collection.prepare_query(request.clone()).unwrap();
+        assert!(prepared.is_short());
+        let result = collection.run_short_query(&prepared, &cancel).unwrap().unwrap();
+        let exact = collection.query(QueryRequest { exact: true, ..request }, &cancel).unwrap();
+        assert!(result.queries[0].is_sorted_by(|(_, a), (_, b)| a <= b) && result.queries[0].len() == K);
+        found += exact.queries[0].iter().filter(|hit| result.queries[0].contains(hit)).count();
+        asked += K;
+    }
+    assert!(found * 100 >= asked * 98, "{found} of {asked}");
+}
