@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -116,6 +117,29 @@ fn graphs_that_are_extended_mended_and_shared_survive_a_stop_at_every_point() {
 #[test]
 fn a_snapshot_or_a_restored_database_is_there_whole_or_not_at_all() {
     stop_everywhere(Script::Copies, Durability::Full, 0.25);
+}
+
+/// Otherwise what a power cut leaves half removed might be put back by who opens the database after a later restore that was cut off.
+#[test]
+fn a_replaced_database_is_removed_when_its_name_that_says_so_is_on_the_medium() {
+    let Some(workplace) = Workplace::new() else { return };
+    let recorded = workplace.record("record", Script::Copies, &["full"], &Tree::new());
+    let mut disk = Disk::new(&Tree::new());
+    let (mut leaving, mut removed) = (HashSet::new(), 0);
+    for operation in &recorded.trace {
+        match operation {
+            Operation::Rename(from, to) if from.ends_with(".replaced") => _ = leaving.insert(to.clone()),
+            Operation::Unlink(path) | Operation::RemoveFolder(path) => {
+                if let Some(folder) = path.split('/').next().filter(|folder| leaving.contains(*folder)) {
+                    assert!(disk.is_name_durable(folder), "{path} is removed too early");
+                    removed += 1;
+                }
+            }
+            _ => {}
+        }
+        disk.apply(operation);
+    }
+    assert!(leaving.len() == 2 && removed > 20, "{leaving:?}, {removed} removed");
 }
 
 #[test]

@@ -34,6 +34,10 @@ impl Replaced {
     /// # Errors
     /// `Io`. It is where it was then.
     pub fn move_aside(target: &Path, lock: DatabaseLock) -> Result<Self> {
+        // Of a restore that was acknowledged, and stopped before they were removed. Beside them nobody could tell which to put back.
+        for left in replaced_beside(&absolute(target)?) {
+            discard(&left)?;
+        }
         let folder = beside(target, REPLACED)?;
         let lock = (!cfg!(windows)).then_some(lock);
         fs::rename(target, &folder).map_err(|e| Error::io(target.display(), e))?;
@@ -45,14 +49,26 @@ impl Replaced {
         let _ = fs::rename(self.folder, target);
     }
 
-    /// Removes it, as the copy has taken its place on the medium.
+    /// Removes it, as the copy has taken its place on the medium. Where something cannot be removed, the copy stands all the same.
     pub fn remove(self) {
-        // A folder that is half removed must not be put back. Where something cannot be removed, the copy stands all the same.
-        let leaving = self.folder.with_extension(INCOMPLETE);
-        if fs::rename(&self.folder, &leaving).is_ok() {
-            let _ = fs::remove_dir_all(leaving);
-        }
+        let _ = discard(&self.folder);
     }
+}
+
+/// Removes a database that was moved aside, as far as it can be removed.
+///
+/// # Errors
+/// `Io` where it might still be put back.
+fn discard(replaced: &Path) -> Result<()> {
+    let leaving = replaced.with_extension(INCOMPLETE);
+    match fs::rename(replaced, &leaving) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.map_err(|e| Error::io(replaced.display(), e))?,
+    }
+    // What is half removed must not be put back, whatever a power cut takes: nothing of it goes before its name is on the medium.
+    sync_name(&leaving)?;
+    let _ = fs::remove_dir_all(leaving);
+    Ok(())
 }
 
 /// A folder for a copy that is to become `target`: beside it, not there yet. What is above `target` is made.
@@ -122,19 +138,24 @@ fn find(folder: &Path) -> Result<Option<PathBuf>> {
         Ok(mut entries) => entries.next().is_none(),
         Err(e) => e.kind() == io::ErrorKind::NotFound,
     };
-    let folder = absolute(folder)?;
-    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name().and_then(OsStr::to_str)) else {
+    if !is_empty {
         return Ok(None);
-    };
-    // A parent that is missing, or may not be listed, has nothing to put back.
-    let Some(entries) = fs::read_dir(parent).ok().filter(|_| is_empty) else { return Ok(None) };
-    let is_replaced = |other: &OsString| {
-        let id = other.to_str().and_then(|other| other.strip_prefix(name)?.strip_prefix('.'));
+    }
+    Ok(replaced_beside(&absolute(folder)?).next())
+}
+
+/// The databases that were moved aside from `folder`, an absolute path.
+fn replaced_beside(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = folder.file_name().and_then(OsStr::to_str).map(str::to_owned);
+    let is_replaced = move |other: &OsString| {
+        let id = other.to_str().and_then(|other| other.strip_prefix(name.as_deref()?)?.strip_prefix('.'));
         let id = id.and_then(|id| id.strip_suffix(REPLACED)?.strip_suffix('.'));
         id.is_some_and(|id| Uuid::parse_str(id).is_ok())
     };
-    let mut names = entries.flatten().map(|entry| entry.file_name());
-    Ok(names.find(is_replaced).map(|name| parent.join(name)))
+    // A parent that is missing, or may not be listed, has nothing to put back.
+    let parent = folder.parent().map(Path::to_owned).unwrap_or_default();
+    let entries = fs::read_dir(&parent).ok().into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).filter(is_replaced).map(move |name| parent.join(name))
 }
 
 fn beside(target: &Path, suffix: &str) -> Result<PathBuf> {

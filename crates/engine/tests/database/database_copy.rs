@@ -270,6 +270,20 @@ fn a_second_restore_does_not_forget_the_database_that_an_interrupted_one_moved_a
     assert_eq!(names_in(place.path()).len(), 2);
 }
 
+/// One that was stopped before it removed them. Beside two, nobody could tell which to put back.
+#[test]
+fn a_restore_removes_what_an_earlier_one_left_of_the_database_it_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let live = interrupted_restore(place.path());
+    assert_eq!(value_in(&open(&live), "notes"), 2);
+    let left = place.path().join(format!("live.{}.replaced", uuid::Uuid::new_v4()));
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("LOCK"), "").unwrap();
+    restore(&place.path().join("snapshot"), &live, true).unwrap().finish().unwrap();
+    assert_eq!(value_in(&open(&live), "notes"), 1);
+    assert_eq!(names_in(place.path()).len(), 2);
+}
+
 #[test]
 fn a_copy_that_was_cut_off_is_no_database() {
     let place = tempfile::tempdir().unwrap();
