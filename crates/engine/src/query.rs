@@ -1,6 +1,5 @@
 //! query: the nearest records of each query vector.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +14,7 @@ use crate::get::{Allowed, allowed};
 use crate::id_list::IdList;
 use crate::part::Part;
 use crate::planner::{Plan, Question};
-use crate::share_work::share_work;
+use crate::share_work::try_share_work;
 use crate::shared_filter::SharedFilter;
 use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
@@ -436,11 +435,10 @@ impl Searchable<'_> {
         halves[1].remove_range(..middle);
         let (segment, index, k) = (segment.clone(), index.clone(), self.k);
         let (vector, cancel) = (vector.to_vec(), cancel.clone());
-        let found = share_work(pool, halves.len(), move |half| {
+        let found = try_share_work(pool, halves.len(), move |half| {
             index.scan(&vector, segment.reader(), &ScanOptions::new(k, Some(&halves[half]), &cancel))
         });
-        let found = found.into_iter().map(|hits| hits.unwrap_or_else(|panic| resume_unwind(panic)));
-        Some(found.collect::<Result<Vec<_>>>().map(|halves| {
+        Some(found.map(|halves| {
             let mut hits = halves.concat();
             hits.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.label.cmp(&b.label)));
             hits.truncate(k);

@@ -1,7 +1,6 @@
 //! A sealed segment that is open: its files, its index, its look-ups, and answers worth keeping.
 
 use std::fmt;
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -19,7 +18,7 @@ use crate::id_list::IdList;
 use crate::open_segments::OpenSegments;
 use crate::preloader::{Preloader, load};
 use crate::remembered::Remembered;
-use crate::share_work::share_work;
+use crate::share_work::try_share_work;
 use crate::shared_filter::SharedFilter;
 
 /// Name of the file with posting lists and full text.
@@ -234,9 +233,7 @@ impl Segment {
         let found = match pool {
             Some(pool) if groups.len() > 1 && rayon::current_thread_index().is_none() => {
                 let (segment, ids) = (self.clone(), ids.clone());
-                let found = share_work(pool, groups.len(), move |at| segment.look_up_group(&ids, groups[at]));
-                let found = found.into_iter().map(|found| found.unwrap_or_else(|panic| resume_unwind(panic)));
-                found.collect::<Result<Vec<_>>>()?
+                try_share_work(pool, groups.len(), move |at| segment.look_up_group(&ids, groups[at]))?
             }
             _ => find_in_tasks(&groups, |group| self.look_up_group(ids, *group))?,
         };

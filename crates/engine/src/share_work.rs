@@ -1,7 +1,8 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ferrochrome_types::Result;
 use parking_lot::Mutex;
 
 /// Tasks that several threads take one after another.
@@ -48,6 +49,16 @@ where
     }
     let lost = || Err(Box::new("a task was lost") as _);
     shared.results.iter().map(|result| result.lock().take().unwrap_or_else(lost)).collect()
+}
+
+/// As [`share_work`], for work that may fail: all that it gives, or the first error. A panic goes on in the calling thread.
+pub(crate) fn try_share_work<T, F>(pool: &rayon::ThreadPool, tasks: usize, work: F) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Fn(usize) -> Result<T> + Send + Sync + 'static,
+{
+    let results = share_work(pool, tasks, work).into_iter();
+    results.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic))).collect()
 }
 
 #[cfg(test)]
