@@ -23,6 +23,7 @@ use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
 use crate::part::Part;
 use crate::preloader::Preloader;
+use crate::query_threads::QueryThreads;
 use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::snapshot::{PartView, RowAddress, Snapshot};
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
     pub log_was_cut: AtomicBool,
     /// Cancelled when the database closes.
     pub shutdown: CancelToken,
-    pub pool: rayon::ThreadPool,
+    pub threads: QueryThreads,
 }
 
 impl fmt::Debug for Shared {

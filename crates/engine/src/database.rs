@@ -23,6 +23,7 @@ use crate::maintenance::{self, Signal};
 use crate::open_segments::OpenSegments;
 use crate::options::DatabaseOptions;
 use crate::preloader::Preloader;
+use crate::query_threads::QueryThreads;
 use crate::repair::QUARANTINE_FOLDER;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
@@ -202,8 +203,8 @@ impl Database {
     }
 
     /// The database's own threads, for work that must not run on the caller's.
-    pub fn pool(&self) -> &rayon::ThreadPool {
-        &self.shared.pool
+    pub fn threads(&self) -> &QueryThreads {
+        &self.shared.threads
     }
 
     /// The catalog of tenants, databases and collections.
@@ -476,11 +477,7 @@ pub(crate) fn shared(
     store: Arc<dyn BlobStore>,
     options: DatabaseOptions,
 ) -> Result<Shared> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads.max(1))
-        .thread_name(|i| format!("ferrochrome-query-{i}"))
-        .build()
-        .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
+    let threads = QueryThreads::start(options.threads)?;
     let provider = Arc::new(Provider::new(options.index_cache_bytes));
     let shutdown = CancelToken::default();
     Ok(Shared {
@@ -495,7 +492,7 @@ pub(crate) fn shared(
         options,
         signal: Signal::default(),
         shutdown,
-        pool,
+        threads,
     })
 }
 

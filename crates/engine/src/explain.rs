@@ -138,7 +138,7 @@ impl Collection {
             explanation.counts = SearchCounts { scored: 0, rescored: explanation.allowed as usize };
             return Ok(());
         };
-        let options = ScanOptions { k, members, threads_are_awake: true, cancel };
+        let options = ScanOptions { threads_are_awake: true, ..ScanOptions::new(k, members, cancel) };
         let scan = || index.scan(vector, rows, &options);
         let scan_counts = index.scan_counts(explanation.allowed as usize, k);
         let Plan::Walk { visit_budget } = part.plan else {

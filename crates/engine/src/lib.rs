@@ -61,6 +61,7 @@ mod part;
 mod planner;
 mod preloader;
 mod query;
+mod query_threads;
 mod remembered;
 mod repair;
 mod replacement;
@@ -68,7 +69,6 @@ mod seal;
 mod segment;
 mod segment_builder;
 mod settings;
-mod share_work;
 mod shared_filter;
 mod snapshot;
 mod status;
@@ -90,10 +90,10 @@ pub use get::{GetRequest, GetResult};
 pub use id_list::IdList;
 pub use options::DatabaseOptions;
 pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
+pub use query_threads::QueryThreads;
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
 };
-pub use share_work::share_work;
 pub use shared_filter::SharedFilter;
 pub use snapshot::{RowAddress, Snapshot};
 pub use status::{CollectionStats, DatabaseStats, IndexingStatus, SegmentStats, isa};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ferrochrome_metadata::evaluate;
 use ferrochrome_types::{CancelToken, Metadata, Record, Result, ValueRef, VectorRows};
-use rayon::ThreadPool;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::chunk::Chunk;
 use crate::id_list::IdList;
+use crate::query_threads::QueryThreads;
 use crate::segment::Segment;
 use crate::shared_filter::SharedFilter;
 
@@ -57,12 +57,12 @@ impl Part {
         }
     }
 
-    /// Labels of the rows that have one of these ids, tombstoned ones among them. A calling thread that is none of `pool` shares the
+    /// Labels of the rows that have one of these ids, tombstoned ones among them. A calling thread that is none of `threads` shares the
     /// work with it.
-    pub fn named(&self, ids: &IdList, pool: Option<&ThreadPool>) -> Result<Arc<RoaringBitmap>> {
+    pub fn named(&self, ids: &IdList, threads: Option<&QueryThreads>) -> Result<Arc<RoaringBitmap>> {
         match self {
             Part::Chunk(chunk) => Ok(chunk.named(ids)),
-            Part::Segment(segment) => segment.named(ids, pool),
+            Part::Segment(segment) => segment.named(ids, threads),
         }
     }
 

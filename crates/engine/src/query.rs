@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferrochrome_index::{Hit, ScanOptions, SearchOptions, VectorIndex, Walk, exact_search};
+use ferrochrome_index::{Hit, ScanOptions, SearchOptions, Share, VectorIndex, Walk, exact_search};
 use ferrochrome_types::{CancelToken, Code, DocumentFilter, Error, Metric, Result, limits};
-use rayon::ThreadPool;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
@@ -14,7 +13,7 @@ use crate::get::{Allowed, allowed};
 use crate::id_list::IdList;
 use crate::part::Part;
 use crate::planner::{Plan, Question};
-use crate::share_work::try_share_work;
+use crate::query_threads::QueryThreads;
 use crate::shared_filter::SharedFilter;
 use crate::snapshot::{NamedRows, PartView, RowAddress, Snapshot};
 use crate::write::dimension_mismatch;
@@ -23,8 +22,6 @@ use crate::write::dimension_mismatch;
 const SHORT_QUERY_NANOSECONDS: f64 = 400_000.0;
 /// Vectors of one query that one thread takes at a time.
 const VECTORS_PER_TASK: usize = 12;
-/// Members of which a scan is worth sharing with a thread that is awake.
-const LEAST_SHARED: u64 = 4_096;
 /// A filter whose bitmap must be made first is taken for this much.
 const UNSEEN_FILTER_NANOSECONDS: f64 = 500_000.0;
 
@@ -121,7 +118,7 @@ impl Collection {
         let named = match &request.ids {
             None => None,
             Some(ids) => {
-                let NamedRows { by_part, found } = snapshot.labels_of(ids, Some(&self.shared.pool))?;
+                let NamedRows { by_part, found } = snapshot.labels_of(ids, Some(&self.shared.threads))?;
                 if filter.is_none() && snapshot.dimension.is_some() && found < ids.different() {
                     return Err(Error::new(
                         Code::Internal,
@@ -175,7 +172,8 @@ impl Collection {
         query: &PreparedQuery,
         cancel: &CancelToken,
     ) -> Result<Option<QueryResult>> {
-        self.run(query, Scans::Short, cancel)
+        self.shared.threads.note_call(query.cost);
+        self.run(query, Scans::Short(&self.shared.threads), cancel)
     }
 
     fn run(&self, query: &PreparedQuery, scans: Scans, cancel: &CancelToken) -> Result<Option<QueryResult>> {
@@ -187,14 +185,13 @@ impl Collection {
             // What makes a query of one vector long is the look-up of its filter, which all threads have just worked at.
             let scans = match scans {
                 Scans::All if query.threads_are_awake || !query.is_short() => Scans::AllShared,
-                Scans::Short if query.threads_are_awake => Scans::ShortShared(&self.shared.pool),
                 _ => scans,
             };
             self.nearest(query, &parts, &vectors, scans, cancel)?
         } else {
             let groups =
                 || vectors.par_chunks(VECTORS_PER_TASK).map(some).collect::<Result<Option<Vec<_>>>>();
-            self.shared.pool.install(groups)?.map(|groups| groups.into_iter().flatten().collect())
+            self.shared.threads.pool().install(groups)?.map(|groups| groups.into_iter().flatten().collect())
         };
         for part in &parts {
             // Where there are no codes, the graph is walked over the mapped vectors themselves.
@@ -302,14 +299,14 @@ impl PreparedQuery {
             Plan::Walk { visit_budget: Some(_) } if self.given_up.load(Ordering::Relaxed) => Plan::Scan,
             plan => plan,
         };
-        let scan_is_short = Plan::Scan.cost(question) <= SHORT_QUERY_NANOSECONDS;
+        let scan_nanoseconds = Plan::Scan.cost(question);
         Ok(Some(Searchable {
             number: number as u32,
             view,
             allowed,
             index,
             plan,
-            scan_is_short,
+            scan_nanoseconds,
             k: question.k,
         }))
     }
@@ -349,8 +346,8 @@ pub(crate) struct Searchable<'a> {
     pub(crate) allowed: Allowed,
     pub(crate) index: Option<Arc<dyn VectorIndex>>,
     pub(crate) plan: Plan,
-    /// Whether a scan, should the walk be given up, is worth doing on the calling thread.
-    scan_is_short: bool,
+    /// What a scan is predicted to take.
+    scan_nanoseconds: f64,
     pub(crate) k: usize,
 }
 
@@ -360,9 +357,8 @@ enum Scans<'a> {
     All,
     /// All, each shared with the other threads of the pool, which are awake.
     AllShared,
-    Short,
-    /// Short ones, which the calling thread shares with those of a pool that it is none of, which are awake.
-    ShortShared(&'a ThreadPool),
+    /// Short ones, which the calling thread shares with these, of which it is none.
+    Short(&'a QueryThreads),
 }
 
 impl Searchable<'_> {
@@ -390,23 +386,17 @@ impl Searchable<'_> {
         let Some(index) = self.index_for(vectors) else {
             return vectors.iter().map(exact).map(|hits| hits.map(Some)).collect();
         };
-        if let (Scans::ShortShared(pool), Plan::Scan, [vector]) = (scans, &self.plan, vectors)
-            && let Some(found) = self.scan_in_halves(pool, vector, cancel)
-        {
-            return found.map(|hits| Some(vec![hits]));
-        }
-        let threads_are_awake = matches!(scans, Scans::AllShared);
-        let options = ScanOptions { k: self.k, members, threads_are_awake, cancel };
-        let scan = |vector: &&[f32]| index.scan(vector, rows, &options).map(Some);
+        let scan = |vector: &&[f32]| self.scan(index, vector, scans, cancel).map(Some);
         match self.plan {
             Plan::Exact | Plan::Scan => vectors.iter().map(scan).collect(),
             Plan::Walk { visit_budget } => {
                 let options =
                     SearchOptions { k: self.k, ef: query.ef, filter: members, visit_budget, cancel };
-                let leaves_out_long = matches!(scans, Scans::Short | Scans::ShortShared(_));
+                let leaves_out =
+                    matches!(scans, Scans::Short(_)) && self.scan_nanoseconds > SHORT_QUERY_NANOSECONDS;
                 let search = |vector: &&[f32]| match index.search(vector, rows, &options)? {
                     Walk::Done(hits) => Ok(Some(hits)),
-                    Walk::BudgetExceeded if leaves_out_long && !self.scan_is_short => {
+                    Walk::BudgetExceeded if leaves_out => {
                         query.given_up.store(true, Ordering::Relaxed);
                         Ok(None)
                     }
@@ -417,32 +407,31 @@ impl Searchable<'_> {
         }
     }
 
-    /// Scans the members in two halves, of which a thread of `pool` takes one if it is free. `None` where they are few.
-    fn scan_in_halves(
+    /// Compares all members, together with other threads where that is worth it.
+    fn scan(
         &self,
-        pool: &ThreadPool,
+        index: &dyn VectorIndex,
         vector: &[f32],
+        scans: Scans<'_>,
         cancel: &CancelToken,
-    ) -> Option<Result<Vec<Hit>>> {
-        let (Part::Segment(segment), Allowed::Only(members), Some(index)) =
-            (&self.view.part, &self.allowed, &self.index)
-        else {
-            return None;
+    ) -> Result<Vec<Hit>> {
+        let rows = self.view.part.vectors();
+        let options = ScanOptions {
+            threads_are_awake: matches!(scans, Scans::AllShared),
+            ..ScanOptions::new(self.k, self.allowed.bitmap(), cancel)
         };
-        let middle = members.select((members.len() / 2) as u32).filter(|_| members.len() >= LEAST_SHARED)?;
-        let mut halves = [(); 2].map(|()| RoaringBitmap::clone(members));
-        halves[0].remove_range(middle..);
-        halves[1].remove_range(..middle);
-        let (segment, index, k) = (segment.clone(), index.clone(), self.k);
-        let (vector, cancel) = (vector.to_vec(), cancel.clone());
-        let found = try_share_work(pool, halves.len(), move |half| {
-            index.scan(&vector, segment.reader(), &ScanOptions::new(k, Some(&halves[half]), &cancel))
-        });
-        Some(found.map(|halves| {
-            let mut hits = halves.concat();
-            hits.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.label.cmp(&b.label)));
-            hits.truncate(k);
-            hits
-        }))
+        if let (Scans::Short(threads), Part::Segment(segment), Some(shared)) =
+            (scans, &self.view.part, &self.index)
+            && let of @ 2.. = threads.shares_of(self.scan_nanoseconds)
+        {
+            let (segment, shared, allowed) = (segment.clone(), shared.clone(), self.allowed.clone());
+            let (vector_of_shares, k, cancel) = (vector.to_vec(), self.k, cancel.clone());
+            let candidates = threads.try_share(of, move |number| {
+                let options = ScanOptions::new(k, allowed.bitmap(), &cancel);
+                shared.scan_share(&vector_of_shares, segment.reader(), &options, Share { number, of })
+            })?;
+            return index.nearest_of(vector, rows, &options, candidates.concat());
+        }
+        index.scan(vector, rows, &options)
     }
 }

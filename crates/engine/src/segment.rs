@@ -9,7 +9,6 @@ use ferrochrome_index::{Parameters, Provider, VectorIndex};
 use ferrochrome_metadata::{Lookup, evaluate, find_in_tasks};
 use ferrochrome_types::{CancelToken, Error, Result};
 use parking_lot::Mutex;
-use rayon::ThreadPool;
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -17,8 +16,8 @@ use crate::collection::Shared;
 use crate::id_list::IdList;
 use crate::open_segments::OpenSegments;
 use crate::preloader::{Preloader, load};
+use crate::query_threads::QueryThreads;
 use crate::remembered::Remembered;
-use crate::share_work::try_share_work;
 use crate::shared_filter::SharedFilter;
 
 /// Name of the file with posting lists and full text.
@@ -211,12 +210,16 @@ impl Segment {
     }
 
     /// Labels of the rows that have one of these ids, tombstoned ones among them. As right for ever as [`matching`](Self::matching).
-    /// A calling thread that is none of `pool` shares the work with it.
-    pub fn named(self: &Arc<Self>, ids: &IdList, pool: Option<&ThreadPool>) -> Result<Arc<RoaringBitmap>> {
+    /// A calling thread that is none of `threads` shares the work with it.
+    pub fn named(
+        self: &Arc<Self>,
+        ids: &IdList,
+        threads: Option<&QueryThreads>,
+    ) -> Result<Arc<RoaringBitmap>> {
         if let Some(found) = ids.number().and_then(|number| self.id_lists.recall(&number)) {
             return Ok(found);
         }
-        let bitmap = Arc::new(self.look_up(ids, pool)?);
+        let bitmap = Arc::new(self.look_up(ids, threads)?);
         if let Some(number) = ids.number() {
             self.id_lists.remember(number, 0, bitmap.clone());
         }
@@ -228,12 +231,12 @@ impl Segment {
         ids.number().is_some_and(|number| self.id_lists.holds(&number))
     }
 
-    fn look_up(self: &Arc<Self>, ids: &IdList, pool: Option<&ThreadPool>) -> Result<RoaringBitmap> {
+    fn look_up(self: &Arc<Self>, ids: &IdList, threads: Option<&QueryThreads>) -> Result<RoaringBitmap> {
         let groups: Vec<usize> = ids.groups().collect();
-        let found = match pool {
-            Some(pool) if groups.len() > 1 && rayon::current_thread_index().is_none() => {
+        let found = match threads {
+            Some(threads) if groups.len() > 1 && rayon::current_thread_index().is_none() => {
                 let (segment, ids) = (self.clone(), ids.clone());
-                try_share_work(pool, groups.len(), move |at| segment.look_up_group(&ids, groups[at]))?
+                threads.try_share(groups.len(), move |at| segment.look_up_group(&ids, groups[at]))?
             }
             _ => find_in_tasks(&groups, |group| self.look_up_group(ids, *group))?,
         };

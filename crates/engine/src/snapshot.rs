@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use ferrochrome_blockstore::hash_id;
 use ferrochrome_types::{Metadata, Result, ValueRef};
-use rayon::ThreadPool;
 use roaring::RoaringBitmap;
 
 use crate::chunk::Chunk;
 use crate::id_list::IdList;
 use crate::part::Part;
+use crate::query_threads::QueryThreads;
 use crate::segment::Segment;
 
 /// A part as one snapshot sees it: its rows less its tombstones.
@@ -40,8 +40,8 @@ impl PartView {
     }
 
     /// Labels of the live records that have one of these ids.
-    fn named(&self, ids: &IdList, pool: Option<&ThreadPool>) -> Result<Arc<RoaringBitmap>> {
-        let named = self.part.named(ids, pool)?;
+    fn named(&self, ids: &IdList, threads: Option<&QueryThreads>) -> Result<Arc<RoaringBitmap>> {
+        let named = self.part.named(ids, threads)?;
         let all_live = self.tombstones.is_disjoint(&named);
         Ok(if all_live { named } else { Arc::new(named.as_ref() - self.tombstones.as_ref()) })
     }
@@ -115,8 +115,8 @@ impl Snapshot {
     }
 
     /// Live labels of these ids, per part.
-    pub(crate) fn labels_of(&self, ids: &IdList, pool: Option<&ThreadPool>) -> Result<NamedRows> {
-        let by_part = self.parts.iter().map(|view| view.named(ids, pool)).collect::<Result<Vec<_>>>()?;
+    pub(crate) fn labels_of(&self, ids: &IdList, threads: Option<&QueryThreads>) -> Result<NamedRows> {
+        let by_part = self.parts.iter().map(|view| view.named(ids, threads)).collect::<Result<Vec<_>>>()?;
         // An id is live in one part at most, and there in one row.
         let found = by_part.iter().map(|labels| labels.len()).sum::<u64>() as usize;
         if found == ids.len() {

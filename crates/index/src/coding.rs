@@ -1,11 +1,12 @@
 use ferrochrome_types::{Error, Metric, Result, VectorRows};
 
-use crate::exact::{check_dimension, fetch_and_rescore};
+use crate::exact::{check_dimension, exact_search_among, fetch_and_rescore};
 use crate::parameters::LAYOUT_VERSION;
 use crate::quantizer::Bits;
-use crate::scan::{is_sketched, shared_shortlist};
+use crate::scan::{is_sketched, labels_of_share, shared_shortlist};
+use crate::shortlist::Candidate;
 use crate::storage::{CodeRows, Resident, Storage};
-use crate::{Hit, Parameters, Quantization, ScanOptions, SearchCounts, exact_search};
+use crate::{Hit, Parameters, Quantization, ScanOptions, SearchCounts, Share};
 
 /// The k that recall and depth are measured for.
 pub(crate) const CALIBRATED_K: usize = 10;
@@ -59,7 +60,7 @@ impl<S: Storage> Coding<S> {
         if filtered { 2 * depth } else { depth }
     }
 
-    /// See [`VectorIndex::scan`](crate::VectorIndex::scan). Rescores at least `least_depth` rows.
+    /// A whole scan. Rescores at least `least_depth` rows.
     pub(crate) fn scan(
         &self,
         query: &[f32],
@@ -67,26 +68,61 @@ impl<S: Storage> Coding<S> {
         options: &ScanOptions<'_>,
         least_depth: usize,
     ) -> Result<Vec<Hit>> {
+        let candidates = self.scan_share(query, rows, options, Share::WHOLE, least_depth)?;
+        self.nearest_of(query, rows, options, candidates, least_depth)
+    }
+
+    /// See [`VectorIndex::scan_share`](crate::VectorIndex::scan_share).
+    pub(crate) fn scan_share(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        share: Share,
+        least_depth: usize,
+    ) -> Result<Vec<Candidate>> {
         self.check(query, rows)?;
         let ScanOptions { members, cancel, .. } = *options;
         let k = options.k.min(self.len);
-        let end = self.len as u32;
+        let labels = labels_of_share(members, self.len as u32, share);
         let Some(codes) = &self.codes else {
-            let rows = FirstRows { rows, len: self.len };
-            return exact_search(self.metric, query, &rows, members, k, cancel);
+            let hits = exact_search_among(self.metric, query, rows, (members, labels), k, cancel)?;
+            return Ok(hits
+                .into_iter()
+                .map(|hit| Candidate { score: hit.distance, label: hit.label })
+                .collect());
         };
         let depth = self.scan_depth(k, least_depth, members.is_some());
+        let unscored = |label| Candidate { score: 0.0, label };
         match members {
-            None if depth >= self.len => return fetch_and_rescore(self.metric, query, rows, 0..end, k),
+            None if depth >= self.len => return Ok(labels.map(unscored).collect()),
             Some(members) if depth as u64 >= members.len() => {
-                return fetch_and_rescore(self.metric, query, rows, members.range(..end), k);
+                return Ok(members.range(labels).map(unscored).collect());
             }
             _ => {}
         }
         let mut code_query = codes.quantizer().new_query()?;
         codes.quantizer().prepare(query, &mut code_query);
-        let shortlist = shared_shortlist(codes, &code_query, depth, options)?;
-        fetch_and_rescore(self.metric, query, rows, shortlist.iter().map(|c| c.label), k)
+        shared_shortlist(codes, &code_query, depth, options, share)
+    }
+
+    /// See [`VectorIndex::nearest_of`](crate::VectorIndex::nearest_of). Rescores at least `least_depth` rows.
+    pub(crate) fn nearest_of(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        mut candidates: Vec<Candidate>,
+        least_depth: usize,
+    ) -> Result<Vec<Hit>> {
+        self.check(query, rows)?;
+        let k = options.k.min(self.len);
+        let depth = self.scan_depth(k, least_depth, options.members.is_some());
+        if candidates.len() > depth {
+            candidates.sort_unstable_by(Candidate::order);
+            candidates.truncate(depth);
+        }
+        fetch_and_rescore(self.metric, query, rows, candidates.iter().map(|candidate| candidate.label), k)
     }
 
     /// See [`VectorIndex::scan_counts`](crate::VectorIndex::scan_counts).
@@ -140,29 +176,5 @@ impl<S: Storage> Coding<S> {
         buffers.push(("factors", factors));
         buffers.retain(|(_, bytes)| !bytes.is_empty());
         Ok(buffers)
-    }
-}
-
-/// The rows that the index was built from, where the caller holds more.
-struct FirstRows<'a> {
-    rows: &'a dyn VectorRows,
-    len: usize,
-}
-
-impl VectorRows for FirstRows<'_> {
-    fn dim(&self) -> usize {
-        self.rows.dim()
-    }
-
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    fn row(&self, label: u32) -> Result<&[f32]> {
-        self.rows.row(label)
-    }
-
-    fn prefetch(&self, label: u32) {
-        self.rows.prefetch(label);
     }
 }

@@ -13,8 +13,8 @@ use roaring::RoaringBitmap;
 use crate::aligned_buffer::AlignedBuffer;
 use crate::wordnet::Vectors;
 use crate::{
-    BuildOptions, Hit, Quantization, ScanOptions, SearchOptions, VectorIndex, Walk, build, exact_search,
-    extend, load, open,
+    BuildOptions, Hit, Quantization, ScanOptions, SearchOptions, Share, VectorIndex, Walk, build,
+    exact_search, extend, load, open,
 };
 
 /// Every implementation for a metric: with and without a graph, over every coding.
@@ -114,12 +114,27 @@ pub(crate) fn recall(
     (part(searched), part(scanned))
 }
 
+/// A scan of some members in so many shares, which are put together last first.
+fn scan_in_shares(
+    index: &dyn VectorIndex,
+    rows: &Vectors,
+    query: &[f32],
+    options: &ScanOptions<'_>,
+    of: usize,
+) -> Vec<Hit> {
+    let share = |number| index.scan_share(query, rows, options, Share { number, of }).unwrap();
+    index.nearest_of(query, rows, options, (0..of).rev().flat_map(share).collect()).unwrap()
+}
+
 /// Checks what holds for any index over any rows: order, counts, exact distances, recall.
 fn check(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, floor: f64, name: &str) {
     for query in 0..queries.len().min(5) as u32 {
         let query = queries.row(query).unwrap();
         for k in [0, 1, 10, rows.len() + 5] {
-            let scan = index.scan(query, rows, &ScanOptions::new(k, None, &CancelToken::default())).unwrap();
+            let cancel = CancelToken::default();
+            let options = ScanOptions::new(k, None, &cancel);
+            let scan = index.scan(query, rows, &options).unwrap();
+            assert_eq!(scan_in_shares(index, rows, query, &options, 3), scan, "{name} k {k}");
             for hits in [search(index, rows, query, k, None), scan] {
                 assert_eq!(hits.len(), k.min(rows.len()), "{name} k {k}");
                 check_hits(index.metric(), rows, query, &hits, name);

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use ferrochrome_distance::{ExactDistance, prefetch_row};
 use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
 use roaring::RoaringBitmap;
@@ -24,11 +26,23 @@ pub fn exact_search(
     k: usize,
     cancel: &CancelToken,
 ) -> Result<Vec<Hit>> {
+    exact_search_among(metric, query, rows, (members, 0..rows.len() as u32), k, cancel)
+}
+
+/// As [`exact_search`], among the members that are some of `labels`.
+pub(crate) fn exact_search_among(
+    metric: Metric,
+    query: &[f32],
+    rows: &dyn VectorRows,
+    (members, labels): (Option<&RoaringBitmap>, Range<u32>),
+    k: usize,
+    cancel: &CancelToken,
+) -> Result<Vec<Hit>> {
     check_dimension(query, rows.dim())?;
     let mut nearest = Nearest::new(metric, query, rows, k);
     match members {
-        None => nearest.offer_all(0..rows.len() as u32, cancel)?,
-        Some(members) => nearest.offer_all(members.range(..rows.len() as u32), cancel)?,
+        None => nearest.offer_all(labels, cancel)?,
+        Some(members) => nearest.offer_all(members.range(labels), cancel)?,
     }
     Ok(nearest.into_hits())
 }

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use crate::conformance::clustered;
 use crate::wordnet::Vectors;
-use crate::{BuildOptions, ScanOptions, SearchOptions, VectorIndex, Walk, build};
+use crate::{BuildOptions, ScanOptions, SearchOptions, Share, VectorIndex, Walk, build};
 
 const ROWS: usize = 10_000;
 /// Enough for a scan of half of the rows to be shared.
@@ -41,6 +41,14 @@ fn threads_of_a_pool_find_together_what_one_finds() {
                 let scan = || index.scan(rows.row(query).unwrap(), &rows, &options).unwrap();
                 let together = pool.install(scan);
                 assert_eq!(together, scan());
+                let share = |number| {
+                    index
+                        .scan_share(rows.row(query).unwrap(), &rows, &usual, Share { number, of: 5 })
+                        .unwrap()
+                };
+                let candidates = (0..5).flat_map(share).collect();
+                let in_shares = index.nearest_of(rows.row(query).unwrap(), &rows, &usual, candidates);
+                assert_eq!(in_shares.unwrap(), together);
                 assert_eq!(together.len(), k);
             }
         }

@@ -5,7 +5,7 @@ use roaring::RoaringBitmap;
 
 use crate::coding::{Coding, depth_of_ef};
 use crate::storage::{Resident, Storage};
-use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
+use crate::{Candidate, Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, Share, VectorIndex, Walk};
 
 /// Codes without a graph: every search scores every member.
 #[derive(Debug)]
@@ -58,8 +58,24 @@ impl<S: Storage> VectorIndex for Flat<S> {
         self.coding.scan_is_sketched(members)
     }
 
-    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, options, 0)
+    fn scan_share(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        share: Share,
+    ) -> Result<Vec<Candidate>> {
+        self.coding.scan_share(query, rows, options, share, 0)
+    }
+
+    fn nearest_of(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Hit>> {
+        self.coding.nearest_of(query, rows, options, candidates, 0)
     }
 
     fn parameters(&self) -> Parameters {

@@ -80,9 +80,10 @@ pub use build::{build, extend, renew};
 pub use codebook::Codebook;
 pub use exact::exact_search;
 pub use load::{load, open};
-pub use options::{BuildOptions, Quantization, ScanOptions, SearchOptions};
+pub use options::{BuildOptions, Quantization, ScanOptions, SearchOptions, Share};
 pub use parameters::{GraphParameters, Parameters};
 pub use provider::{Provider, ProviderStats};
+pub use shortlist::Candidate;
 pub use vector_index::{Hit, SearchCounts, VectorIndex, Walk};
 
 // Buffers are written as they lie in memory, and the format is little-endian.

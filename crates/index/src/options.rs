@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::str::FromStr;
 
 use ferrochrome_types::{CancelToken, Error, Metric, Progress, Result};
@@ -117,5 +118,53 @@ impl<'a> ScanOptions<'a> {
     /// A scan by itself.
     pub fn new(k: usize, members: Option<&'a RoaringBitmap>, cancel: &'a CancelToken) -> Self {
         ScanOptions { k, members, threads_are_awake: false, cancel }
+    }
+}
+
+/// One of several parts of the rows, which have all of them once.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Which, from 0.
+    pub number: usize,
+    /// How many there are, at least one.
+    pub of: usize,
+}
+
+impl Share {
+    /// All rows.
+    pub const WHOLE: Share = Share { number: 0, of: 1 };
+
+    /// Those of `labels` that are in this share, which begins and ends a multiple of `stretch` behind their first.
+    pub(crate) fn of_labels(self, labels: Range<u32>, stretch: u32) -> Range<u32> {
+        let stretches = labels.len().div_ceil(stretch as usize);
+        let cut = |number: usize| {
+            let rows = stretches * number.min(self.of) / self.of.max(1) * stretch as usize;
+            labels.start.saturating_add(rows as u32).min(labels.end)
+        };
+        cut(self.number)..cut(self.number + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn shares_have_all_labels_once_in_order(
+            start in 0_u32..3_000,
+            len in 0_u32..50_000,
+            of in 1_usize..9,
+            stretch in 1_u32..5_000,
+        ) {
+            let labels = start..start + len;
+            let shares = (0..of).map(|number| Share { number, of }.of_labels(labels.clone(), stretch));
+            prop_assert_eq!(shares.clone().flatten().collect::<Vec<_>>(), labels.clone().collect::<Vec<_>>());
+            for share in shares {
+                prop_assert!(share.is_empty() || (share.start - start) % stretch == 0);
+            }
+        }
     }
 }

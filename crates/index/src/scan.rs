@@ -7,12 +7,12 @@ use ferrochrome_types::{CancelToken, Result};
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
-use crate::ScanOptions;
 use crate::member_bits::{AT_ONCE, CONTAINER, MemberBits, WORD, put_labels};
 use crate::quantizer::CodeQuery;
 use crate::shortlist::{Candidate, Shortlist};
 use crate::sketch::{SketchQuery, lowest_bits};
 use crate::storage::CodeRows;
+use crate::{ScanOptions, Share};
 
 /// Rows compared by one call of a kernel.
 const BATCH: usize = 512;
@@ -52,11 +52,13 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     query: &CodeQuery,
     depth: usize,
     &ScanOptions { members, threads_are_awake, cancel, .. }: &ScanOptions<'_>,
+    share: Share,
 ) -> Result<Vec<Candidate>> {
     let count = members.map_or(codes.len() as u64, RoaringBitmap::len) as usize;
-    let labels = span(members, codes.len() as u32);
+    let span = span(members, codes.len() as u32);
+    let labels = share.of_labels(span.clone(), STRETCH);
     let members = match members {
-        Some(members) if count * SPARSE_PART < labels.len() => Members::Few(members),
+        Some(members) if count * SPARSE_PART < span.len() => Members::Few(members),
         _ => Members::Many(MemberBits::of(members, codes.len() as u32)?),
     };
     let of = |labels: Range<u32>| {
@@ -85,6 +87,11 @@ pub(crate) fn shared_shortlist<C: CodeRows>(
     best.sort_unstable_by(Candidate::order);
     best.truncate(depth);
     Ok(best)
+}
+
+/// The labels below `end` that a share of a scan looks for members among.
+pub(crate) fn labels_of_share(members: Option<&RoaringBitmap>, end: u32, share: Share) -> Range<u32> {
+    share.of_labels(span(members, end), STRETCH)
 }
 
 /// All stretches from the first that has members to the last member below `end`.

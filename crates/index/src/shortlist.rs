@@ -1,8 +1,8 @@
 use std::cmp::Ordering;
 
-/// A score and whose it is.
+/// A row by its score: how near it is by its code.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     pub(crate) score: f32,
     pub(crate) label: u32,
 }

@@ -3,7 +3,7 @@ use std::fmt::Debug;
 
 use ferrochrome_types::{Metric, Result, VectorRows};
 
-use crate::{Parameters, ScanOptions, SearchOptions};
+use crate::{Candidate, Parameters, ScanOptions, SearchOptions, Share};
 
 /// One result.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +103,34 @@ pub trait VectorIndex: Send + Sync + Debug {
     ///
     /// # Errors
     /// As [`search`](Self::search).
-    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>>;
+    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
+        let candidates = self.scan_share(query, rows, options, Share::WHOLE)?;
+        self.nearest_of(query, rows, options, candidates)
+    }
+
+    /// The first step of a [`scan`](Self::scan), for one share of the rows: the members in it that are worth being compared exactly.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn scan_share(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        share: Share,
+    ) -> Result<Vec<Candidate>>;
+
+    /// The second step of a [`scan`](Self::scan): its hits, of the candidates of all shares, in any order.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    fn nearest_of(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Hit>>;
 
     /// What beside the buffers must be kept to [`load`](crate::load) the index again, and what may interest a person.
     fn parameters(&self) -> Parameters;

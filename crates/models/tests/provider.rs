@@ -5,7 +5,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ferrochrome_index::{Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
+use ferrochrome_index::{
+    Candidate, Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, Share, VectorIndex, Walk,
+};
 use ferrochrome_models::provider::Provider;
 use ferrochrome_types::{Error, Metric, Result, VectorRows};
 use shuttle::thread;
@@ -58,12 +60,23 @@ impl VectorIndex for OfSize {
         SearchCounts::default()
     }
 
-    fn scan(
+    fn scan_share(
         &self,
         _query: &[f32],
         _rows: &dyn VectorRows,
         _options: &ScanOptions<'_>,
-    ) -> Result<Vec<ferrochrome_index::Hit>> {
+        _share: Share,
+    ) -> Result<Vec<Candidate>> {
+        Ok(Vec::new())
+    }
+
+    fn nearest_of(
+        &self,
+        _query: &[f32],
+        _rows: &dyn VectorRows,
+        _options: &ScanOptions<'_>,
+        _candidates: Vec<Candidate>,
+    ) -> Result<Vec<Hit>> {
         Ok(Vec::new())
     }
 

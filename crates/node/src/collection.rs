@@ -209,7 +209,7 @@ impl NativeCollection {
     ) -> napi::Result<Answer<'env>> {
         let database = self.handle.database().map_err(|e| failure(&e))?;
         let reply = move || work().map(to_js);
-        promise_on(env, |work| database.pool().spawn_fifo(work), reply).map(Either3::C)
+        promise_on(env, |work| database.threads().pool().spawn_fifo(work), reply).map(Either3::C)
     }
 
     /// A promise for the answer.
@@ -423,7 +423,7 @@ impl NativeCollection {
     #[napi(catch_unwind)]
     pub fn expect_queries(&self) {
         if let Ok(database) = self.handle.database() {
-            database.pool().spawn(|| {});
+            database.threads().expect_work();
         }
     }
 
@@ -450,11 +450,13 @@ impl NativeCollection {
         let Some(first) = collections.first() else { return Ok(Vec::new()) };
         let database = first.handle.database().map_err(|e| failure(&e))?;
         let mut sorted = Sorted::new(shapes.len());
-        for group in groups(&shapes, database.pool().current_num_threads()) {
+        for group in groups(&shapes, database.threads().pool().current_num_threads()) {
             sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
         }
-        let Sorted { mut answers, short, places, .. } = sorted;
-        for (replies, group) in answer_together(database.pool(), short).into_iter().zip(places) {
+        let Sorted { mut answers, short, places, cost } = sorted;
+        let threads = database.threads();
+        threads.note_call(cost / threads.pool().current_num_threads() as f64);
+        for (replies, group) in answer_together(threads, short).into_iter().zip(places) {
             match replies {
                 Ok(replies) => {
                     group.zip(replies).for_each(|(at, reply)| answers[at] = Some(answer_to_js(reply)))

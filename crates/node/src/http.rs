@@ -154,7 +154,7 @@ impl NativeCollection {
         let database = self.handle.database().map_err(|e| failure(&e))?;
         let cancel = cancel.map(|cancel| cancel.token.clone()).unwrap_or_default();
         let (body, limits) = (body.take(), BodyLimits::from(limits));
-        let spawn = |work: Box<dyn FnOnce() + Send>| database.pool().spawn_fifo(work);
+        let spawn = |work: Box<dyn FnOnce() + Send>| database.threads().pool().spawn_fifo(work);
         if body.len() > LONG_BODY_BYTES {
             let work =
                 move || HttpQuestion::read(collection, &body, &limits)?.answer(&cancel).map(Buffer::from);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult, share_work};
+use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult, QueryThreads};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
 use uuid::Uuid;
@@ -68,9 +68,9 @@ pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<std::ops::Rang
     groups
 }
 
-/// For each question, in order, the replies to the queries that it stands for, by the calling thread and those of the pool that are free.
+/// For each question, in order, the replies to the queries that it stands for, by the calling thread and those of the database that are free.
 pub(crate) fn answer_together(
-    pool: &rayon::ThreadPool,
+    threads: &QueryThreads,
     questions: Vec<(Question, usize)>,
 ) -> Vec<napi::Result<Vec<Reply>>> {
     let count = questions.len();
@@ -82,5 +82,5 @@ pub(crate) fn answer_together(
         Ok(answer) => answer.map_err(|error| failure(&error)),
         Err(payload) => Err(panicked(payload.as_ref())),
     };
-    share_work(pool, count, answer).into_iter().map(reply).collect()
+    threads.share(count, answer).into_iter().map(reply).collect()
 }

@@ -26,7 +26,7 @@ use crate::quantizer::CodeQuery;
 use crate::scorer::{RowScorer, Scorer};
 use crate::shortlist::Candidate;
 use crate::storage::{CodeRows, LinkRows, Resident, Storage};
-use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, VectorIndex, Walk};
+use crate::{Hit, Parameters, ScanOptions, SearchCounts, SearchOptions, Share, VectorIndex, Walk};
 use walk::{End, WalkScratch, descend, filtered_walk, score_one, walk};
 
 /// A walk with a filter keeps one candidate more for each so many: it ends by rank, and finds less with an `ef` than one that ends by distance.
@@ -236,8 +236,24 @@ impl<S: Storage> VectorIndex for Hnsw<S> {
         self.coding.scan_is_sketched(members)
     }
 
-    fn scan(&self, query: &[f32], rows: &dyn VectorRows, options: &ScanOptions<'_>) -> Result<Vec<Hit>> {
-        self.coding.scan(query, rows, options, 0)
+    fn scan_share(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        share: Share,
+    ) -> Result<Vec<Candidate>> {
+        self.coding.scan_share(query, rows, options, share, 0)
+    }
+
+    fn nearest_of(
+        &self,
+        query: &[f32],
+        rows: &dyn VectorRows,
+        options: &ScanOptions<'_>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Hit>> {
+        self.coding.nearest_of(query, rows, options, candidates, 0)
     }
 
     fn parameters(&self) -> Parameters {

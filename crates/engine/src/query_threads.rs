@@ -1,0 +1,281 @@
+//! The threads of a database that answer queries, and work that a calling thread shares with them.
+//!
+//! To wake a thread up takes as long as to scan some thousand rows (60 to 100 us on a virtual machine). So one that has just helped keeps
+//! looking for more while calls come closely one after another, as they do where a program awaits one query after the other: for as long as
+//! [`PATIENCE`], and not at all where they come singly.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use ferrochrome_types::{Error, Result};
+use parking_lot::Mutex;
+use rayon::{ThreadPool, Yield};
+
+/// How long a thread that has helped looks for more work before it sleeps, and how near calls are that are said to come one after another.
+const PATIENCE: Duration = Duration::from_micros(300);
+/// What is predicted to take so long is worth sharing with a thread that is awake, and what takes longer with one that must be woken up.
+const SHARED_NANOSECONDS: f64 = 25_000.0;
+const WAKING_NANOSECONDS: f64 = 90_000.0;
+/// Most shares of what one thread does in less than a millisecond: each costs some microseconds.
+const MOST_SHARES: usize = 4;
+/// Looks of a watching thread between those at the clock and at the pool's own work: some 30 microseconds.
+const LOOKS: usize = 1_000;
+/// How often a thread that waits for what another has begun looks before it lets others run: as long.
+const LOOKS_AT_END: usize = 1_000;
+
+/// What a calling thread offers to others.
+trait Offer: Send + Sync {
+    /// Takes tasks until there are none.
+    fn take_all(&self);
+}
+
+/// Tasks that several threads take one after another.
+struct Tasks<T, F> {
+    work: F,
+    next: AtomicUsize,
+    done: AtomicUsize,
+    results: Vec<Mutex<Option<std::thread::Result<T>>>>,
+}
+
+impl<T: Send, F: Fn(usize) -> T + Send + Sync> Offer for Tasks<T, F> {
+    fn take_all(&self) {
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(result) = self.results.get(at) else { return };
+            *result.lock() = Some(catch_unwind(AssertUnwindSafe(|| (self.work)(at))));
+            self.done.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Where calling threads put what they offer, and others look for it.
+struct Board {
+    opened: Instant,
+    /// Nanoseconds from `opened` to the expected end of the last call.
+    end: AtomicU64,
+    /// Whether that call came soon after the one before.
+    calls_are_near: AtomicBool,
+    /// Offers made so far.
+    offers: AtomicU64,
+    /// The last one. One that comes too late to it holds nothing of what the tasks were about.
+    offer: Mutex<Option<Weak<dyn Offer>>>,
+    /// Threads that look at it just now.
+    watching: AtomicUsize,
+}
+
+impl Board {
+    fn new() -> Self {
+        Board {
+            opened: Instant::now(),
+            end: AtomicU64::new(0),
+            calls_are_near: AtomicBool::new(false),
+            offers: AtomicU64::new(0),
+            offer: Mutex::new(None),
+            watching: AtomicUsize::new(0),
+        }
+    }
+
+    fn call(&self, nanoseconds: f64) {
+        let begin = self.opened.elapsed().as_nanos() as u64;
+        let before = self.end.swap(begin + nanoseconds as u64, Ordering::Relaxed);
+        let is_near = begin.saturating_sub(before) < PATIENCE.as_nanos() as u64;
+        self.calls_are_near.store(is_near, Ordering::Relaxed);
+    }
+
+    /// Takes tasks of the offers that come after the first `seen`, until none does for a while.
+    fn watch(&self, mut seen: u64) {
+        let mut since = Instant::now();
+        loop {
+            self.watching.fetch_add(1, Ordering::SeqCst);
+            let is_old = |_: &usize| self.offers.load(Ordering::SeqCst) == seen;
+            (0..LOOKS).take_while(is_old).for_each(|_| std::hint::spin_loop());
+            self.watching.fetch_sub(1, Ordering::SeqCst);
+            let offers = self.offers.load(Ordering::SeqCst);
+            if offers != seen {
+                seen = offers;
+                let offer = self.offer.lock().clone();
+                if let Some(offer) = offer.and_then(|offer| offer.upgrade()) {
+                    offer.take_all();
+                }
+                if !self.calls_are_near.load(Ordering::Relaxed) {
+                    return;
+                }
+                since = Instant::now();
+            } else if since.elapsed() > PATIENCE || rayon::yield_now() != Some(Yield::Idle) {
+                return;
+            }
+        }
+    }
+}
+
+/// The threads of a database that answer queries.
+pub struct QueryThreads {
+    pool: ThreadPool,
+    board: Arc<Board>,
+}
+
+impl QueryThreads {
+    /// Starts so many, at least one.
+    ///
+    /// # Errors
+    /// `Internal` where the system has none left.
+    pub(crate) fn start(threads: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.max(1))
+            .thread_name(|i| format!("ferrochrome-query-{i}"))
+            .build()
+            .map_err(|e| Error::internal(format!("threads for queries cannot be started: {e}")))?;
+        Ok(QueryThreads { pool, board: Arc::new(Board::new()) })
+    }
+
+    /// The pool that they are, for work that must not run on the caller's thread.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// Wakes one up, if all sleep, for what is about to be shared.
+    pub fn expect_work(&self) {
+        if self.board.watching.load(Ordering::SeqCst) == 0 {
+            self.wake(1, self.board.offers.load(Ordering::SeqCst));
+        }
+    }
+
+    fn wake(&self, threads: usize, seen: u64) {
+        for _ in 0..threads {
+            let board = self.board.clone();
+            self.pool.spawn(move || board.watch(seen));
+        }
+    }
+
+    /// Notes that a calling thread begins what is expected to take so long.
+    pub fn note_call(&self, nanoseconds: f64) {
+        self.board.call(nanoseconds);
+    }
+
+    /// Whether one is awake, or worth being woken up since calls come one after another.
+    fn are_awake(&self) -> bool {
+        self.board.calls_are_near.load(Ordering::Relaxed) || self.board.watching.load(Ordering::SeqCst) > 0
+    }
+
+    /// Into how many shares a calling thread had better divide what it would take so long for alone.
+    pub(crate) fn shares_of(&self, nanoseconds: f64) -> usize {
+        let least = if self.are_awake() { SHARED_NANOSECONDS } else { WAKING_NANOSECONDS };
+        if nanoseconds < least { 1 } else { self.pool.current_num_threads().min(MOST_SHARES) }
+    }
+
+    /// What `work` gives for each number below `tasks`, or what it panicked with. The calling thread, which is none of these, works too and
+    /// waits at the end for no more than what another thread has begun: if they are all busy, it does everything itself.
+    pub fn share<T, F>(&self, tasks: usize, work: F) -> Vec<std::thread::Result<T>>
+    where
+        T: Send + 'static,
+        F: Fn(usize) -> T + Send + Sync + 'static,
+    {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let results = (0..tasks).map(|_| Mutex::new(None)).collect();
+        let shared = Arc::new(Tasks { work, next, done, results });
+        let others = self.pool.current_num_threads().min(tasks).saturating_sub(1);
+        if others > 0 {
+            let offer: Arc<dyn Offer> = shared.clone();
+            *self.board.offer.lock() = Some(Arc::downgrade(&offer));
+            let seen = self.board.offers.fetch_add(1, Ordering::SeqCst);
+            let watching = self.board.watching.load(Ordering::SeqCst);
+            self.wake(others.saturating_sub(watching), seen);
+        }
+        shared.take_all();
+        let mut looks = 0;
+        while shared.done.load(Ordering::Acquire) < tasks {
+            looks += 1;
+            if looks < LOOKS_AT_END { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        let lost = || Err(Box::new("a task was lost") as _);
+        shared.results.iter().map(|result| result.lock().take().unwrap_or_else(lost)).collect()
+    }
+
+    /// As [`share`](Self::share), for work that may fail: all that it gives, or the first error. A panic goes on in the calling thread.
+    pub(crate) fn try_share<T, F>(&self, tasks: usize, work: F) -> Result<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Fn(usize) -> Result<T> + Send + Sync + 'static,
+    {
+        let results = self.share(tasks, work).into_iter();
+        results.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn start(threads: usize) -> QueryThreads {
+        QueryThreads::start(threads).unwrap()
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_tasks() {
+        let threads = start(3);
+        for tasks in [0, 1, 2, 500] {
+            let found: Vec<usize> =
+                threads.share(tasks, |at| at * 7).into_iter().map(Result::unwrap).collect();
+            assert_eq!(found, (0..tasks).map(|at| at * 7).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn busy_threads_are_not_waited_for_and_keep_nothing() {
+        let threads = start(2);
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..2 {
+            let held = held.clone();
+            threads.pool().spawn(move || _ = held.lock().recv());
+        }
+        let about = Arc::new(());
+        let of_work = about.clone();
+        assert_eq!(threads.share(20, move |_| Arc::strong_count(&of_work)).len(), 20);
+        assert_eq!(Arc::strong_count(&about), 1);
+        drop(release);
+    }
+
+    #[test]
+    fn a_panic_is_the_result_of_its_task_alone() {
+        let results = start(2).share(9, |at| if at == 4 { panic!("four") } else { at });
+        let failed: Vec<usize> =
+            results.iter().enumerate().filter(|(_, result)| result.is_err()).map(|(at, _)| at).collect();
+        assert_eq!(failed, [4]);
+    }
+
+    #[test]
+    fn each_of_many_calls_one_after_another_is_done_whole_and_none_is_awake_for_long() {
+        let threads = start(3);
+        for call in 0..3_000 {
+            threads.note_call(0.0);
+            let done: Arc<[AtomicUsize; 4]> = Arc::default();
+            let of_work = done.clone();
+            let found = threads.share(4, move |at| of_work[at].fetch_add(1, Ordering::Relaxed) + call);
+            assert!(found.into_iter().all(|found| found.unwrap() == call));
+            assert!(done.iter().all(|done| done.load(Ordering::Relaxed) == 1));
+        }
+        while threads.board.watching.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn threads_sleep_where_calls_come_singly() {
+        let threads = start(2);
+        for _ in 0..2 {
+            std::thread::sleep(2 * PATIENCE);
+            threads.note_call(0.0);
+            threads.share(2, |_| ());
+            assert!(!threads.board.calls_are_near.load(Ordering::Relaxed));
+        }
+        threads.note_call(1e12);
+        threads.note_call(0.0);
+        assert!(threads.are_awake(), "the call before is not expected to have ended");
+        assert_eq!(threads.shares_of(SHARED_NANOSECONDS), 2);
+    }
+}
