@@ -1,9 +1,11 @@
 /** The ids that a request names, on their way to native code. */
-import { binding, type NativeIds } from "./native.js";
+import { binding, type NativeCollection, type NativeIds } from "./native.js";
 import { validateIDs } from "./validate.js";
 
 /** So many ids cross packed; fewer cross faster within the JSON of their request. */
 const MANY_IDS = 64;
+/** Looking up so many takes longer than handing a part of the work to another thread. */
+const LONG_LIST = 2_048;
 /** Most bytes of memory that is kept to pack ids in. */
 const MOST_KEPT_BYTES = 4 << 20;
 /** Bytes that a UTF-16 code unit takes in UTF-8 at most. */
@@ -38,9 +40,10 @@ export function namedIds(ids: string[]): NamedIds {
 
 /**
  * As {@link namedIds}, for a query: whether many ids differ is seen as they are looked up, and a query with equal ones fails. What
- * is wrong is then told by {@link validateIDs}.
+ * is wrong is then told by {@link validateIDs}. A thread of `native` that will help to look many ids up is woken up meanwhile.
  */
-export function idsToLookUp(ids: string[]): NamedIds {
+export function idsToLookUp(ids: string[], native?: NativeCollection): NamedIds {
+  if (ids?.length >= LONG_LIST) native?.expectQueries();
   const packed = Array.isArray(ids) && ids.length >= MANY_IDS ? pack(ids) : null;
   if (packed !== null) return packed;
   validateIDs(ids);

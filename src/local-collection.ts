@@ -111,7 +111,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     const args = withLenientFilters(asked, this.rules);
     const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
-    const ids = new IdsOfRequest(idsToLookUp);
+    const ids = new IdsOfRequest((named) => idsToLookUp(named, this.present()));
     const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
     const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());

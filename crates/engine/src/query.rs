@@ -97,6 +97,7 @@ impl Collection {
     /// and for a filter on a disabled index; `Internal` "Error finding id"
     /// for an unknown id without a filter, as Chroma has it; `Closed`, `NotFound`.
     pub fn prepare_query(&self, mut request: QueryRequest) -> Result<PreparedQuery> {
+        self.shared.threads.call_begins();
         let snapshot = self.snapshot()?;
         let filter = self.combined_filter(request.filter.as_ref(), request.document_filter.as_ref())?;
         let whole = request.dim > 0 && request.embeddings.len().is_multiple_of(request.dim);
@@ -172,8 +173,9 @@ impl Collection {
         query: &PreparedQuery,
         cancel: &CancelToken,
     ) -> Result<Option<QueryResult>> {
-        self.shared.threads.note_call(query.cost);
-        self.run(query, Scans::Short(&self.shared.threads), cancel)
+        let result = self.run(query, Scans::Short(&self.shared.threads), cancel);
+        self.shared.threads.call_ends();
+        result
     }
 
     fn run(&self, query: &PreparedQuery, scans: Scans, cancel: &CancelToken) -> Result<Option<QueryResult>> {

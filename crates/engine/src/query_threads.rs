@@ -15,6 +15,8 @@ use rayon::{ThreadPool, Yield};
 
 /// How long a thread that has helped looks for more work before it sleeps, and how near calls are that are said to come one after another.
 const PATIENCE: Duration = Duration::from_micros(300);
+/// How long it does so at most, whatever comes: it may have begun while it waited for a part of other work, which goes on afterwards.
+const LONGEST_WATCH: Duration = Duration::from_millis(5);
 /// What is predicted to take so long is worth sharing with a thread that is awake, and what takes longer with one that must be woken up.
 const SHARED_NANOSECONDS: f64 = 25_000.0;
 const WAKING_NANOSECONDS: f64 = 90_000.0;
@@ -53,16 +55,16 @@ impl<T: Send, F: Fn(usize) -> T + Send + Sync> Offer for Tasks<T, F> {
 /// Where calling threads put what they offer, and others look for it.
 struct Board {
     opened: Instant,
-    /// Nanoseconds from `opened` to the expected end of the last call.
+    /// Nanoseconds from `opened` to when the last call ended.
     end: AtomicU64,
-    /// Whether that call came soon after the one before.
+    /// Whether the present call came soon after the one before.
     calls_are_near: AtomicBool,
     /// Offers made so far.
     offers: AtomicU64,
     /// The last one. One that comes too late to it holds nothing of what the tasks were about.
     offer: Mutex<Option<Weak<dyn Offer>>>,
-    /// Threads that look at it just now.
-    watching: AtomicUsize,
+    /// Threads that look at it, or are about to.
+    watchers: AtomicUsize,
 }
 
 impl Board {
@@ -73,40 +75,59 @@ impl Board {
             calls_are_near: AtomicBool::new(false),
             offers: AtomicU64::new(0),
             offer: Mutex::new(None),
-            watching: AtomicUsize::new(0),
+            watchers: AtomicUsize::new(0),
         }
     }
 
-    fn call(&self, nanoseconds: f64) {
-        let begin = self.opened.elapsed().as_nanos() as u64;
-        let before = self.end.swap(begin + nanoseconds as u64, Ordering::Relaxed);
-        let is_near = begin.saturating_sub(before) < PATIENCE.as_nanos() as u64;
-        self.calls_are_near.store(is_near, Ordering::Relaxed);
+    fn now(&self) -> u64 {
+        self.opened.elapsed().as_nanos() as u64
     }
 
-    /// Takes tasks of the offers that come after the first `seen`, until none does for a while.
+    fn call_begins(&self) {
+        let idle = self.now().saturating_sub(self.end.load(Ordering::Relaxed));
+        self.calls_are_near.store(idle < PATIENCE.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn call_ends(&self) {
+        self.end.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Takes tasks of the offers that come after the first `seen`, until none does for a while or there is something else to do.
     fn watch(&self, mut seen: u64) {
-        let mut since = Instant::now();
+        let begun = Instant::now();
+        let mut since = begun;
         loop {
-            self.watching.fetch_add(1, Ordering::SeqCst);
             let is_old = |_: &usize| self.offers.load(Ordering::SeqCst) == seen;
             (0..LOOKS).take_while(is_old).for_each(|_| std::hint::spin_loop());
-            self.watching.fetch_sub(1, Ordering::SeqCst);
-            let offers = self.offers.load(Ordering::SeqCst);
-            if offers != seen {
-                seen = offers;
-                let offer = self.offer.lock().clone();
-                if let Some(offer) = offer.and_then(|offer| offer.upgrade()) {
-                    offer.take_all();
-                }
-                if !self.calls_are_near.load(Ordering::Relaxed) {
-                    return;
-                }
+            if self.take_newest(&mut seen) {
                 since = Instant::now();
-            } else if since.elapsed() > PATIENCE || rayon::yield_now() != Some(Yield::Idle) {
+                if self.calls_are_near.load(Ordering::Relaxed) && since - begun < LONGEST_WATCH {
+                    continue;
+                }
+            } else if since.elapsed() < PATIENCE && rayon::yield_now() == Some(Yield::Idle) {
+                continue;
+            }
+            self.watchers.fetch_sub(1, Ordering::SeqCst);
+            // Who made an offer before that counts on this thread.
+            if self.offers.load(Ordering::SeqCst) == seen {
                 return;
             }
+            self.watchers.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// Works at the newest offer, if it is another than that numbered `seen`.
+    fn take_newest(&self, seen: &mut u64) -> bool {
+        let offers = self.offers.load(Ordering::SeqCst);
+        if offers == *seen {
+            return false;
+        }
+        *seen = offers;
+        let offer = self.offer.lock().clone();
+        if let Some(offer) = offer.and_then(|offer| offer.upgrade()) {
+            offer.take_all();
+        }
+        true
     }
 }
 
@@ -137,26 +158,33 @@ impl QueryThreads {
 
     /// Wakes one up, if all sleep, for what is about to be shared.
     pub fn expect_work(&self) {
-        if self.board.watching.load(Ordering::SeqCst) == 0 {
-            self.wake(1, self.board.offers.load(Ordering::SeqCst));
-        }
+        self.wake(1, self.board.offers.load(Ordering::SeqCst));
     }
 
-    fn wake(&self, threads: usize, seen: u64) {
-        for _ in 0..threads {
+    /// Has so many watch for what is offered after the first `seen`, where fewer do.
+    fn wake(&self, watchers: usize, seen: u64) {
+        for _ in self.board.watchers.load(Ordering::SeqCst)..watchers {
+            self.board.watchers.fetch_add(1, Ordering::SeqCst);
             let board = self.board.clone();
             self.pool.spawn(move || board.watch(seen));
         }
     }
 
-    /// Notes that a calling thread begins what is expected to take so long.
-    pub fn note_call(&self, nanoseconds: f64) {
-        self.board.call(nanoseconds);
+    /// Notes that a thread which is none of these begins what it may share.
+    pub(crate) fn call_begins(&self) {
+        if rayon::current_thread_index().is_none() {
+            self.board.call_begins();
+        }
+    }
+
+    /// Notes that it is done.
+    pub(crate) fn call_ends(&self) {
+        self.board.call_ends();
     }
 
     /// Whether one is awake, or worth being woken up since calls come one after another.
     fn are_awake(&self) -> bool {
-        self.board.calls_are_near.load(Ordering::Relaxed) || self.board.watching.load(Ordering::SeqCst) > 0
+        self.board.calls_are_near.load(Ordering::Relaxed) || self.board.watchers.load(Ordering::SeqCst) > 0
     }
 
     /// Into how many shares a calling thread had better divide what it would take so long for alone.
@@ -180,8 +208,7 @@ impl QueryThreads {
             let offer: Arc<dyn Offer> = shared.clone();
             *self.board.offer.lock() = Some(Arc::downgrade(&offer));
             let seen = self.board.offers.fetch_add(1, Ordering::SeqCst);
-            let watching = self.board.watching.load(Ordering::SeqCst);
-            self.wake(others.saturating_sub(watching), seen);
+            self.wake(others, seen);
         }
         shared.take_all();
         let mut looks = 0;
@@ -189,6 +216,7 @@ impl QueryThreads {
             looks += 1;
             if looks < LOOKS_AT_END { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
+        self.call_ends();
         let lost = || Err(Box::new("a task was lost") as _);
         shared.results.iter().map(|result| result.lock().take().unwrap_or_else(lost)).collect()
     }
@@ -252,14 +280,14 @@ mod tests {
     fn each_of_many_calls_one_after_another_is_done_whole_and_none_is_awake_for_long() {
         let threads = start(3);
         for call in 0..3_000 {
-            threads.note_call(0.0);
+            threads.call_begins();
             let done: Arc<[AtomicUsize; 4]> = Arc::default();
             let of_work = done.clone();
             let found = threads.share(4, move |at| of_work[at].fetch_add(1, Ordering::Relaxed) + call);
             assert!(found.into_iter().all(|found| found.unwrap() == call));
             assert!(done.iter().all(|done| done.load(Ordering::Relaxed) == 1));
         }
-        while threads.board.watching.load(Ordering::SeqCst) > 0 {
+        while threads.board.watchers.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
     }
@@ -269,13 +297,52 @@ mod tests {
         let threads = start(2);
         for _ in 0..2 {
             std::thread::sleep(2 * PATIENCE);
-            threads.note_call(0.0);
-            threads.share(2, |_| ());
+            threads.call_begins();
             assert!(!threads.board.calls_are_near.load(Ordering::Relaxed));
+            threads.share(2, |_| ());
         }
-        threads.note_call(1e12);
-        threads.note_call(0.0);
-        assert!(threads.are_awake(), "the call before is not expected to have ended");
+        // As if the last one ended later than now.
+        threads.board.end.store(u64::MAX, Ordering::Relaxed);
+        threads.call_begins();
+        assert!(threads.are_awake());
         assert_eq!(threads.shares_of(SHARED_NANOSECONDS), 2);
+    }
+
+    #[test]
+    fn several_threads_may_share_at_once() {
+        let threads = start(2);
+        std::thread::scope(|scope| {
+            for caller in 0..4 {
+                let threads = &threads;
+                scope.spawn(move || {
+                    for call in 0..1_000 {
+                        threads.call_begins();
+                        let found = threads.share(3, move |at| caller * 10_000 + call * at);
+                        let found: Vec<usize> = found.into_iter().map(Result::unwrap).collect();
+                        assert_eq!(found, [0, call, 2 * call].map(|of| caller * 10_000 + of));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn other_work_goes_on_while_calls_come_one_after_another() {
+        let threads = start(2);
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let halves = || rayon::join(|| (0..20_000).sum::<u64>(), || (0..20_000).sum::<u64>());
+                    let (a, b) = threads.pool().install(halves);
+                    assert_eq!(a, b);
+                }
+                is_done.store(true, Ordering::Relaxed);
+            });
+            while !is_done.load(Ordering::Relaxed) {
+                threads.call_begins();
+                assert_eq!(threads.share(2, |at| at).len(), 2);
+            }
+        });
     }
 }

@@ -453,10 +453,8 @@ impl NativeCollection {
         for group in groups(&shapes, database.threads().pool().current_num_threads()) {
             sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
         }
-        let Sorted { mut answers, short, places, cost } = sorted;
-        let threads = database.threads();
-        threads.note_call(cost / threads.pool().current_num_threads() as f64);
-        for (replies, group) in answer_together(threads, short).into_iter().zip(places) {
+        let Sorted { mut answers, short, places, .. } = sorted;
+        for (replies, group) in answer_together(database.threads(), short).into_iter().zip(places) {
             match replies {
                 Ok(replies) => {
                     group.zip(replies).for_each(|(at, reply)| answers[at] = Some(answer_to_js(reply)))
