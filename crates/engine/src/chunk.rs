@@ -21,7 +21,7 @@ pub(crate) struct Chunk {
     labels: HashMap<Box<str>, u32>,
     postings: Postings,
     bytes: usize,
-    id_lists: Remembered<u64>,
+    id_lists: Remembered<u64, Arc<RoaringBitmap>>,
 }
 
 /// Lists of ids for which a chunk remembers its rows, and how many bytes those may take together.
@@ -80,7 +80,7 @@ impl Chunk {
         };
         let bitmap = Arc::new(bitmap);
         if let Some(number) = ids.number() {
-            self.id_lists.remember(number, 0, bitmap.clone());
+            self.id_lists.remember(number, bitmap.serialized_size(), bitmap.clone());
         }
         bitmap
     }

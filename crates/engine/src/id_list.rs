@@ -1,22 +1,19 @@
 //! Lists of ids that requests name: each id hashed once, and long lists recognised when they come again.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use ferrochrome_blockstore::hash_id;
 use ferrochrome_types::{Error, Result};
-use parking_lot::Mutex;
+
+use crate::remembered::Remembered;
 
 /// Lists of at least so many ids are recognised when they come again; shorter ones are looked up in less time than that saves.
 const RECOGNISED_IDS: usize = 64;
-/// Most lists that are kept to be recognised, and the bytes that they may take together.
-const RECOGNISED_LISTS: usize = 256;
-const RECOGNISED_BYTES: usize = 16 << 20;
-/// Lists that came once and are not kept, of which no more than the digest is known: those that never come again must not push out
-/// those that do.
-const SEEN_LISTS: usize = 1_024;
+/// Most lists that are known, and the bytes that they may take together.
+const KNOWN_LISTS: usize = 1_024;
+const KNOWN_BYTES: usize = 16 << 20;
 /// Most buckets that hashes are sorted into, as a power of two: their counts stay in the processor's cache.
 const MOST_BUCKET_BITS: u32 = 16;
 /// Hashes that are sorted in place in a bucket. Only ids that were chosen so, or lists of far more ids than there are buckets, have
@@ -40,8 +37,6 @@ pub struct IdList(Arc<Ids>);
 struct Ids {
     /// Never given twice; `None` for a list that is not recognised.
     number: Option<u64>,
-    /// What it is recognised by, if it is.
-    digest: Option<u64>,
     /// All ids, one after the other.
     text: Box<str>,
     /// Where each id ends.
@@ -59,11 +54,9 @@ struct HashedPlaces {
     places: Box<[u32]>,
 }
 
-/// Lists that are recognised, the one that came last in front.
-static RECENT: Mutex<VecDeque<IdList>> = Mutex::new(VecDeque::new());
-
-/// Digests of lists that came once, the one that came last in front.
-static SEEN: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
+/// Lists that came before, by their digests: `None` for one that came once, and is not kept for that.
+static KNOWN: LazyLock<Remembered<u64, Option<IdList>>> =
+    LazyLock::new(|| Remembered::new(KNOWN_LISTS, KNOWN_BYTES));
 
 /// Whether it is known, without looking at the ids, that the lists are the same.
 impl PartialEq for IdList {
@@ -174,28 +167,23 @@ impl IdList {
         equal.into_iter().any(|(_, place)| self.id(*place as usize) == id)
     }
 
-    /// The list with this text that came before, if it is still known. It is in front then.
+    /// The list with this text that came before, if it is kept.
     fn recognised(text: &str, ends: &[u32], digest: Option<u64>) -> Option<Self> {
-        digest?;
         // The digest finds the list; that it is the same is seen by comparing it whole.
-        let is_same =
-            |IdList(list): &IdList| list.digest == digest && *list.ends == *ends && *list.text == *text;
-        let mut recent = RECENT.lock();
-        let at = recent.iter().position(is_same)?;
-        let list = recent.remove(at)?;
-        recent.push_front(list.clone());
-        Some(list)
+        let is_same = |IdList(list): &IdList| *list.ends == *ends && *list.text == *text;
+        KNOWN.recall(&digest?).flatten().filter(is_same)
     }
 
     fn new(text: Box<str>, ends: Box<[u32]>, digest: Option<u64>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let again = digest.is_some_and(came_before);
-        let number = again.then(|| NUMBERS.fetch_add(1, Ordering::Relaxed));
+        let again = digest.filter(|digest| KNOWN.holds(digest));
+        let number = again.map(|_| NUMBERS.fetch_add(1, Ordering::Relaxed));
         let hashes = vec![OnceLock::new(); ends.len().div_ceil(TOGETHER)].into();
         let (sorted, different) = (OnceLock::new(), OnceLock::new());
-        let list = IdList(Arc::new(Ids { number, digest, text, ends, hashes, sorted, different }));
-        if again && list.0.bytes() <= RECOGNISED_BYTES {
-            keep(list.clone());
+        let list = IdList(Arc::new(Ids { number, text, ends, hashes, sorted, different }));
+        if let Some(digest) = digest {
+            let bytes = if again.is_some() { list.0.bytes() } else { 0 };
+            KNOWN.remember(digest, bytes, again.map(|_| list.clone()));
         }
         list
     }
@@ -313,36 +301,9 @@ fn digest(text: &str, ends: &[u32]) -> Option<u64> {
     (ends.len() >= RECOGNISED_IDS).then(|| hash_id(text))
 }
 
-/// Whether a list with this digest came lately; it did from now on.
-fn came_before(digest: u64) -> bool {
-    let mut seen = SEEN.lock();
-    let at = seen.iter().position(|other| *other == digest);
-    match at {
-        Some(at) => _ = seen.remove(at),
-        None if seen.len() == SEEN_LISTS => _ = seen.pop_back(),
-        None => {}
-    }
-    seen.push_front(digest);
-    at.is_some()
-}
-
-/// Keeps a list to be recognised, and gives up those that did not come for the longest time.
-fn keep(list: IdList) {
-    let mut recent = RECENT.lock();
-    recent.push_front(list);
-    let mut bytes: usize = recent.iter().map(|list| list.0.bytes()).sum();
-    while recent.len() > RECOGNISED_LISTS || bytes > RECOGNISED_BYTES {
-        let Some(oldest) = recent.pop_back() else { break };
-        bytes -= oldest.0.bytes();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Held by tests of what is kept, of which one makes room for its own lists.
-    static KEEPING: Mutex<()> = Mutex::new(());
 
     fn many(prefix: &str, count: usize) -> Vec<String> {
         (0..count).map(|i| format!("{prefix}{i}")).collect()
@@ -399,7 +360,6 @@ mod tests {
 
     #[test]
     fn a_long_list_is_recognised_and_only_that() {
-        let _keeping = KEEPING.lock();
         let ids = many("again", 100);
         let (text, ends) = pack(&ids);
         let once = IdList::from_iter(&ids);
@@ -419,25 +379,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
-        let _keeping = KEEPING.lock();
-        let twice = |ids: Vec<String>| [(); 2].map(|()| IdList::from_iter(&ids))[1].clone();
-        let first = twice(many("bounded", 100));
-        for i in 0..RECOGNISED_LISTS * 2 {
-            IdList::from_iter(many(&format!("once{i}-"), 100));
+    fn a_list_that_comes_again_stays_known_however_many_come_once() {
+        let again = || IdList::from_iter(many("stays", 100)).number();
+        assert_eq!(again(), None);
+        let number = again();
+        assert!(number.is_some());
+        for i in 0..KNOWN_LISTS * 2 {
+            IdList::from_iter(many(&format!("once{i}-"), 64));
+            assert_eq!(again(), number);
         }
-        assert_eq!(IdList::from_iter(many("bounded", 100)).number(), first.number());
-        for i in 0..RECOGNISED_LISTS {
-            twice(many(&format!("bounded{i}-"), 100));
-        }
-        assert_ne!(IdList::from_iter(many("bounded", 100)).number(), first.number());
-        twice(many(&"y".repeat(RECOGNISED_BYTES / 64), 64));
-        for i in 0..SEEN_LISTS * 2 {
-            IdList::from_iter(many(&format!("digest{i}-"), 64));
-        }
-        let recent = RECENT.lock();
-        assert!(recent.iter().map(|list| list.0.bytes()).sum::<usize>() <= RECOGNISED_BYTES);
-        assert!(SEEN.lock().len() <= SEEN_LISTS);
+        let too_large = many(&"y".repeat(KNOWN_BYTES / 64), 64);
+        let numbers = [(); 3].map(|()| IdList::from_iter(&too_large).number());
+        assert!(numbers[1] != numbers[2]);
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub use id_list::IdList;
 pub use options::DatabaseOptions;
 pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
 pub use query_threads::QueryThreads;
+pub use remembered::Remembered;
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,
 };

@@ -1,72 +1,67 @@
-//! Answers that stay right for ever, because the rows that they are about never change.
+//! What was found for what was asked before, where that stays right for ever.
 
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash};
-use std::sync::Arc;
+use std::fmt;
+use std::hash::Hash;
 
-use parking_lot::Mutex;
-use roaring::RoaringBitmap;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
-/// Bitmaps of labels by what was asked, within a number and a budget; those that were not asked for longest go first.
-#[derive(Debug)]
-pub(crate) struct Remembered<K> {
-    most: usize,
-    most_bytes: usize,
-    answers: Mutex<VecDeque<Answer<K>>>,
+/// The part of the budget that what was asked for again and again may fill; the rest is for what comes for the first time.
+const HOT_PART: f64 = 0.75;
+
+/// Answers by what was asked, within a number and a budget of bytes. What is asked for again and again stays, however much comes once.
+pub struct Remembered<K, V>(Cache<K, Answer<V>, Weights, Xxh3DefaultBuilder>);
+
+#[derive(Clone)]
+struct Answer<V> {
+    value: V,
+    bytes: u64,
 }
 
-#[derive(Debug)]
-struct Answer<K> {
-    asked: K,
-    /// Of `asked`: a long list is compared only with what is most likely the same.
-    hash: u64,
-    bitmap: Arc<RoaringBitmap>,
-    bytes: usize,
+/// An answer weighs at least so much that the number of them is bounded by the budget too.
+#[derive(Clone)]
+struct Weights {
+    least: u64,
 }
 
-fn hash_of(asked: &impl Hash) -> u64 {
-    Xxh3DefaultBuilder::new().hash_one(asked)
-}
-
-impl<K: PartialEq> Answer<K> {
-    fn is_to(&self, asked: &K, hash: u64) -> bool {
-        self.hash == hash && self.asked == *asked
+impl<K, V> Weighter<K, Answer<V>> for Weights {
+    fn weight(&self, _asked: &K, answer: &Answer<V>) -> u64 {
+        answer.bytes.max(self.least)
     }
 }
 
-impl<K: Hash + PartialEq> Remembered<K> {
-    /// At most so many answers, which take so many bytes together.
+impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
+    /// At most so many answers, which take `most_bytes` together.
     pub fn new(most: usize, most_bytes: usize) -> Self {
-        Remembered { most, most_bytes, answers: Mutex::default() }
+        let (most, most_bytes) = (most.max(1), most_bytes as u64);
+        let mut options = OptionsBuilder::new();
+        options.shards(1).estimated_items_capacity(most).weight_capacity(most_bytes).hot_allocation(HOT_PART);
+        let options = options.build().expect("all that has no default is given");
+        let weights = Weights { least: most_bytes.div_ceil(most as u64) };
+        let hashes = Xxh3DefaultBuilder::new();
+        Remembered(Cache::with_options(options, weights, hashes, DefaultLifecycle::default()))
     }
 
+    /// Whether the answer is known.
     pub fn holds(&self, asked: &K) -> bool {
-        let hash = hash_of(asked);
-        self.answers.lock().iter().any(|answer| answer.is_to(asked, hash))
+        self.0.contains_key(asked)
     }
 
-    pub fn recall(&self, asked: &K) -> Option<Arc<RoaringBitmap>> {
-        let hash = hash_of(asked);
-        let mut answers = self.answers.lock();
-        let at = answers.iter().position(|answer| answer.is_to(asked, hash))?;
-        let answer = answers.remove(at)?;
-        let bitmap = answer.bitmap.clone();
-        answers.push_front(answer);
-        Some(bitmap)
+    /// The answer, if it is known.
+    pub fn recall<Q: Hash + Equivalent<K> + ?Sized>(&self, asked: &Q) -> Option<V> {
+        self.0.get(asked).map(|answer| answer.value)
     }
 
-    /// Remembers an answer; `key_bytes` is the memory that `asked` has on the heap.
-    pub fn remember(&self, asked: K, key_bytes: usize, bitmap: Arc<RoaringBitmap>) {
-        let bytes = size_of::<Answer<K>>() + key_bytes + bitmap.serialized_size();
-        let hash = hash_of(&asked);
-        let mut answers = self.answers.lock();
-        answers.push_front(Answer { asked, hash, bitmap, bytes });
-        let mut bytes: usize = answers.iter().map(|answer| answer.bytes).sum();
-        while answers.len() > self.most || bytes > self.most_bytes {
-            let Some(oldest) = answers.pop_back() else { break };
-            bytes -= oldest.bytes;
-        }
+    /// Remembers an answer that takes so many bytes with what was asked, unless that is more than the budget allows for one.
+    pub fn remember(&self, asked: K, bytes: usize, value: V) {
+        self.0.insert(asked, Answer { value, bytes: bytes as u64 });
+    }
+}
+
+impl<K, V> fmt::Debug for Remembered<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembered").finish_non_exhaustive()
     }
 }
 
@@ -74,31 +69,28 @@ impl<K: Hash + PartialEq> Remembered<K> {
 mod tests {
     use super::*;
 
-    fn bitmap(label: u32) -> Arc<RoaringBitmap> {
-        Arc::new(RoaringBitmap::from_iter([label]))
-    }
-
     #[test]
-    fn forgets_what_was_not_asked_for_longest() {
-        let remembered = Remembered::new(2, 1 << 20);
-        for number in 0..2 {
-            remembered.remember(number, 0, bitmap(number));
+    fn what_is_asked_for_again_stays_however_much_comes_once() {
+        let remembered = Remembered::new(8, 8_000);
+        remembered.remember("again".to_owned(), 10, 7);
+        for number in 0..1_000 {
+            assert_eq!(remembered.recall("again"), Some(7));
+            remembered.remember(format!("once {number}"), 10, number);
+            assert!(remembered.holds(&format!("once {number}")));
         }
-        assert_eq!(remembered.recall(&0), Some(bitmap(0)));
-        remembered.remember(9, 0, bitmap(9));
-        assert!(remembered.holds(&0) && remembered.holds(&9));
-        assert_eq!(remembered.recall(&1), None);
+        let held = (0..1_000).filter(|number| remembered.holds(&format!("once {number}"))).count();
+        assert!((1..8).contains(&held), "{held}");
     }
 
     #[test]
     fn keeps_within_its_bytes() {
         let remembered = Remembered::new(64, 1_000);
-        remembered.remember(0, 2_000, bitmap(0));
+        remembered.remember(0, 2_000, ());
         assert!(!remembered.holds(&0));
         for number in 0..64 {
-            remembered.remember(number, 0, bitmap(0));
+            remembered.remember(number, 100, ());
         }
         let held = (0..64).filter(|number| remembered.holds(number)).count();
-        assert!((2..64).contains(&held), "{held}");
+        assert!((2..=10).contains(&held), "{held}");
     }
 }

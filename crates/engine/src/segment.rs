@@ -53,8 +53,8 @@ pub(crate) struct Segment {
     uses_in_file: AtomicU64,
     lookup: OnceLock<Lookup>,
     opening: Mutex<()>,
-    filters: Remembered<SharedFilter>,
-    id_lists: Remembered<u64>,
+    filters: Remembered<SharedFilter, Arc<RoaringBitmap>>,
+    id_lists: Remembered<u64, Arc<RoaringBitmap>>,
     order: OnceLock<Option<Vec<u32>>>,
     retired: AtomicBool,
     /// Dropped after the files of a retired segment were removed.
@@ -200,7 +200,8 @@ impl Segment {
         }
         let bitmap = evaluate(filter, self.lookup()?, &self.reader, self.rows(), cancel)?;
         let bitmap = Arc::new(bitmap);
-        self.filters.remember(filter.clone(), filter.heap_bytes(), bitmap.clone());
+        let bytes = filter.heap_bytes() + bitmap.serialized_size();
+        self.filters.remember(filter.clone(), bytes, bitmap.clone());
         Ok(bitmap)
     }
 
@@ -221,7 +222,7 @@ impl Segment {
         }
         let bitmap = Arc::new(self.look_up(ids, threads)?);
         if let Some(number) = ids.number() {
-            self.id_lists.remember(number, 0, bitmap.clone());
+            self.id_lists.remember(number, bitmap.serialized_size(), bitmap.clone());
         }
         Ok(bitmap)
     }

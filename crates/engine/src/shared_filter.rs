@@ -35,6 +35,9 @@ impl PartialEq for SharedFilter {
     }
 }
 
+/// Each is equal to itself and its clones, even one with what is no number.
+impl Eq for SharedFilter {}
+
 impl Hash for SharedFilter {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hash.hash(state);
