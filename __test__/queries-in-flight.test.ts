@@ -75,6 +75,20 @@ test("a query that fails leaves its neighbours alone", async () => {
   expect((outcomes[1] as PromiseRejectedResult).reason.message).toMatch(/dimension/);
 });
 
+test("of many queries, those that fail do so in their own places, begun early or late", async () => {
+  const collection = await filled();
+  const query = (i: number): Promise<unknown> =>
+    collection.query({ queryEmbeddings: [i % 3 === 1 ? [1, 2] : vector(i)], nResults: 1 + (i % 4) });
+  for (const count of [2, 4, 5, 12, 13, 40]) {
+    const outcomes = await Promise.allSettled(Array.from({ length: count }, (_, i) => query(i)));
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.status === "rejected")
+        expect([i % 3, String(outcome.reason)]).toEqual([1, expect.stringMatching(/dimension/)]);
+      else expect(outcome.value).toEqual(await query(i));
+    }
+  }
+});
+
 test("several collections of one database may be asked at once", async () => {
   const client = EphemeralClient();
   onTestFinished(() => client.close());

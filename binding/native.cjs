@@ -848,6 +848,7 @@ module.exports.NativeExport = nativeBinding.NativeExport
 module.exports.NativeExportFile = nativeBinding.NativeExportFile
 module.exports.NativeIds = nativeBinding.NativeIds
 module.exports.NativeProgress = nativeBinding.NativeProgress
+module.exports.NativeQueries = nativeBinding.NativeQueries
 module.exports.NativeRecordFile = nativeBinding.NativeRecordFile
 module.exports.buildInfo = nativeBinding.buildInfo
 module.exports.readServerCollections = nativeBinding.readServerCollections

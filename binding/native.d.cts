@@ -91,11 +91,6 @@ export declare class NativeCollection {
   query(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
   /** Wakes a thread up that is to share queries which are about to come together, since that takes a while. */
   expectQueries(): void
-  /**
-   * Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
-   * threads; the failure of one is a text, `!` and its JSON, in its place.
-   */
-  static queryTogether(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>, ids: Array<NativeIds | undefined | null>): (string | PackedReply | Promise<string | PackedReply>)[]
   /** How a query is answered and what that takes, as JSON. */
   explain(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null): Promise<string>
   /** Opens all files, and copies indices into memory as far as there is room. */
@@ -239,6 +234,22 @@ export declare class NativeProgress {
   constructor()
   /** `{"stage", "done", "total"}`. */
   now(): string
+}
+
+/**
+ * Queries of one database that a program starts in one turn of its event loop, answered by the calling thread and those of the
+ * database that are free: which begin with the first ones while the program makes the others ready.
+ */
+export declare class NativeQueries {
+  /** None. */
+  constructor()
+  /**
+   * Begins queries, each as for `query` of its collection. In the place of one that `finish` will answer there is null; the failure
+   * of one is a text, `!` and its JSON.
+   */
+  begin(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>, ids: Array<NativeIds | undefined | null>): (string | PackedReply | Promise<string | PackedReply> | null)[]
+  /** The answers to all that were begun and are not answered yet, in order. */
+  finish(): (string | PackedReply)[]
 }
 
 /** A file of records, of ours or of another program, that is being read. */

@@ -109,6 +109,18 @@ export interface NativeCheckProgress {
   cancel(): void;
 }
 
+/** Queries of one database that come in one turn of the event loop. */
+export interface NativeQueries {
+  begin(
+    collections: NativeCollection[],
+    queries: Float32Array[],
+    dimensions: number[],
+    requests: string[],
+    ids: (NativeIds | null)[],
+  ): (NativeReply | Promise<NativeReply> | null)[];
+  finish(): NativeReply[];
+}
+
 /** One open collection. */
 export interface NativeCollection {
   write(kind: "add" | "update" | "upsert", batch: NativeBatch): Promise<void>;
@@ -189,15 +201,7 @@ interface Binding {
   NativeIds: { pack(text: Uint8Array, ends: Uint32Array): NativeIds };
   NativeCancel: new () => NativeCancel;
   NativeProgress: new () => NativeProgress;
-  NativeCollection: {
-    queryTogether(
-      collections: NativeCollection[],
-      queries: Float32Array[],
-      dimensions: number[],
-      requests: string[],
-      ids: (NativeIds | null)[],
-    ): (NativeReply | Promise<NativeReply>)[];
-  };
+  NativeQueries: new () => NativeQueries;
   buildInfo(): string;
 }
 

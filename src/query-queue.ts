@@ -13,6 +13,9 @@ interface WaitingQuery {
   reject: (failure: unknown) => void;
 }
 
+/** So many queries of one turn are begun together, and then twice as many each time: before the program has asked for the last. */
+const FIRST_GROUP = 4;
+
 const settled = Promise.resolve();
 
 /**
@@ -24,6 +27,9 @@ const settled = Promise.resolve();
  */
 export class QueryQueue {
   private waiting: WaitingQuery[] = [];
+  /** What of the present turn was handed over before its end. */
+  private begun: QueriesOfTurn | undefined;
+  private groupSize = FIRST_GROUP;
   private turnBegan = 0;
   private turnIsWatched = false;
 
@@ -36,30 +42,38 @@ export class QueryQueue {
     ids: NativeIds | null,
   ): Promise<NativeReply> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ native, queries, dimension, request, ids, resolve, reject });
-      // Wakes a thread up that shares them, while the next are made ready.
-      if (this.waiting.length === 2) native.expectQueries();
-      if (this.waiting.length > 1) return;
-      if (this.turnIsOverdue()) setImmediate(this.flush);
+      const { waiting, begun } = this;
+      waiting.push({ native, queries, dimension, request, ids, resolve, reject });
+      if (waiting.length > 1 || begun !== undefined) {
+        // Wakes a thread up that shares them, while the next are made ready.
+        if (waiting.length === 2 && begun === undefined) native.expectQueries();
+        else if (waiting.length === this.groupSize) this.begin();
+      } else if (this.turnIsOverdue()) setImmediate(this.flush);
       // As `queueMicrotask` does, without its resource for asynchronous hooks.
       else settled.then(this.flush);
     });
   }
 
+  private begin(): void {
+    this.begun ??= new QueriesOfTurn();
+    this.begun.begin(this.waiting);
+    this.waiting = [];
+    this.groupSize *= 2;
+  }
+
   /** Hands over all that waits. */
   readonly flush = (): void => {
-    const waiting = this.waiting;
-    if (waiting.length === 0) return;
-    this.waiting = [];
-    const only = waiting[0];
-    if (waiting.length === 1 && only !== undefined) {
-      try {
-        only.resolve(only.native.query(only.queries, only.dimension, only.request, only.ids));
-      } catch (failure) {
-        only.reject(failure);
-      }
-    } else answerTogether(waiting);
-    for (const { queries } of waiting) keepRoom(queries);
+    const only = this.waiting[0];
+    if (this.begun === undefined && this.waiting.length === 1 && only !== undefined) {
+      this.waiting = [];
+      answerAlone(only);
+      return;
+    }
+    if (only !== undefined) this.begin();
+    const { begun } = this;
+    this.begun = undefined;
+    this.groupSize = FIRST_GROUP;
+    begun?.finish();
   };
 
   private turnIsOverdue(): boolean {
@@ -73,25 +87,60 @@ export class QueryQueue {
   }
 }
 
-function answerTogether(waiting: WaitingQuery[]): void {
-  let replies: (NativeReply | Promise<NativeReply>)[];
+function answerAlone({ native, queries, dimension, request, ids, resolve, reject }: WaitingQuery): void {
   try {
-    replies = binding().NativeCollection.queryTogether(
-      waiting.map(({ native }) => native),
-      waiting.map(({ queries }) => queries),
-      waiting.map(({ dimension }) => dimension),
-      waiting.map(({ request }) => request),
-      waiting.map(({ ids }) => ids),
-    );
+    resolve(native.query(queries, dimension, request, ids));
   } catch (failure) {
-    for (const { reject } of waiting) reject(failure);
-    return;
+    reject(failure);
   }
-  waiting.forEach(({ resolve, reject }, i) => {
-    const reply = replies[i];
-    if (reply === undefined) reject(new Error("native code left a query without a reply"));
-    // How native code tells a failure among replies.
-    else if (typeof reply === "string" && reply.startsWith("!")) reject(new Error(reply));
-    else resolve(reply);
-  });
+  keepRoom(queries);
+}
+
+/** Queries of one turn, of which several threads answer those that are short. */
+class QueriesOfTurn {
+  private readonly native = new (binding().NativeQueries)();
+  /** Those that `finish` answers, in order. */
+  private readonly unanswered: WaitingQuery[] = [];
+
+  begin(group: WaitingQuery[]): void {
+    let replies: (NativeReply | Promise<NativeReply> | null)[];
+    try {
+      replies = this.native.begin(
+        group.map(({ native }) => native),
+        group.map(({ queries }) => queries),
+        group.map(({ dimension }) => dimension),
+        group.map(({ request }) => request),
+        group.map(({ ids }) => ids),
+      );
+    } catch (failure) {
+      for (const { reject } of group) reject(failure);
+      return;
+    }
+    group.forEach((query, i) => {
+      const reply = replies[i];
+      if (reply === null) this.unanswered.push(query);
+      else settle(query, reply);
+      keepRoom(query.queries);
+    });
+  }
+
+  finish(): void {
+    let replies: NativeReply[];
+    try {
+      replies = this.native.finish();
+    } catch (failure) {
+      for (const { reject } of this.unanswered) reject(failure);
+      return;
+    }
+    this.unanswered.forEach((query, i) => {
+      settle(query, replies[i]);
+    });
+  }
+}
+
+function settle({ resolve, reject }: WaitingQuery, reply: NativeReply | Promise<NativeReply> | undefined): void {
+  if (reply === undefined) reject(new Error("native code left a query without a reply"));
+  // How native code tells a failure among replies.
+  else if (typeof reply === "string" && reply.startsWith("!")) reject(new Error(reply));
+  else resolve(reply);
 }

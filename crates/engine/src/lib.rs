@@ -90,7 +90,7 @@ pub use get::{GetRequest, GetResult};
 pub use id_list::IdList;
 pub use options::DatabaseOptions;
 pub use query::{NearestRows, PreparedQuery, QueryRequest, QueryResult};
-pub use query_threads::QueryThreads;
+pub use query_threads::{Offered, QueryThreads};
 pub use remembered::Remembered;
 pub use repair::{
     LostBatch, RepairOptions, RepairReport, RepairedCollection, RepairedSegment, repair_folder,

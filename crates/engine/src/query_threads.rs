@@ -4,6 +4,7 @@
 //! looking for more while calls come closely one after another, as they do where a program awaits one query after the other: for as long as
 //! [`PATIENCE`], and not at all where they come singly.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -34,14 +35,14 @@ trait Offer: Send + Sync {
 }
 
 /// Tasks that several threads take one after another.
-struct Tasks<T, F> {
-    work: F,
+struct Tasks<T> {
+    work: Box<dyn Fn(usize) -> T + Send + Sync>,
     next: AtomicUsize,
     done: AtomicUsize,
     results: Vec<Mutex<Option<std::thread::Result<T>>>>,
 }
 
-impl<T: Send, F: Fn(usize) -> T + Send + Sync> Offer for Tasks<T, F> {
+impl<T: Send> Offer for Tasks<T> {
     fn take_all(&self) {
         loop {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +53,30 @@ impl<T: Send, F: Fn(usize) -> T + Send + Sync> Offer for Tasks<T, F> {
     }
 }
 
+impl<T> Tasks<T> {
+    /// What all have given, when the last one is done.
+    fn results(&self) -> Vec<std::thread::Result<T>> {
+        let mut looks = 0;
+        while self.done.load(Ordering::Acquire) < self.results.len() {
+            looks += 1;
+            if looks < LOOKS_AT_END { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        let lost = || Err(Box::new("a task was lost") as _);
+        self.results.iter().map(|result| result.lock().take().unwrap_or_else(lost)).collect()
+    }
+}
+
+/// Tasks that were [offered](QueryThreads::offer).
+pub struct Offered<T>(Arc<Tasks<T>>);
+
+impl<T> Offered<T> {
+    fn new(tasks: usize, work: impl Fn(usize) -> T + Send + Sync + 'static) -> Self {
+        let results = (0..tasks).map(|_| Mutex::new(None)).collect();
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Offered(Arc::new(Tasks { work: Box::new(work), next, done, results }))
+    }
+}
+
 /// Where calling threads put what they offer, and others look for it.
 struct Board {
     opened: Instant,
@@ -59,10 +84,10 @@ struct Board {
     end: AtomicU64,
     /// Whether the present call came soon after the one before.
     calls_are_near: AtomicBool,
-    /// Offers made so far.
-    offers: AtomicU64,
-    /// The last one. One that comes too late to it holds nothing of what the tasks were about.
-    offer: Mutex<Option<Weak<dyn Offer>>>,
+    /// How many offers were made so far.
+    count: AtomicU64,
+    /// Those that may have tasks left, the oldest in front. Who comes too late to one holds nothing of what the tasks were about.
+    offers: Mutex<VecDeque<Weak<dyn Offer>>>,
     /// Threads that look at it, or are about to.
     watchers: AtomicUsize,
 }
@@ -73,8 +98,8 @@ impl Board {
             opened: Instant::now(),
             end: AtomicU64::new(0),
             calls_are_near: AtomicBool::new(false),
-            offers: AtomicU64::new(0),
-            offer: Mutex::new(None),
+            count: AtomicU64::new(0),
+            offers: Mutex::default(),
             watchers: AtomicUsize::new(0),
         }
     }
@@ -97,9 +122,9 @@ impl Board {
         let begun = Instant::now();
         let mut since = begun;
         loop {
-            let is_old = |_: &usize| self.offers.load(Ordering::SeqCst) == seen;
+            let is_old = |_: &usize| self.count.load(Ordering::SeqCst) == seen;
             (0..LOOKS).take_while(is_old).for_each(|_| std::hint::spin_loop());
-            if self.take_newest(&mut seen) {
+            if self.take_offered(&mut seen) {
                 since = Instant::now();
                 if self.calls_are_near.load(Ordering::Relaxed) && since - begun < LONGEST_WATCH {
                     continue;
@@ -109,25 +134,40 @@ impl Board {
             }
             self.watchers.fetch_sub(1, Ordering::SeqCst);
             // Who made an offer before that counts on this thread.
-            if self.offers.load(Ordering::SeqCst) == seen {
+            if self.count.load(Ordering::SeqCst) == seen {
                 return;
             }
             self.watchers.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Works at the newest offer, if it is another than that numbered `seen`.
-    fn take_newest(&self, seen: &mut u64) -> bool {
-        let offers = self.offers.load(Ordering::SeqCst);
-        if offers == *seen {
+    /// Works at all that is offered, if more was than the first `seen`.
+    fn take_offered(&self, seen: &mut u64) -> bool {
+        let count = self.count.load(Ordering::SeqCst);
+        if count == *seen {
             return false;
         }
-        *seen = offers;
-        let offer = self.offer.lock().clone();
-        if let Some(offer) = offer.and_then(|offer| offer.upgrade()) {
-            offer.take_all();
+        *seen = count;
+        while let Some(offer) = self.oldest() {
+            if let Some(offer) = offer.upgrade() {
+                offer.take_all();
+            }
+            self.offers.lock().retain(|other| !other.ptr_eq(&offer));
         }
         true
+    }
+
+    fn oldest(&self) -> Option<Weak<dyn Offer>> {
+        self.offers.lock().front().cloned()
+    }
+
+    /// Makes an offer, and returns how many were made before.
+    fn offer(&self, offer: Weak<dyn Offer>) -> u64 {
+        let mut offers = self.offers.lock();
+        // Where no thread is free, nobody else takes them away.
+        offers.retain(|other| other.strong_count() > 0);
+        offers.push_back(offer);
+        self.count.fetch_add(1, Ordering::SeqCst)
     }
 }
 
@@ -158,7 +198,7 @@ impl QueryThreads {
 
     /// Wakes one up, if all sleep, for what is about to be shared.
     pub fn expect_work(&self) {
-        self.wake(1, self.board.offers.load(Ordering::SeqCst));
+        self.wake(1, self.board.count.load(Ordering::SeqCst));
     }
 
     /// Has so many watch for what is offered after the first `seen`, where fewer do.
@@ -193,32 +233,47 @@ impl QueryThreads {
         if nanoseconds < least { 1 } else { self.pool.current_num_threads().min(MOST_SHARES) }
     }
 
-    /// What `work` gives for each number below `tasks`, or what it panicked with. The calling thread, which is none of these, works too and
-    /// waits at the end for no more than what another thread has begun: if they are all busy, it does everything itself.
+    /// Has other threads, as far as they are free, find what `work` gives for each number below `tasks`, while the calling one, which is none
+    /// of these, does something else.
+    pub fn offer<T, F>(&self, tasks: usize, work: F) -> Offered<T>
+    where
+        T: Send + 'static,
+        F: Fn(usize) -> T + Send + Sync + 'static,
+    {
+        let offered = Offered::new(tasks, work);
+        self.announce(&offered, tasks);
+        offered
+    }
+
+    /// What was offered, of each in order, or what it panicked with. The calling thread works too and waits at the end for no more than
+    /// what another thread has begun: if they are all busy, it does everything itself.
+    pub fn finish<T: Send + 'static>(&self, offered: Vec<Offered<T>>) -> Vec<std::thread::Result<T>> {
+        offered.iter().for_each(|offered| offered.0.take_all());
+        let results = offered.iter().flat_map(|offered| offered.0.results()).collect();
+        self.call_ends();
+        results
+    }
+
+    /// What `work` gives for each number below `tasks`, found by the calling thread and others as [offered](Self::offer) and
+    /// [finished](Self::finish).
     pub fn share<T, F>(&self, tasks: usize, work: F) -> Vec<std::thread::Result<T>>
     where
         T: Send + 'static,
         F: Fn(usize) -> T + Send + Sync + 'static,
     {
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let results = (0..tasks).map(|_| Mutex::new(None)).collect();
-        let shared = Arc::new(Tasks { work, next, done, results });
-        let others = self.pool.current_num_threads().min(tasks).saturating_sub(1);
-        if others > 0 {
-            let offer: Arc<dyn Offer> = shared.clone();
-            *self.board.offer.lock() = Some(Arc::downgrade(&offer));
-            let seen = self.board.offers.fetch_add(1, Ordering::SeqCst);
-            self.wake(others, seen);
+        let offered = Offered::new(tasks, work);
+        self.announce(&offered, tasks.saturating_sub(1));
+        self.finish(vec![offered])
+    }
+
+    /// Has up to so many threads, beside the calling one, know of an offer.
+    fn announce<T: Send + 'static>(&self, offered: &Offered<T>, threads: usize) {
+        let threads = threads.min(self.pool.current_num_threads() - 1);
+        if threads > 0 {
+            let offer: Arc<dyn Offer> = offered.0.clone();
+            let seen = self.board.offer(Arc::downgrade(&offer));
+            self.wake(threads, seen);
         }
-        shared.take_all();
-        let mut looks = 0;
-        while shared.done.load(Ordering::Acquire) < tasks {
-            looks += 1;
-            if looks < LOOKS_AT_END { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
-        self.call_ends();
-        let lost = || Err(Box::new("a task was lost") as _);
-        shared.results.iter().map(|result| result.lock().take().unwrap_or_else(lost)).collect()
     }
 
     /// As [`share`](Self::share), for work that may fail: all that it gives, or the first error. A panic goes on in the calling thread.
@@ -344,5 +399,24 @@ mod tests {
                 assert_eq!(threads.share(2, |at| at).len(), 2);
             }
         });
+    }
+
+    #[test]
+    fn what_is_offered_is_done_once_whoever_does_it() {
+        let threads = start(2);
+        for call in 0..500 {
+            let offers =
+                [2, 0, 1, 5].map(|tasks| threads.offer(tasks, move |at| 100 * call + 10 * tasks + at));
+            let found: Vec<usize> = threads.finish(offers.into()).into_iter().map(Result::unwrap).collect();
+            assert_eq!(found, [20, 21, 10, 50, 51, 52, 53, 54].map(|of| 100 * call + of));
+        }
+        let done = Arc::new(AtomicUsize::new(0));
+        let of_work = done.clone();
+        let offered = threads.offer(1, move |_| of_work.fetch_add(1, Ordering::SeqCst));
+        while done.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(threads.finish(vec![offered]).len(), 1);
+        drop(threads.offer(1, |_| ()));
     }
 }

@@ -1,15 +1,12 @@
 //! A collection as JavaScript holds it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use ferrochrome_engine::{Collection, Handle, IdList, WriteBatch, WriteKind};
 use ferrochrome_types::{CancelToken, Code, Error, Result};
 use ferrochrome_wire::{Records, Reply, explanation_json, get_reply, parse_delete, parse_get, parse_query};
 use napi::Env;
-use napi::bindgen_prelude::{
-    ClassInstance, Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue,
-};
+use napi::bindgen_prelude::{Either, Either3, Float32ArraySlice, Float64Array, Object, ToNapiValue};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -17,7 +14,7 @@ use uuid::Uuid;
 use crate::background::{long_promise, promise, promise_on};
 use crate::failure::failure;
 use crate::id_list::NativeIds;
-use crate::together::{Question, Shape, answer_together, groups};
+use crate::together::{Question, Shape};
 
 /// The records of one collection.
 #[napi]
@@ -128,15 +125,12 @@ pub struct PackedReply {
 type TextOrPacked = Either<String, PackedReply>;
 
 /// An answer, or the promise of one.
-type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
+pub(crate) type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
 
 /// A longer request, one with thousands of ids, is read on another thread: finding them takes milliseconds.
-const LONG_REQUEST_BYTES: usize = 16 << 10;
+pub(crate) const LONG_REQUEST_BYTES: usize = 16 << 10;
 
-/// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
-const TOGETHER_NANOSECONDS: f64 = 2_500_000.0;
-
-fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
+pub(crate) fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
     match to_js(reply) {
         Either::A(text) => Either3::A(text),
         Either::B(packed) => Either3::B(packed),
@@ -185,7 +179,12 @@ impl NativeCollection {
 
     /// Checks a query and predicts what it costs. `None` where that takes too long for the calling thread: the collection must catch up
     /// with another process first, or many ids are to be looked up: of a query `alone`, some more.
-    fn question(&self, queries: Vec<f32>, shape: Shape<'_>, alone: bool) -> Result<Option<Question>> {
+    pub(crate) fn question(
+        &self,
+        queries: Vec<f32>,
+        shape: Shape<'_>,
+        alone: bool,
+    ) -> Result<Option<Question>> {
         let database = self.handle.database()?;
         let collection = self
             .version
@@ -213,7 +212,7 @@ impl NativeCollection {
     }
 
     /// A promise for the answer.
-    fn answer_later<'env>(
+    pub(crate) fn answer_later<'env>(
         &self,
         env: &'env Env,
         question: Question,
@@ -223,7 +222,7 @@ impl NativeCollection {
     }
 
     /// As [`answer_later`](Self::answer_later), of a request that is to be read there too.
-    fn ask_later<'env>(
+    pub(crate) fn ask_later<'env>(
         &self,
         env: &'env Env,
         queries: Vec<f32>,
@@ -236,7 +235,13 @@ impl NativeCollection {
     }
 
     /// What of a query can be shared with others.
-    fn shape<'a>(&self, queries: &[f32], dim: u32, request: &'a str, ids: Option<&'a IdList>) -> Shape<'a> {
+    pub(crate) fn shape<'a>(
+        &self,
+        queries: &[f32],
+        dim: u32,
+        request: &'a str,
+        ids: Option<&'a IdList>,
+    ) -> Shape<'a> {
         let single = queries.len() == dim as usize && request.len() <= LONG_REQUEST_BYTES;
         Shape { collection: self.id, dim, request, ids, single }
     }
@@ -266,69 +271,6 @@ fn question(
         return Err(Error::invalid("Expected IDs to be unique"));
     }
     Ok(Question { collection, query: query?, include })
-}
-
-/// Queries that came together, by how they are answered.
-struct Sorted<'env> {
-    /// Promises and failures, in the places of their queries.
-    answers: Vec<Option<Answer<'env>>>,
-    /// What is answered before the call returns, with the number of queries that each question stands for, and their places.
-    short: Vec<(Question, usize)>,
-    places: Vec<Range<usize>>,
-    /// Predicted nanoseconds of `short`.
-    cost: f64,
-}
-
-impl<'env> Sorted<'env> {
-    fn new(queries: usize) -> Self {
-        let answers = (0..queries).map(|_| None).collect();
-        Sorted { answers, short: Vec::new(), places: Vec::new(), cost: 0.0 }
-    }
-
-    /// Sorts a group of queries of one shape in; one that takes too long as a whole, query by query.
-    fn sort(
-        &mut self,
-        env: &'env Env,
-        collection: &NativeCollection,
-        queries: &[Float32ArraySlice<'_>],
-        shape: Shape<'_>,
-        group: Range<usize>,
-    ) -> napi::Result<()> {
-        let vectors = queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
-        if shape.request.len() > LONG_REQUEST_BYTES {
-            let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
-            self.answers[group.start] = Some(later);
-            return Ok(());
-        }
-        match collection.question(vectors, shape, false) {
-            Ok(None) if group.len() == 1 => {
-                let vectors = queries[group.start].to_vec();
-                let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
-                self.answers[group.start] = Some(later);
-            }
-            Ok(Some(question)) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
-                self.cost += question.query.predicted_nanoseconds();
-                self.short.push((question, group.len()));
-                self.places.push(group);
-            }
-            Ok(Some(question)) if group.len() == 1 => {
-                let later = collection.answer_later(env, question, CancelToken::default())?;
-                self.answers[group.start] = Some(later);
-            }
-            Ok(_) => {
-                for place in group {
-                    self.sort(env, collection, queries, shape, place..place + 1)?;
-                }
-            }
-            Err(error) => group.for_each(|place| self.answers[place] = Some(failed(&failure(&error)))),
-        }
-        Ok(())
-    }
-}
-
-/// A failure in the place of an answer, which `src/query-queue.ts` knows by its beginning.
-fn failed<'env>(error: &napi::Error) -> Answer<'env> {
-    Either3::A(error.reason.to_string())
 }
 
 #[napi]
@@ -425,44 +367,6 @@ impl NativeCollection {
         if let Ok(database) = self.handle.database() {
             database.threads().expect_work();
         }
-    }
-
-    /// Several queries, of one database, each as for `query`. Short ones are answered before the call returns, on several
-    /// threads; the failure of one is a text, `!` and its JSON, in its place.
-    #[napi(catch_unwind, ts_return_type = "(string | PackedReply | Promise<string | PackedReply>)[]")]
-    pub fn query_together<'env>(
-        env: &'env Env,
-        collections: Vec<ClassInstance<'_, NativeCollection>>,
-        queries: Vec<Float32ArraySlice<'_>>,
-        dims: Vec<u32>,
-        requests: Vec<String>,
-        ids: Vec<Option<ClassInstance<'_, NativeIds>>>,
-    ) -> napi::Result<Vec<Answer<'env>>> {
-        let ids: Vec<Option<IdList>> =
-            ids.iter().map(|ids| ids.as_ref().and_then(|ids| ids.take())).collect();
-        let mut shapes = Vec::with_capacity(queries.len());
-        for (i, collection) in collections.iter().enumerate().take(queries.len()) {
-            let collection: &NativeCollection = collection;
-            let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
-            let ids = ids.get(i).and_then(Option::as_ref);
-            shapes.push(collection.shape(&queries[i], dim, request, ids));
-        }
-        let Some(first) = collections.first() else { return Ok(Vec::new()) };
-        let database = first.handle.database().map_err(|e| failure(&e))?;
-        let mut sorted = Sorted::new(shapes.len());
-        for group in groups(&shapes, database.threads().pool().current_num_threads()) {
-            sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
-        }
-        let Sorted { mut answers, short, places, .. } = sorted;
-        for (replies, group) in answer_together(database.threads(), short).into_iter().zip(places) {
-            match replies {
-                Ok(replies) => {
-                    group.zip(replies).for_each(|(at, reply)| answers[at] = Some(answer_to_js(reply)))
-                }
-                Err(error) => group.for_each(|place| answers[place] = Some(failed(&error))),
-            }
-        }
-        Ok(answers.into_iter().flatten().collect())
     }
 
     /// How a query is answered and what that takes, as JSON.

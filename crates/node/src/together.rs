@@ -1,13 +1,20 @@
 //! Queries that came together, answered by the calling thread and the database's own threads at once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use ferrochrome_engine::{Collection, IdList, PreparedQuery, QueryResult, QueryThreads};
+use ferrochrome_engine::{Collection, Database, IdList, Offered, PreparedQuery, QueryResult};
 use ferrochrome_types::{CancelToken, Result};
 use ferrochrome_wire::{Include, Reply, query_reply};
+use napi::Env;
+use napi::bindgen_prelude::{ClassInstance, Either3, Float32ArraySlice};
+use napi_derive::napi;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::collection::{Answer, LONG_REQUEST_BYTES, NativeCollection, answer_to_js};
 use crate::failure::{failure, panicked};
+use crate::id_list::NativeIds;
 
 /// A query that was checked, with all that its answer needs.
 pub(crate) struct Question {
@@ -53,10 +60,10 @@ pub(crate) struct Shape<'a> {
 
 /// Joins neighbours of one shape into groups, as index ranges. Groups are small enough that every thread gets some, and large
 /// enough that one thread can overlap the memory accesses of several.
-pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<std::ops::Range<usize>> {
+pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<Range<usize>> {
     const MOST: usize = 4;
     let most = (shapes.len() / (2 * threads.max(1))).clamp(1, MOST);
-    let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut groups: Vec<Range<usize>> = Vec::new();
     for (i, shape) in shapes.iter().enumerate() {
         match groups.last_mut() {
             Some(group) if group.len() < most && shape.single && shapes[group.start] == *shape => {
@@ -68,19 +75,148 @@ pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<std::ops::Rang
     groups
 }
 
-/// For each question, in order, the replies to the queries that it stands for, by the calling thread and those of the database that are free.
-pub(crate) fn answer_together(
-    threads: &QueryThreads,
-    questions: Vec<(Question, usize)>,
-) -> Vec<napi::Result<Vec<Reply>>> {
-    let count = questions.len();
-    let answer = move |at: usize| {
-        let (question, queries): &(Question, usize) = &questions[at];
-        question.answers(*queries)
-    };
-    let reply = |answer: std::thread::Result<Result<Vec<Reply>>>| match answer {
-        Ok(answer) => answer.map_err(|error| failure(&error)),
-        Err(payload) => Err(panicked(payload.as_ref())),
-    };
-    threads.share(count, answer).into_iter().map(reply).collect()
+/// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
+const TOGETHER_NANOSECONDS: f64 = 2_500_000.0;
+
+/// Queries of one database that a program starts in one turn of its event loop, answered by the calling thread and those of the
+/// database that are free: which begin with the first ones while the program makes the others ready.
+#[napi]
+#[derive(Default)]
+pub struct NativeQueries {
+    begun: Mutex<Begun>,
+}
+
+/// What is answered by several threads.
+#[derive(Default)]
+struct Begun {
+    database: Option<Arc<Database>>,
+    questions: Vec<Offered<napi::Result<Vec<Reply>>>>,
+    /// How many queries each task of `questions` stands for.
+    sizes: Vec<usize>,
+    /// Predicted nanoseconds.
+    cost: f64,
+}
+
+#[napi]
+impl NativeQueries {
+    /// None.
+    #[napi(constructor)]
+    pub fn new() -> Self {
+        NativeQueries::default()
+    }
+
+    /// Begins queries, each as for `query` of its collection. In the place of one that `finish` will answer there is null; the failure
+    /// of one is a text, `!` and its JSON.
+    #[napi(catch_unwind, ts_return_type = "(string | PackedReply | Promise<string | PackedReply> | null)[]")]
+    pub fn begin<'env>(
+        &self,
+        env: &'env Env,
+        collections: Vec<ClassInstance<'_, NativeCollection>>,
+        queries: Vec<Float32ArraySlice<'_>>,
+        dims: Vec<u32>,
+        requests: Vec<String>,
+        ids: Vec<Option<ClassInstance<'_, NativeIds>>>,
+    ) -> napi::Result<Vec<Option<Answer<'env>>>> {
+        let ids: Vec<Option<IdList>> =
+            ids.iter().map(|ids| ids.as_ref().and_then(|ids| ids.take())).collect();
+        let mut shapes = Vec::with_capacity(queries.len());
+        for (i, collection) in collections.iter().enumerate().take(queries.len()) {
+            let collection: &NativeCollection = collection;
+            let (Some(&dim), Some(request)) = (dims.get(i), requests.get(i)) else { break };
+            let ids = ids.get(i).and_then(Option::as_ref);
+            shapes.push(collection.shape(&queries[i], dim, request, ids));
+        }
+        let Some(first) = collections.first() else { return Ok(Vec::new()) };
+        let database = first.handle.database().map_err(|e| failure(&e))?;
+        let threads = database.threads();
+        let mut begun = self.begun.lock();
+        let mut sorted = Sorted::new(shapes.len(), begun.cost);
+        for group in groups(&shapes, threads.pool().current_num_threads()) {
+            sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
+        }
+        let Sorted { answers, short, cost } = sorted;
+        begun.cost = cost;
+        begun.sizes.extend(short.iter().map(|(_, queries)| queries));
+        begun.questions.push(threads.offer(short.len(), move |at| {
+            let (question, queries): &(Question, usize) = &short[at];
+            question.answers(*queries).map_err(|error| failure(&error))
+        }));
+        begun.database = Some(database.clone());
+        Ok(answers)
+    }
+
+    /// The answers to all that were begun and are not answered yet, in order.
+    #[napi(catch_unwind, ts_return_type = "(string | PackedReply)[]")]
+    pub fn finish<'env>(&self) -> Vec<Answer<'env>> {
+        let Begun { database, questions, sizes, .. } = std::mem::take(&mut *self.begun.lock());
+        let Some(database) = database else { return Vec::new() };
+        let mut answers = Vec::new();
+        for (replies, queries) in database.threads().finish(questions).into_iter().zip(sizes) {
+            match replies.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))) {
+                Ok(replies) => answers.extend(replies.into_iter().map(answer_to_js)),
+                Err(error) => answers.extend((0..queries).map(|_| failed(&error))),
+            }
+        }
+        answers
+    }
+}
+
+/// Queries that came together, by how they are answered.
+struct Sorted<'env> {
+    /// Promises and failures, in the places of their queries.
+    answers: Vec<Option<Answer<'env>>>,
+    /// What several threads answer, with the number of queries that each question stands for.
+    short: Vec<(Question, usize)>,
+    /// Predicted nanoseconds of `short` and of what was begun before.
+    cost: f64,
+}
+
+impl<'env> Sorted<'env> {
+    fn new(queries: usize, cost: f64) -> Self {
+        Sorted { answers: (0..queries).map(|_| None).collect(), short: Vec::new(), cost }
+    }
+
+    /// Sorts a group of queries of one shape in; one that takes too long as a whole, query by query.
+    fn sort(
+        &mut self,
+        env: &'env Env,
+        collection: &NativeCollection,
+        queries: &[Float32ArraySlice<'_>],
+        shape: Shape<'_>,
+        group: Range<usize>,
+    ) -> napi::Result<()> {
+        let vectors = queries[group.clone()].iter().flat_map(|vectors| vectors.iter().copied()).collect();
+        if shape.request.len() > LONG_REQUEST_BYTES {
+            let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
+            self.answers[group.start] = Some(later);
+            return Ok(());
+        }
+        match collection.question(vectors, shape, false) {
+            Ok(None) if group.len() == 1 => {
+                let vectors = queries[group.start].to_vec();
+                let later = collection.ask_later(env, vectors, shape, CancelToken::default())?;
+                self.answers[group.start] = Some(later);
+            }
+            Ok(Some(question)) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
+                self.cost += question.query.predicted_nanoseconds();
+                self.short.push((question, group.len()));
+            }
+            Ok(Some(question)) if group.len() == 1 => {
+                let later = collection.answer_later(env, question, CancelToken::default())?;
+                self.answers[group.start] = Some(later);
+            }
+            Ok(_) => {
+                for place in group {
+                    self.sort(env, collection, queries, shape, place..place + 1)?;
+                }
+            }
+            Err(error) => group.for_each(|place| self.answers[place] = Some(failed(&failure(&error)))),
+        }
+        Ok(())
+    }
+}
+
+/// A failure in the place of an answer, which `src/query-queue.ts` knows by its beginning.
+fn failed<'env>(error: &napi::Error) -> Answer<'env> {
+    Either3::A(error.reason.to_string())
 }
