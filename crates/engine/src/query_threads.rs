@@ -201,8 +201,10 @@ impl QueryThreads {
         self.wake(1, self.board.count.load(Ordering::SeqCst));
     }
 
-    /// Has so many watch for what is offered after the first `seen`, where fewer do.
+    /// Has so many watch for what is offered after the first `seen`, where fewer do; one less than there are at most, as the calling
+    /// thread works too.
     fn wake(&self, watchers: usize, seen: u64) {
+        let watchers = watchers.min(self.pool.current_num_threads() - 1);
         for _ in self.board.watchers.load(Ordering::SeqCst)..watchers {
             self.board.watchers.fetch_add(1, Ordering::SeqCst);
             let board = self.board.clone();
@@ -268,8 +270,7 @@ impl QueryThreads {
 
     /// Has up to so many threads, beside the calling one, know of an offer.
     fn announce<T: Send + 'static>(&self, offered: &Offered<T>, threads: usize) {
-        let threads = threads.min(self.pool.current_num_threads() - 1);
-        if threads > 0 {
+        if threads > 0 && self.pool.current_num_threads() > 1 {
             let offer: Arc<dyn Offer> = offered.0.clone();
             let seen = self.board.offer(Arc::downgrade(&offer));
             self.wake(threads, seen);
