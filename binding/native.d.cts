@@ -89,7 +89,7 @@ export declare class NativeCollection {
   get(request: string, ids?: NativeIds | undefined | null): Promise<string | PackedReply>
   /** The nearest records of each query vector. A short query is answered at once, a long one by a promise. */
   query(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
-  /** Wakes a thread up that is to share queries which are about to come together, since that takes a while. */
+  /** Wakes a thread up that is to share queries, or the look-up of many ids, which are about to come, since that takes a while. */
   expectQueries(): void
   /** How a query is answered and what that takes, as JSON. */
   explain(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null): Promise<string>

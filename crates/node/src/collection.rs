@@ -361,7 +361,7 @@ impl NativeCollection {
         self.answer_later(env, question, cancel)
     }
 
-    /// Wakes a thread up that is to share queries which are about to come together, since that takes a while.
+    /// Wakes a thread up that is to share queries, or the look-up of many ids, which are about to come, since that takes a while.
     #[napi(catch_unwind)]
     pub fn expect_queries(&self) {
         if let Ok(database) = self.handle.database() {

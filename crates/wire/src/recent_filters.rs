@@ -33,8 +33,12 @@ pub(crate) fn recent_filter(
 #[cfg(test)]
 mod tests {
     use ferrochrome_types::{Error, Filter};
+    use parking_lot::Mutex;
 
     use super::*;
+
+    /// Held by tests of what is kept, of which one makes room for its own.
+    static KEEPING: Mutex<()> = Mutex::new(());
 
     fn text(number: usize, len: usize) -> String {
         let number = number.to_string();
@@ -54,6 +58,7 @@ mod tests {
 
     #[test]
     fn the_same_text_is_read_once_and_stands_for_one_filter() {
+        let _keeping = KEEPING.lock();
         let first = recent_filter(&text(1, 200), |_| Ok(Filter::Or(Vec::new()).into())).unwrap();
         let second = recent_filter(&text(1, 200), |_| Err(Error::internal("read twice"))).unwrap();
         assert!(first == second && matches!(&*second, Filter::Or(_)));
@@ -63,9 +68,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_kept() {
+        let _keeping = KEEPING.lock();
         let bad = text(3, 200);
         recent_filter(&bad, |_| Err(Error::invalid("no filter"))).unwrap_err();
         assert!(is_new(&bad) && !is_new(&bad));
+    }
+
+    #[test]
+    fn few_are_kept_and_what_came_last_is_among_them() {
+        let _keeping = KEEPING.lock();
+        let texts: Vec<String> = (10..10 + 3 * MOST_FILTERS).map(|number| text(number, 300)).collect();
+        assert!(texts.iter().all(|text| is_new(text) && !is_new(text)));
+        let kept = texts.iter().filter(|text| RECENT.recall(text.as_str()).is_some()).count();
+        assert!((1..=MOST_FILTERS).contains(&kept), "{kept}");
     }
 
     #[test]
