@@ -17,7 +17,7 @@ test.each([
 ])("%s become one row-major array", (_name, embeddings, dimension) => {
   const packed = packQueries(embeddings, dimension, context);
   expect(packed.dimension).toBe(2);
-  expect([...packed.vectors]).toEqual([1, 2, 3, 4]);
+  expect([...packed.memory.vectors]).toEqual([1, 2, 3, 4]);
 });
 
 test("a flat array to be stored is not copied, unless another thread may write to it", () => {
@@ -29,8 +29,8 @@ test("a flat array to be stored is not copied, unless another thread may write t
 
 test("queries are always copied", () => {
   const own = new Float32Array([1, 2]);
-  expect(packQueries(own, 2, context).vectors).not.toBe(own);
-  expect(packQueries([own], undefined, context).vectors.buffer).not.toBe(own.buffer);
+  expect(packQueries(own, 2, context).memory.vectors).not.toBe(own);
+  expect(packQueries([own], undefined, context).memory.vectors.buffer).not.toBe(own.buffer);
 });
 
 test("slices are packed by themselves, into the same memory", () => {

@@ -3,7 +3,10 @@ import { type Collection, EphemeralClient, type QueryArgs } from "../index.js";
 
 const ROWS = 500;
 
-const vector = (seed: number): number[] => [Math.sin(seed), Math.cos(3 * seed), Math.sin(7 * seed)];
+/** Of so many components that the distances of some answers fit in their place, and those of others do not. */
+const DIMENSION = 17;
+const padded = (values: number[]): number[] => [...values, ...new Array(DIMENSION - values.length).fill(0)];
+const vector = (seed: number): number[] => padded([Math.sin(seed), Math.cos(3 * seed), Math.sin(7 * seed)]);
 
 const filled = async (): Promise<Collection> => {
   const client = EphemeralClient();
@@ -48,7 +51,7 @@ test("many queries of one call have the distances that each has alone", async ()
   const collection = await filled();
   const near = Array.from({ length: 60 }, (_, i) => vector(i + 0.3));
   // Too far for a distance of 32 bits.
-  const far = [3e38, 3e38, 3e38];
+  const far = padded([3e38, 3e38, 3e38]);
   for (const queryEmbeddings of [near, [...near, far]]) {
     const { ids, distances } = await collection.query({ queryEmbeddings, nResults: 7 });
     expect(distances.flat().includes(null)).toBe(queryEmbeddings !== near);
@@ -117,10 +120,10 @@ test("requests with thousands of ids are answered like others", async () => {
 
 test("vectors count as they were when query was called", async () => {
   const collection = await filled();
-  const reused = new Float32Array(3);
+  const reused = new Float32Array(DIMENSION);
   const answers = [3, 11, 20].map((i) => {
     reused.set(vector(i));
-    return collection.query({ queryEmbeddings: reused, dimension: 3, nResults: 1 });
+    return collection.query({ queryEmbeddings: reused, dimension: DIMENSION, nResults: 1 });
   });
   expect((await Promise.all(answers)).map(({ ids }) => ids[0]?.[0])).toEqual(["id3", "id11", "id20"]);
 });

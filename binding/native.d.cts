@@ -87,7 +87,11 @@ export declare class NativeCollection {
   count(): number
   /** Reads records in insertion order. */
   get(request: string, ids?: NativeIds | undefined | null): Promise<string | PackedReply>
-  /** The nearest records of each query vector. A short query is answered at once, a long one by a promise. */
+  /**
+   * The nearest records of each query vector. A short query is answered at once, a long one by a promise.
+   *
+   * Distances that are wanted, but neither in the text of an answer at once nor beside it, lie where the vectors were, as doubles.
+   */
   query(queries: Float32Array, dim: number, request: string, ids?: NativeIds | undefined | null, cancel?: NativeCancel | undefined | null): string | PackedReply | Promise<string | PackedReply>
   /** Wakes a thread up that is to share queries, or the look-up of many ids, which are about to come, since that takes a while. */
   expectQueries(): void
@@ -248,8 +252,11 @@ export declare class NativeQueries {
    * of one is a text, `!` and its JSON.
    */
   begin(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>, ids: Array<NativeIds | undefined | null>): (string | PackedReply | Promise<string | PackedReply> | null)[]
-  /** The answers to all that were begun and are not answered yet, in order. */
-  finish(): (string | PackedReply)[]
+  /**
+   * The answers to all that were begun and are not answered yet, in order. `queries` are their vectors, where distances are left as by
+   * `query`.
+   */
+  finish(queries: Array<Float32Array>): (string | PackedReply)[]
 }
 
 /** A file of records, of ours or of another program, that is being read. */

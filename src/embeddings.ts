@@ -6,10 +6,17 @@ import { countEmbeddings, isFlat } from "./validate.js";
 /** Numbers of a larger magnitude round to infinity as 32-bit floats. */
 const LARGEST_F32 = 3.4028235677973362e38;
 
-/** Vectors ready to cross to native code. */
-export interface PackedEmbeddings {
+/** What crosses to native code and back: the vectors of a query, and the distances of its answer in their place. */
+export interface QueryMemory {
   /** Row-major values, `rows * dimension` of them. */
   vectors: Float32Array;
+  /** As many as fit into the same memory. */
+  distances: Float64Array;
+}
+
+/** Queries ready to cross to native code. */
+export interface PackedQueries {
+  memory: QueryMemory;
   /** Values per row. */
   dimension: number;
 }
@@ -29,12 +36,12 @@ export interface PackContext {
 const MOST_KEPT_VALUES = 1 << 14;
 /** Most queries whose memory is kept. */
 const MOST_KEPT = 64;
-/** Memory of queries that were handed over, all of one length: to make a typed array takes longer than to fill it. */
-let kept: Float32Array[] = [];
+/** Memory of queries that were answered, all of one length: to make a typed array takes longer than to fill it. */
+let kept: QueryMemory[] = [];
 
 /**
  * Packs the vectors of a query, checking them as {@link Packer} does: always as a copy, since queries are handed over a little
- * later.
+ * later, and distances take their place.
  *
  * @throws ChromaValueError naming the query when a value is not a finite number.
  */
@@ -42,20 +49,26 @@ export function packQueries(
   embeddings: Embeddings,
   dimension: number | undefined,
   context: PackContext,
-): PackedEmbeddings {
+): PackedQueries {
   const packer = new Packer(embeddings, dimension, context);
   const length = packer.rows * packer.dimension;
   const last = kept.pop();
-  const vectors = last?.length === length ? last : new Float32Array(length);
-  packer.packInto(vectors);
-  return { vectors, dimension: packer.dimension };
+  const memory = last?.vectors.length === length ? last : newMemory(length);
+  packer.packInto(memory.vectors);
+  return { memory, dimension: packer.dimension };
 }
 
-/** Keeps the memory of packed queries for later ones. Nothing else may hold it. */
-export function keepRoom(vectors: Float32Array): void {
-  if (vectors.length > MOST_KEPT_VALUES || kept.length >= MOST_KEPT) return;
-  if (kept[0] !== undefined && kept[0].length !== vectors.length) kept = [];
-  kept.push(vectors);
+function newMemory(length: number): QueryMemory {
+  const distances = new Float64Array((length + 1) >> 1);
+  return { vectors: new Float32Array(distances.buffer, 0, length), distances };
+}
+
+/** Keeps the memory of an answered query for later ones. Nothing else may hold it. */
+export function keepMemory(memory: QueryMemory): void {
+  const { length } = memory.vectors;
+  if (length > MOST_KEPT_VALUES || kept.length >= MOST_KEPT) return;
+  if (kept[0] !== undefined && kept[0].vectors.length !== length) kept = [];
+  kept.push(memory);
 }
 
 /** Packs vectors slice by slice, checking that they are finite and of one dimension. */

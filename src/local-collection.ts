@@ -4,7 +4,7 @@ import { type CompactArgs, checkCompactArgs, compactNative } from "./compaction.
 import { checkUpdate } from "./configuration.js";
 import type { CollectionArgs, CollectionJson } from "./connection.js";
 import type { DatabaseHandle } from "./database.js";
-import { type PackContext, packQueries } from "./embeddings.js";
+import { keepMemory, type PackContext, packQueries } from "./embeddings.js";
 import { ChromaServerError, ChromaValueError, ReadOnlyError } from "./errors.js";
 import type { QueryExplanation } from "./explanation.js";
 import { exportFile, type FileExportArgs, type FileExportReport } from "./files/export-file.js";
@@ -114,16 +114,18 @@ export class LocalCollection extends BaseCollection implements Collection {
     const ids = new IdsOfRequest((named) => idsToLookUp(named, this.present()));
     const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
-    const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
+    const { memory, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
     const request = encodeQuery(args, ids.named, include);
     const native = this.openNative() ?? (await this.connect());
     const { packed } = ids.named;
     try {
       const reply =
         signal === undefined
-          ? await this.handle.queries.ask(native, vectors, dimension, request, packed)
-          : await cancellable(signal, (cancel) => native.query(vectors, dimension, request, packed, cancel));
-      return readQueryReply<TMeta>(reply, include);
+          ? await this.handle.queries.ask(native, memory, dimension, request, packed)
+          : await cancellable(signal, (cancel) => native.query(memory.vectors, dimension, request, packed, cancel));
+      const result = readQueryReply<TMeta>(reply, include, memory.distances);
+      keepMemory(memory);
+      return result;
     } catch (failure) {
       if (signal?.aborted) throw signal.reason;
       if (packed !== null && args.ids) validateIDs(args.ids);
@@ -137,11 +139,11 @@ export class LocalCollection extends BaseCollection implements Collection {
     const ids = new IdsOfRequest();
     const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
-    const { vectors, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
+    const { memory, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
     const request = encodeQuery(args, ids.named, include);
     const native = this.openNative() ?? (await this.connect());
     try {
-      return JSON.parse(await native.explain(vectors, dimension, request, ids.named.packed));
+      return JSON.parse(await native.explain(memory.vectors, dimension, request, ids.named.packed));
     } catch (failure) {
       throw toError(failure, this.route("explain"));
     }

@@ -1,4 +1,4 @@
-/** The results that native code's replies stand for: JSON, the ids of a query one a line after it, and numbers beside it. */
+/** The results that native code's replies stand for: JSON, the ids of a query one a line behind it, and numbers beside it. */
 import { numbers, unpackEmbeddings } from "./embeddings.js";
 import type { NativeReply } from "./native.js";
 import { badReply, checkColumns, checkLengths, checkObject, parseReply, type ReplyForm } from "./reply-columns.js";
@@ -17,13 +17,14 @@ interface GetColumns {
   uris: (string | null)[] | null;
 }
 
-/** The JSON of a reply to a query. */
+/** The JSON of a reply to a query. Where there is none, all but ids and distances is missing, and the ids are those of one query. */
 interface QueryColumns {
   /** Hits of each query. */
   counts: number[];
   /** Only where an id holds a line break; otherwise ids follow the JSON, one a line. */
   ids?: string[][];
-  distances: number[][] | null;
+  /** Only where they are neither beside the text nor where the vectors were. */
+  distances?: number[][];
   documents: (string | null)[][] | null;
   metadatas: (Metadata | null)[][] | null;
   uris: (string | null)[][] | null;
@@ -52,15 +53,24 @@ export function readGetReply<TMeta extends Metadata>(reply: NativeReply, include
 /**
  * The result that the reply to a query stands for.
  *
+ * @param room - Where native code leaves the distances of an answer at once, if they fit.
  * @throws ChromaServerError when the reply is not of the form that this version reads.
  */
-export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, include: Include[]): QueryResult<TMeta> {
+export function readQueryReply<TMeta extends Metadata>(
+  reply: NativeReply,
+  include: Include[],
+  room: Float64Array,
+): QueryResult<TMeta> {
   const { text, embeddings, distances } = packedOf(reply);
   const lines = text.split("\n");
-  const answer = checkObject(parseReply(lines.shift() ?? "", ADDON), ADDON);
+  const json = lines.shift();
+  const answer = json ? checkObject(parseReply(json, ADDON), ADDON) : { counts: [lines.length] };
   const counts = checkCounts(answer.counts);
   answer.ids ??= byQuery(lines, counts);
   if (distances) answer.distances = byQuery(numbers(distances, 0, distances.length), counts);
+  else if (answer.distances === undefined && include.includes("distances")) {
+    answer.distances = byQuery(distancesIn(room, sum(counts)), counts);
+  }
   const columns = checkColumns<Required<QueryColumns>>(answer, QUERY);
   if (sum(columns.ids.map((ids) => ids.length)) !== sum(counts))
     throw badReply(ADDON, "'ids' are not as many as 'counts' says");
@@ -78,6 +88,11 @@ export function readQueryReply<TMeta extends Metadata>(reply: NativeReply, inclu
 
 function packedOf(reply: NativeReply): Exclude<NativeReply, string> {
   return typeof reply === "string" ? { text: reply } : reply;
+}
+
+function distancesIn(room: Float64Array, hits: number): number[] {
+  if (hits <= room.length) return numbers(room, 0, hits);
+  throw badReply(ADDON, "'distances' are missing");
 }
 
 function checkCounts(counts: unknown): number[] {

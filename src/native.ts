@@ -118,7 +118,7 @@ export interface NativeQueries {
     requests: string[],
     ids: (NativeIds | null)[],
   ): (NativeReply | Promise<NativeReply> | null)[];
-  finish(): NativeReply[];
+  finish(queries: Float32Array[]): NativeReply[];
 }
 
 /** One open collection. */

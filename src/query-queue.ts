@@ -1,11 +1,11 @@
-import { keepRoom } from "./embeddings.js";
+import type { QueryMemory } from "./embeddings.js";
 import { SLICE_MS } from "./event-loop.js";
 import { binding, type NativeCollection, type NativeIds, type NativeReply } from "./native.js";
 
 /** A query that waits for the end of the present turn. */
 interface WaitingQuery {
   native: NativeCollection;
-  queries: Float32Array;
+  memory: QueryMemory;
   dimension: number;
   request: string;
   ids: NativeIds | null;
@@ -33,17 +33,17 @@ export class QueryQueue {
   private turnBegan = 0;
   private turnIsWatched = false;
 
-  /** The native reply to a query. The vectors are the queue's from now on, and another query's afterwards. */
+  /** The native reply to a query. */
   ask(
     native: NativeCollection,
-    queries: Float32Array,
+    memory: QueryMemory,
     dimension: number,
     request: string,
     ids: NativeIds | null,
   ): Promise<NativeReply> {
     return new Promise((resolve, reject) => {
       const { waiting, begun } = this;
-      waiting.push({ native, queries, dimension, request, ids, resolve, reject });
+      waiting.push({ native, memory, dimension, request, ids, resolve, reject });
       if (waiting.length > 1 || begun !== undefined) {
         // Wakes a thread up that shares them, while the next are made ready.
         if (waiting.length === 2 && begun === undefined) native.expectQueries();
@@ -87,13 +87,12 @@ export class QueryQueue {
   }
 }
 
-function answerAlone({ native, queries, dimension, request, ids, resolve, reject }: WaitingQuery): void {
+function answerAlone({ native, memory, dimension, request, ids, resolve, reject }: WaitingQuery): void {
   try {
-    resolve(native.query(queries, dimension, request, ids));
+    resolve(native.query(memory.vectors, dimension, request, ids));
   } catch (failure) {
     reject(failure);
   }
-  keepRoom(queries);
 }
 
 /** Queries of one turn, of which several threads answer those that are short. */
@@ -107,7 +106,7 @@ class QueriesOfTurn {
     try {
       replies = this.native.begin(
         group.map(({ native }) => native),
-        group.map(({ queries }) => queries),
+        group.map(({ memory }) => memory.vectors),
         group.map(({ dimension }) => dimension),
         group.map(({ request }) => request),
         group.map(({ ids }) => ids),
@@ -120,14 +119,13 @@ class QueriesOfTurn {
       const reply = replies[i];
       if (reply === null) this.unanswered.push(query);
       else settle(query, reply);
-      keepRoom(query.queries);
     });
   }
 
   finish(): void {
     let replies: NativeReply[];
     try {
-      replies = this.native.finish();
+      replies = this.native.finish(this.unanswered.map(({ memory }) => memory.vectors));
     } catch (failure) {
       for (const { reject } of this.unanswered) reject(failure);
       return;

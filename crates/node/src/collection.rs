@@ -122,6 +122,13 @@ pub struct PackedReply {
     pub distances: Option<Float64Array>,
 }
 
+/// The beginning of a query's memory as so many doubles. `None` where it is too short, or does not lie as doubles do.
+fn room_for<'a>(doubles: usize, queries: &'a mut Float32ArraySlice<'_>) -> Option<&'a mut [f64]> {
+    // SAFETY: JavaScript, which may write there too, does not run before the call returns, and nothing else in it refers to this memory.
+    let memory = unsafe { queries.as_mut() };
+    bytemuck::try_cast_slice_mut(memory.get_mut(..2 * doubles)?).ok()
+}
+
 type TextOrPacked = Either<String, PackedReply>;
 
 /// An answer, or the promise of one.
@@ -130,7 +137,14 @@ pub(crate) type Answer<'env> = Either3<String, PackedReply, Object<'env>>;
 /// A longer request, one with thousands of ids, is read on another thread: finding them takes milliseconds.
 pub(crate) const LONG_REQUEST_BYTES: usize = 16 << 10;
 
-pub(crate) fn answer_to_js<'env>(reply: Reply) -> Answer<'env> {
+/// An answer whose distances are left in the memory of the query's vectors, if they are beside the text and it holds them.
+pub(crate) fn answer_beside<'env>(mut reply: Reply, queries: &mut Float32ArraySlice<'_>) -> Answer<'env> {
+    if let Some(distances) = &reply.distances
+        && let Some(room) = room_for(distances.len(), queries)
+    {
+        room.copy_from_slice(distances);
+        reply.distances = None;
+    }
     match to_js(reply) {
         Either::A(text) => Either3::A(text),
         Either::B(packed) => Either3::B(packed),
@@ -334,11 +348,13 @@ impl NativeCollection {
     }
 
     /// The nearest records of each query vector. A short query is answered at once, a long one by a promise.
+    ///
+    /// Distances that are wanted, but neither in the text of an answer at once nor beside it, lie where the vectors were, as doubles.
     #[napi(catch_unwind, ts_return_type = "string | PackedReply | Promise<string | PackedReply>")]
     pub fn query<'env>(
         &self,
         env: &'env Env,
-        queries: Float32ArraySlice<'_>,
+        mut queries: Float32ArraySlice<'_>,
         dim: u32,
         request: String,
         ids: Option<&NativeIds>,
@@ -354,9 +370,10 @@ impl NativeCollection {
             return self.ask_later(env, queries.to_vec(), shape, cancel);
         };
         if question.query.is_short()
-            && let Some(reply) = question.short_answer(&cancel).map_err(|e| failure(&e))?
+            && let Some(reply) =
+                question.short_answer(&cancel, queries.len() / 2).map_err(|e| failure(&e))?
         {
-            return Ok(answer_to_js(reply));
+            return Ok(answer_beside(reply, &mut queries));
         }
         self.answer_later(env, question, cancel)
     }

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::collection::{Answer, LONG_REQUEST_BYTES, NativeCollection, answer_to_js};
+use crate::collection::{Answer, LONG_REQUEST_BYTES, NativeCollection, answer_beside};
 use crate::failure::{failure, panicked};
 use crate::id_list::NativeIds;
 
@@ -25,24 +25,26 @@ pub(crate) struct Question {
 
 impl Question {
     pub(crate) fn answer(&self, cancel: &CancelToken) -> Result<Reply> {
-        query_reply(&self.collection.run_query(&self.query, cancel)?, self.include)
+        query_reply(&self.collection.run_query(&self.query, cancel)?, self.include, 0)
     }
 
-    /// As [`answer`](Self::answer) on the calling thread. `None` if that turns out to take long.
-    pub(crate) fn short_answer(&self, cancel: &CancelToken) -> Result<Option<Reply>> {
+    /// As [`answer`](Self::answer) on the calling thread, with distances beside the text where they have `room`. `None` if that turns out
+    /// to take long.
+    pub(crate) fn short_answer(&self, cancel: &CancelToken, room: usize) -> Result<Option<Reply>> {
         let result = self.collection.run_short_query(&self.query, cancel)?;
-        result.map(|result| query_reply(&result, self.include)).transpose()
+        result.map(|result| query_reply(&result, self.include, room)).transpose()
     }
 
-    /// The only reply of one query, or those of a group of queries, each with one vector.
-    fn answers(&self, group: usize) -> Result<Vec<Reply>> {
+    /// The only reply of one query, or those of a group of queries, each with one vector: with distances beside the text where each has
+    /// `room` for them.
+    fn answers(&self, group: usize, room: usize) -> Result<Vec<Reply>> {
+        let result = self.collection.run_query(&self.query, &CancelToken::default())?;
         if group == 1 {
-            return Ok(vec![self.answer(&CancelToken::default())?]);
+            return Ok(vec![query_reply(&result, self.include, room)?]);
         }
-        let QueryResult { snapshot, queries } =
-            self.collection.run_query(&self.query, &CancelToken::default())?;
+        let QueryResult { snapshot, queries } = result;
         let single = |rows| QueryResult { snapshot: snapshot.clone(), queries: vec![rows] };
-        queries.into_iter().map(|rows| query_reply(&single(rows), self.include)).collect()
+        queries.into_iter().map(|rows| query_reply(&single(rows), self.include, room)).collect()
     }
 }
 
@@ -136,37 +138,51 @@ impl NativeQueries {
         }
         let Sorted { answers, short, cost } = sorted;
         begun.cost = cost;
-        begun.sizes.extend(short.iter().map(|(_, queries)| queries));
+        begun.sizes.extend(short.iter().map(|short| short.queries));
         begun.questions.push(threads.offer(short.len(), move |at| {
-            let (question, queries): &(Question, usize) = &short[at];
-            question.answers(*queries).map_err(|error| failure(&error))
+            let Short { question, queries, room } = &short[at];
+            question.answers(*queries, *room).map_err(|error| failure(&error))
         }));
         begun.database = Some(database.clone());
         Ok(answers)
     }
 
-    /// The answers to all that were begun and are not answered yet, in order.
+    /// The answers to all that were begun and are not answered yet, in order. `queries` are their vectors, where distances are left as by
+    /// `query`.
     #[napi(catch_unwind, ts_return_type = "(string | PackedReply)[]")]
-    pub fn finish<'env>(&self) -> Vec<Answer<'env>> {
+    pub fn finish<'env>(&self, mut queries: Vec<Float32ArraySlice<'_>>) -> Vec<Answer<'env>> {
         let Begun { database, questions, sizes, .. } = std::mem::take(&mut *self.begun.lock());
         let Some(database) = database else { return Vec::new() };
-        let mut answers = Vec::new();
+        let mut memory = queries.iter_mut();
+        let mut answers = Vec::with_capacity(memory.len());
         for (replies, queries) in database.threads().finish(questions).into_iter().zip(sizes) {
+            let memory = memory.by_ref().take(queries);
             match replies.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))) {
-                Ok(replies) => answers.extend(replies.into_iter().map(answer_to_js)),
-                Err(error) => answers.extend((0..queries).map(|_| failed(&error))),
+                Ok(replies) => {
+                    answers.extend(memory.zip(replies).map(|(memory, reply)| answer_beside(reply, memory)));
+                }
+                Err(error) => answers.extend(memory.map(|_| failed(&error))),
             }
         }
         answers
     }
 }
 
+/// A question that several threads answer with others.
+struct Short {
+    question: Question,
+    /// How many queries it stands for.
+    queries: usize,
+    /// So many distances have room where the vectors of each are.
+    room: usize,
+}
+
 /// Queries that came together, by how they are answered.
 struct Sorted<'env> {
     /// Promises and failures, in the places of their queries.
     answers: Vec<Option<Answer<'env>>>,
-    /// What several threads answer, with the number of queries that each question stands for.
-    short: Vec<(Question, usize)>,
+    /// What several threads answer.
+    short: Vec<Short>,
     /// Predicted nanoseconds of `short` and of what was begun before.
     cost: f64,
 }
@@ -199,7 +215,8 @@ impl<'env> Sorted<'env> {
             }
             Ok(Some(question)) if question.query.is_short() && self.cost < TOGETHER_NANOSECONDS => {
                 self.cost += question.query.predicted_nanoseconds();
-                self.short.push((question, group.len()));
+                let room = queries[group.start].len() / 2;
+                self.short.push(Short { question, queries: group.len(), room });
             }
             Ok(Some(question)) if group.len() == 1 => {
                 let later = collection.answer_later(env, question, CancelToken::default())?;

@@ -13,6 +13,7 @@ mod recent_filters;
 mod requests;
 mod results;
 mod schema;
+mod shortest_double;
 mod transfer;
 mod values;
 mod vectors;

@@ -6,12 +6,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::requests::Include;
+use crate::shortest_double::shortest_double;
 use crate::values::ValueJson;
 
 /// Queries whose part of a reply one thread writes.
 const QUERIES_PER_TASK: usize = 128;
-/// Hits whose distances go beside the text: numbers of JSON take as long to read as all else in it, but an array of numbers takes
-/// as long to hand over as some dozens of them.
+/// Hits whose distances go beside the text even if that takes an array of their own: numbers of JSON take as long to read as all else
+/// in it, but an array of numbers takes as long to hand over as some dozens of them.
 const PACKED_HITS: usize = 128;
 
 /// A reply: JSON text, and beside it the vectors, which would be slow and large as text, and many distances.
@@ -23,7 +24,7 @@ pub struct Reply {
     /// Row-major vectors of all rows in order, if asked for. Each is the shortest decimal of the stored `f32`, so that 0.1
     /// stays 0.1 as a double.
     pub embeddings: Option<Vec<f64>>,
-    /// Distances of all hits in order, of the same kind, in the place of those in the text, which are null then.
+    /// Distances of all hits in order, of the same kind, in the place of those in the text.
     pub distances: Option<Vec<f64>>,
 }
 
@@ -49,44 +50,62 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
 ///
 /// The JSON has `"counts"`, the number of hits of each query, in the place of ids. Behind it each id follows on a line of its own; that
 /// is faster to take apart than JSON, whose parser looks up every short string in a table. Only where an id itself holds a line break
-/// the ids are in the JSON, as `"ids"`.
+/// the ids are in the JSON, as `"ids"`. There is none, and the text begins with a line break, where it would say nothing of one
+/// query but that its hits are as many as the lines.
+///
+/// `room`: there is a place for the distances of so many hits, so that they need not be in the text.
 ///
 /// # Errors
 /// `Corrupted` where a row cannot be read.
-pub fn query_reply(result: &QueryResult, include: Include) -> Result<Reply> {
-    let snapshot = &result.snapshot;
+pub fn query_reply(result: &QueryResult, include: Include, room: usize) -> Result<Reply> {
     let queries = &result.queries;
     let (lines, broken) = id_lines(result, include.documents || include.metadatas)?;
-    let mut text = Vec::with_capacity(64 + lines.len() + queries.len() * 240);
-    text.extend_from_slice(b"{\"counts\":");
-    column(&mut text, queries, |out, rows| json(out, &rows.len()))?;
-    if broken {
-        text.extend_from_slice(b",\"ids\":");
-        query_column(&mut text, queries, |out, (row, _)| ids(out, snapshot, *row))?;
+    let distances = if include.distances { packed_distances(queries, room) } else { None };
+    let numbers_in_text = include.distances && distances.is_none();
+    let has_columns = numbers_in_text || include.documents || include.metadatas || include.uris;
+    let mut text = Vec::new();
+    if broken || has_columns || queries.len() != 1 {
+        text.reserve(64 + lines.len() + queries.len() * 240);
+        query_json(&mut text, result, include, broken, numbers_in_text)?;
     }
-    let distances = if include.distances { packed_distances(queries) } else { None };
-    text.extend_from_slice(b",\"distances\":");
-    if include.distances && distances.is_none() {
-        query_column(&mut text, queries, |out, (_, distance)| json(out, distance))?;
-    } else {
-        text.extend_from_slice(b"null");
-    }
-    record_columns(&mut text, include, |out, write_cell| {
-        query_column(out, queries, |out, (row, _)| write_cell(out, snapshot, *row))
-    })?;
-    text.push(b'}');
     if !broken {
         text.extend_from_slice(&lines);
     }
     let rows = queries.iter().flatten().map(|(row, _)| *row);
-    let embeddings = include.embeddings.then(|| vectors(snapshot, rows)).transpose()?;
+    let embeddings = include.embeddings.then(|| vectors(&result.snapshot, rows)).transpose()?;
     Ok(Reply { text: into_text(text)?, embeddings, distances })
 }
 
-/// The distances of many hits. `None` where they are few, or one of them is no number, which JSON can tell.
-fn packed_distances(queries: &[Hits]) -> Option<Vec<f64>> {
+fn query_json(
+    text: &mut Vec<u8>,
+    result: &QueryResult,
+    include: Include,
+    with_ids: bool,
+    with_distances: bool,
+) -> Result<()> {
+    let QueryResult { snapshot, queries } = result;
+    text.extend_from_slice(b"{\"counts\":");
+    column(text, queries, |out, rows| json(out, &rows.len()))?;
+    if with_ids {
+        text.extend_from_slice(b",\"ids\":");
+        query_column(text, queries, |out, (row, _)| ids(out, snapshot, *row))?;
+    }
+    if with_distances {
+        text.extend_from_slice(b",\"distances\":");
+        query_column(text, queries, |out, (_, distance)| json(out, distance))?;
+    }
+    record_columns(text, include, |out, write_cell| {
+        query_column(out, queries, |out, (row, _)| write_cell(out, snapshot, *row))
+    })?;
+    text.push(b'}');
+    Ok(())
+}
+
+/// The distances of many hits, or of those that there is room for. `None` where one of them is no number, which JSON can tell.
+fn packed_distances(queries: &[Hits], room: usize) -> Option<Vec<f64>> {
     let hits: usize = queries.iter().map(Vec::len).sum();
-    if hits < PACKED_HITS || queries.iter().flatten().any(|(_, distance)| !distance.is_finite()) {
+    let goes_beside = hits <= room || hits >= PACKED_HITS;
+    if !goes_beside || queries.iter().flatten().any(|(_, distance)| !distance.is_finite()) {
         return None;
     }
     let of = |queries: &[Hits]| -> Vec<f64> {
@@ -232,30 +251,4 @@ fn vectors(snapshot: &Snapshot, rows: impl Iterator<Item = RowAddress>) -> Resul
         all.extend(snapshot.vector(row)?.iter().map(|component| shortest_double(*component)));
     }
     Ok(all)
-}
-
-/// The double that has the shortest decimal that still reads back as this finite `f32`.
-fn shortest_double(value: f32) -> f64 {
-    let widened = f64::from(value);
-    // Small integers are the same either way; printing is for the rest.
-    if value == value.trunc() && value.abs() < 1e7 {
-        return widened;
-    }
-    let mut buffer = zmij::Buffer::new();
-    buffer.format_finite(value).parse().unwrap_or(widened)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenth_stays_a_tenth() {
-        for (single, double) in
-            [(0.1_f32, 0.1_f64), (-2.5, -2.5), (3.0, 3.0), (0.050_000_004, 0.050_000_004), (1e-30, 1e-30)]
-        {
-            assert_eq!(shortest_double(single), double);
-        }
-        assert_eq!(shortest_double(-0.0).to_bits(), (-0.0_f64).to_bits());
-    }
 }
