@@ -111,7 +111,7 @@ export class LocalCollection extends BaseCollection implements Collection {
     const args = withLenientFilters(asked, this.rules);
     const { signal, include = ["metadatas", "documents", "distances"] } = args;
     signal?.throwIfAborted();
-    const ids = new IdsOfRequest((named) => idsToLookUp(named, this.present()));
+    const ids = args.ids ? new IdsOfRequest((named) => idsToLookUp(named, this.present())) : NO_IDS_TO_CHECK;
     const given = givenQueries(args, include, ids.check);
     const embeddings = given.embeddings ?? (await this.embed(args.queryTexts ?? [], true));
     const { memory, dimension } = packQueries(embeddings, given.dimension, this.queryContext());
@@ -429,6 +429,9 @@ class IdsOfRequest {
     };
   }
 }
+
+/** Of requests that name none. */
+const NO_IDS_TO_CHECK = new IdsOfRequest();
 
 /** Runs a query that the signal stops. The listener is gone when the query has settled. */
 async function cancellable(

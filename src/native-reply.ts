@@ -61,6 +61,7 @@ export function readQueryReply<TMeta extends Metadata>(
   include: Include[],
   room: Float64Array,
 ): QueryResult<TMeta> {
+  if (typeof reply === "string" && hasOnlyIds(reply)) return readIds(reply, include, room);
   const { text, embeddings, distances } = packedOf(reply);
   const lines = text.split("\n");
   const json = lines.shift();
@@ -88,6 +89,27 @@ export function readQueryReply<TMeta extends Metadata>(
 
 function packedOf(reply: NativeReply): Exclude<NativeReply, string> {
   return typeof reply === "string" ? { text: reply } : reply;
+}
+
+const LINE_BREAK = 10;
+
+/** Whether there is no JSON before the ids. */
+function hasOnlyIds(text: string): boolean {
+  return text === "" || text.charCodeAt(0) === LINE_BREAK;
+}
+
+/** The result of the one query that most programs ask, which is all there. */
+function readIds<TMeta extends Metadata>(text: string, include: Include[], room: Float64Array): QueryResult<TMeta> {
+  const ids = text === "" ? [] : text.slice(1).split("\n");
+  return new QueryResult<TMeta>({
+    ids: [ids],
+    distances: include.includes("distances") ? [distancesIn(room, ids.length)] : [],
+    documents: [],
+    embeddings: [],
+    metadatas: [],
+    uris: [],
+    include,
+  });
 }
 
 function distancesIn(room: Float64Array, hits: number): number[] {

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytemuck::allocation::zeroed_slice_box;
-use parking_lot::{Mutex, RwLock};
+use ferrochrome_types::ROWS_AT_ONCE;
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use crate::prefetch::prefetch_address;
 
@@ -146,18 +147,47 @@ impl RowCache {
         cache
     }
 
-    /// Copies the row of `label` into `out` if it is here.
+    /// Calls `use_rows` with the rows of `labels`, [`ROWS_AT_ONCE`] at most, if all of them are here and no other thread is changing what
+    /// is near them. They stay where they are until it returns: it asks nothing of this cache.
     #[inline]
+    pub fn with_rows(&self, labels: &[u32], use_rows: &mut dyn FnMut(&[&[f32]])) -> bool {
+        self.is_used_now();
+        let mut held: [Option<MappedRwLockReadGuard<'_, [f32]>>; ROWS_AT_ONCE] =
+            [const { None }; ROWS_AT_ONCE];
+        for (held, &label) in held.iter_mut().zip(labels) {
+            // While rows of one shard are held, there must be no waiting for another.
+            let Some(shard) = self.shard_of(label).try_read_recursive() else { return false };
+            let Some(slot) = self.slot(label) else { return false };
+            shard.refer_to(slot);
+            *held = Some(RwLockReadGuard::map(shard, |shard| shard.row(slot, self.dim)));
+        }
+        let mut rows: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
+        for (row, held) in rows.iter_mut().zip(held.iter().flatten()) {
+            *row = held;
+        }
+        use_rows(&rows[..labels.len()]);
+        true
+    }
+
+    /// Copies the row of `label` into `out` if it is here.
     pub fn get(&self, label: u32, out: &mut [f32]) -> bool {
+        self.is_used_now();
+        let shard = self.shard_of(label).read();
+        let Some(slot) = self.slot(label) else { return false };
+        shard.refer_to(slot);
+        out.copy_from_slice(shard.row(slot, self.dim));
+        true
+    }
+
+    fn is_used_now(&self) {
         let now = self.budget.now();
         if self.last_used.load(Ordering::Relaxed) != now {
             self.last_used.store(now, Ordering::Relaxed);
         }
-        let shard = self.shards[label as usize % SHARDS].read();
-        let Some(slot) = self.slot(label) else { return false };
-        shard.referenced[slot].store(true, Ordering::Relaxed);
-        out.copy_from_slice(shard.row(slot, self.dim));
-        true
+    }
+
+    fn shard_of(&self, label: u32) -> &RwLock<Shard> {
+        &self.shards[label as usize % SHARDS]
     }
 
     /// A hint that `label` will be asked for. What another thread changes meanwhile makes it useless, not wrong.
@@ -270,6 +300,16 @@ impl Shard {
     fn is_wanted_again(&self, label: u32) -> bool {
         let (word, bit) = wanted_bit(label);
         self.wanted_before.get(word).is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit != 0)
+    }
+
+    /// Has the row of a slot stay when the hand passes next.
+    #[inline]
+    fn refer_to(&self, slot: usize) {
+        let referenced = &self.referenced[slot];
+        // Threads that only read it share its cache line.
+        if !referenced.load(Ordering::Relaxed) {
+            referenced.store(true, Ordering::Relaxed);
+        }
     }
 
     #[inline]
@@ -394,10 +434,59 @@ mod tests {
         assert!(!cache.get(5, &mut [0.0; 3]));
     }
 
+    /// The rows of `labels` as they lie in the cache, if all do.
+    fn in_place(cache: &RowCache, labels: &[u32]) -> Option<Vec<[f32; 3]>> {
+        let mut rows = Vec::new();
+        let all = cache.with_rows(labels, &mut |found| {
+            rows.extend(found.iter().map(|row| <[f32; 3]>::try_from(*row).unwrap()));
+        });
+        all.then_some(rows)
+    }
+
+    #[test]
+    fn rows_are_handed_out_together_or_not_at_all() {
+        let cache = cache(1_600, u64::MAX);
+        // Two of one shard, and one label twice.
+        let labels = [3, 19, 4, 3];
+        assert_eq!(in_place(&cache, &labels), None);
+        labels[..2].iter().for_each(|label| keep(&cache, *label));
+        assert_eq!(in_place(&cache, &labels), None);
+        keep(&cache, 4);
+        assert_eq!(in_place(&cache, &labels), Some(labels.map(row).to_vec()));
+        assert_eq!(in_place(&cache, &[]), Some(Vec::new()));
+        assert_eq!(in_place(&cache, &[3, 5_000]), None);
+    }
+
+    #[test]
+    fn rows_that_are_handed_out_keep_their_places_while_others_come() {
+        let cache = cache(1_600, 4 * SHARDS as u64 * 12);
+        let labels = [0, 16, 32, 48];
+        std::thread::scope(|scope| {
+            for first in [0, 64] {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for label in (0..20_000).map(|i| (first + i * 16) % 1_600) {
+                        keep(cache, label);
+                    }
+                });
+            }
+            let mut found = 0;
+            for _ in 0..20_000 {
+                labels.iter().for_each(|label| keep(&cache, *label));
+                if let Some(rows) = in_place(&cache, &labels) {
+                    assert_eq!(rows, labels.map(row));
+                    found += 1;
+                }
+            }
+            assert!(found > 0);
+        });
+    }
+
     /// Reads every row through the cache. Returns how many were in it.
     fn pass(cache: &RowCache, rows: u32) -> u32 {
         let mut out = [0.0; 3];
         let read = |label| {
+            assert!(in_place(cache, &[label]).is_none_or(|rows| rows == [row(label)]));
             let hit = cache.get(label, &mut out);
             assert!(!hit || out == row(label));
             if !hit {

@@ -130,9 +130,13 @@ impl VectorRows for SegmentReader {
         self.rows.vector(label)
     }
 
-    #[inline]
-    fn row_within_budget<'a>(&'a self, label: u32, buffer: &'a mut [f32]) -> Result<&'a [f32]> {
-        self.rows.row_within_budget(label, buffer)
+    fn with_rows(
+        &self,
+        labels: &[u32],
+        room: &mut Vec<f32>,
+        use_rows: &mut dyn FnMut(&[&[f32]]),
+    ) -> Result<()> {
+        self.rows.with_rows(labels, room, use_rows)
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
-use ferrochrome_types::{DocumentRows, Metadata, Record, Result, ValueRef, VectorRows};
+use ferrochrome_types::{DocumentRows, Metadata, Record, Result, ValueRef, VectorRows, with_rows_in_place};
 use uuid::Uuid;
 
 use crate::ids::{IdsFile, hash_id};
@@ -217,7 +217,7 @@ impl SegmentRows {
         self.records_file()?.for_each_document(f)
     }
 
-    /// Bounds the memory that [`row_within_budget`](VectorRows::row_within_budget) takes: it keeps copies of the rows it is asked
+    /// Bounds the memory that [`with_rows`](VectorRows::with_rows) takes: it keeps copies of the rows it is asked
     /// for, up to so many bytes, as far as `budget` has them, and maps nothing. Without it rows are mapped. A second call does nothing.
     pub fn set_cache(&self, bytes: u64, budget: &Arc<RowCacheBudget>) {
         self.cache.get_or_init(|| RowCache::new(self.rows, self.dim, bytes, budget));
@@ -320,11 +320,15 @@ impl VectorRows for SegmentRows {
         self.vector(label)
     }
 
-    #[inline]
-    fn row_within_budget<'a>(&'a self, label: u32, buffer: &'a mut [f32]) -> Result<&'a [f32]> {
+    fn with_rows(
+        &self,
+        labels: &[u32],
+        room: &mut Vec<f32>,
+        use_rows: &mut dyn FnMut(&[&[f32]]),
+    ) -> Result<()> {
         match self.cache.get() {
-            Some(cache) => self.vectors_file()?.cached_vector(label, buffer, cache),
-            None => self.vector(label),
+            Some(cache) => self.vectors_file()?.with_cached_vectors(labels, cache, room, use_rows),
+            None => with_rows_in_place(self, labels, use_rows),
         }
     }
 

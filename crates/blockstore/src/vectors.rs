@@ -6,7 +6,7 @@ use arrow_array::{FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, Field, Schema};
 use ferrochrome_types::limits::MAX_DIMENSION;
-use ferrochrome_types::{Code, Error, Result};
+use ferrochrome_types::{Code, Error, ROWS_AT_ONCE, Result};
 
 use crate::arrow_file::{ArrowFile, ArrowWriter, write_error};
 use crate::row_cache::RowCache;
@@ -184,23 +184,40 @@ impl VectorsFile {
         bytemuck::try_cast_slice(bytes).map_err(|_| self.blob.damaged("its vectors are not aligned"))
     }
 
-    /// The vector of `label` through the cache: copied into `buffer`, and nothing more is mapped.
-    #[inline]
-    pub(crate) fn cached_vector<'a>(
-        &'a self,
-        label: u32,
-        buffer: &'a mut [f32],
+    /// Calls `use_rows` with the vectors of `labels` out of the cache, or copied into `room`: nothing more is mapped.
+    pub(crate) fn with_cached_vectors(
+        &self,
+        labels: &[u32],
         cache: &RowCache,
-    ) -> Result<&'a [f32]> {
+        room: &mut Vec<f32>,
+        use_rows: &mut dyn FnMut(&[&[f32]]),
+    ) -> Result<()> {
+        for labels in labels.chunks(ROWS_AT_ONCE) {
+            if cache.with_rows(labels, use_rows) {
+                continue;
+            }
+            let mut vectors: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
+            room.resize(labels.len() * self.dim, 0.0);
+            let places = room.chunks_exact_mut(self.dim.max(1));
+            for ((vector, &label), place) in vectors.iter_mut().zip(labels).zip(places) {
+                *vector = self.cached_vector(label, cache, place)?;
+            }
+            use_rows(&vectors[..labels.len()]);
+        }
+        Ok(())
+    }
+
+    /// The vector of `label`, copied into `place`.
+    fn cached_vector<'a>(&'a self, label: u32, cache: &RowCache, place: &'a mut [f32]) -> Result<&'a [f32]> {
         let Some(start) = self.offset(label) else { return Err(self.no_vector(label)) };
-        if self.blob.is_in_memory() || buffer.len() != self.dim {
+        if self.blob.is_in_memory() {
             return self.vector(label);
         }
-        if !cache.get(label, buffer) {
-            self.blob.copy_to(start, bytemuck::cast_slice_mut(buffer))?;
-            cache.offer(label, buffer);
+        if !cache.get(label, place) {
+            self.blob.copy_to(start, bytemuck::cast_slice_mut(place))?;
+            cache.offer(label, place);
         }
-        Ok(buffer)
+        Ok(place)
     }
 
     #[inline]

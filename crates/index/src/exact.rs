@@ -1,14 +1,12 @@
 use std::ops::Range;
 
 use ferrochrome_distance::{ExactDistance, prefetch_row};
-use ferrochrome_types::{CancelToken, Error, Metric, Result, VectorRows};
+use ferrochrome_types::{CancelToken, Error, Metric, ROWS_AT_ONCE, Result, VectorRows, with_rows_in_place};
 use roaring::RoaringBitmap;
 
 use crate::Hit;
 use crate::shortlist::Shortlist;
 
-/// Rows fetched together, so that their memory is on its way before the first is used.
-const GROUP: usize = 16;
 /// Groups between two looks at the cancel token.
 const CANCEL_STRIDE: usize = 64;
 
@@ -55,8 +53,7 @@ pub(crate) fn rescore(
     labels: impl Iterator<Item = u32>,
     k: usize,
 ) -> Result<Vec<Hit>> {
-    let mut nearest = Nearest::new(metric, query, rows, k);
-    nearest.buffer.resize(GROUP * rows.dim(), 0.0);
+    let mut nearest = Nearest { few: true, ..Nearest::new(metric, query, rows, k) };
     nearest.offer_all(labels, &CancelToken::default())?;
     Ok(nearest.into_hits())
 }
@@ -87,8 +84,10 @@ struct Nearest<'a> {
     rows: &'a dyn VectorRows,
     distance: ExactDistance<'a>,
     shortlist: Shortlist,
-    /// Room for a group of rows that should not be mapped; empty where all of them will be.
-    buffer: Vec<f32>,
+    /// Whether rows are a few here and there, which should not be mapped for it, and not most of all.
+    few: bool,
+    /// Where such rows are copied to.
+    room: Vec<f32>,
 }
 
 impl<'a> Nearest<'a> {
@@ -98,12 +97,13 @@ impl<'a> Nearest<'a> {
             rows,
             distance: ExactDistance::new(metric, query),
             shortlist: Shortlist::new(k, rows.len()),
-            buffer: Vec::new(),
+            few: false,
+            room: Vec::new(),
         }
     }
 
     fn offer_all(&mut self, mut labels: impl Iterator<Item = u32>, cancel: &CancelToken) -> Result<()> {
-        let mut group = [0; GROUP];
+        let mut group = [0; ROWS_AT_ONCE];
         for round in 0.. {
             if round % CANCEL_STRIDE == 0 {
                 cancel.check()?;
@@ -114,7 +114,7 @@ impl<'a> Nearest<'a> {
                 count += 1;
             }
             self.offer(&group[..count])?;
-            if count < GROUP {
+            if count < ROWS_AT_ONCE {
                 break;
             }
         }
@@ -122,30 +122,41 @@ impl<'a> Nearest<'a> {
     }
 
     fn offer(&mut self, labels: &[u32]) -> Result<()> {
-        let mut vectors: [&[f32]; GROUP] = [&[]; GROUP];
-        let mut buffers = self.buffer.chunks_exact_mut(self.rows.dim().max(1));
-        for (vector, &label) in vectors.iter_mut().zip(labels) {
-            *vector = match buffers.next() {
-                Some(buffer) => self.rows.row_within_budget(label, buffer)?,
-                None => self.rows.row(label)?,
-            };
-            prefetch_row(vector);
+        let Nearest { rows, distance, shortlist, few, room } = self;
+        let mut labels_left = labels;
+        let mut compare = |vectors: &[&[f32]]| {
+            let (labels, left) = labels_left.split_at(vectors.len());
+            labels_left = left;
+            compare_group(distance, vectors, labels, shortlist);
+        };
+        if *few {
+            rows.with_rows(labels, room, &mut compare)
+        } else {
+            with_rows_in_place(*rows, labels, &mut compare)
         }
-        let (fours, rest) = vectors[..labels.len()].as_chunks::<4>();
-        let (label_fours, label_rest) = labels.as_chunks::<4>();
-        for (four, labels) in fours.iter().zip(label_fours) {
-            for (distance, &label) in self.distance.to_4(*four).into_iter().zip(labels) {
-                self.shortlist.push(distance, label);
-            }
-        }
-        for (vector, &label) in rest.iter().zip(label_rest) {
-            self.shortlist.push(self.distance.to(vector), label);
-        }
-        Ok(())
     }
 
     fn into_hits(self) -> Vec<Hit> {
         let sorted = self.shortlist.into_sorted();
         sorted.into_iter().map(|c| Hit { distance: c.score, label: c.label }).collect()
+    }
+}
+
+fn compare_group(
+    distance: &ExactDistance<'_>,
+    vectors: &[&[f32]],
+    labels: &[u32],
+    shortlist: &mut Shortlist,
+) {
+    vectors.iter().for_each(|vector| prefetch_row(vector));
+    let (fours, rest) = vectors.as_chunks::<4>();
+    let (label_fours, label_rest) = labels.as_chunks::<4>();
+    for (four, labels) in fours.iter().zip(label_fours) {
+        for (distance, &label) in distance.to_4(*four).into_iter().zip(labels) {
+            shortlist.push(distance, label);
+        }
+    }
+    for (vector, &label) in rest.iter().zip(label_rest) {
+        shortlist.push(distance.to(vector), label);
     }
 }

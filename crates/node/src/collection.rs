@@ -370,8 +370,7 @@ impl NativeCollection {
             return self.ask_later(env, queries.to_vec(), shape, cancel);
         };
         if question.query.is_short()
-            && let Some(reply) =
-                question.short_answer(&cancel, queries.len() / 2).map_err(|e| failure(&e))?
+            && let Some(reply) = question.short_answer(&cancel, queries.len() / 2).map_err(|e| failure(&e))?
         {
             return Ok(answer_beside(reply, &mut queries));
         }

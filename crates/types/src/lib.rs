@@ -21,5 +21,5 @@ pub use filter::{Comparison, DocumentFilter, Filter, Scalar, Test};
 pub use metric::Metric;
 pub use progress::{Progress, ProgressReport, Stage};
 pub use record::Record;
-pub use rows::{DocumentRows, IndexBuffers, VectorRows};
+pub use rows::{DocumentRows, IndexBuffers, ROWS_AT_ONCE, VectorRows, with_rows_in_place};
 pub use value::{Metadata, Value, ValueKind, ValueRef, compare_int_float};

@@ -22,17 +22,44 @@ pub trait VectorRows: Send + Sync {
     /// `Corrupted` if the bytes do not match their checksum or `label >= len`.
     fn row(&self, label: u32) -> Result<&[f32]>;
 
-    /// As [`row`](Self::row), for a few rows here and there: a source that keeps its memory within a budget copies the row into
-    /// `buffer` (`dim` components) rather than mapping it.
+    /// Calls `use_rows` with the vectors of a few labels here and there, in their order, at most [`ROWS_AT_ONCE`] at a time. A source that
+    /// keeps its memory within a budget copies rows into `room`, which it lengthens as it needs, rather than mapping them.
     ///
     /// # Errors
     /// As [`row`](Self::row).
-    fn row_within_budget<'a>(&'a self, label: u32, _buffer: &'a mut [f32]) -> Result<&'a [f32]> {
-        self.row(label)
+    fn with_rows(
+        &self,
+        labels: &[u32],
+        _room: &mut Vec<f32>,
+        use_rows: &mut dyn FnMut(&[&[f32]]),
+    ) -> Result<()> {
+        with_rows_in_place(self, labels, use_rows)
     }
 
     /// A hint that `row(label)` comes soon.
     fn prefetch(&self, _label: u32) {}
+}
+
+/// Most vectors that [`VectorRows::with_rows`] hands out together.
+pub const ROWS_AT_ONCE: usize = 16;
+
+/// What [`VectorRows::with_rows`] does where rows lie in memory, or may all be mapped.
+///
+/// # Errors
+/// As [`VectorRows::row`].
+pub fn with_rows_in_place<R: VectorRows + ?Sized>(
+    rows: &R,
+    labels: &[u32],
+    use_rows: &mut dyn FnMut(&[&[f32]]),
+) -> Result<()> {
+    let mut vectors: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
+    for labels in labels.chunks(ROWS_AT_ONCE) {
+        for (vector, &label) in vectors.iter_mut().zip(labels) {
+            *vector = rows.row(label)?;
+        }
+        use_rows(&vectors[..labels.len()]);
+    }
+    Ok(())
 }
 
 /// Documents by label, to verify what a full-text index proposes.
