@@ -98,8 +98,13 @@ async function openDatabase(path) {
         /** Calls of `query` with one request, in both ways. Vectors are row-major. */
         query(vectors, dimension, { nResults = 1, include = [], where, ids }) {
           const text = JSON.stringify({ n_results: nResults, include, where, ids });
+          // Distances take the place of the vectors, which the package copies there each time.
+          const memory = new Float32Array(vectors.length);
           return {
-            native: () => native.query(vectors, dimension, text),
+            native: () => {
+              memory.set(vectors);
+              return native.query(memory, dimension, text);
+            },
             package: () => collection.query({ queryEmbeddings: vectors, dimension, nResults, include, where, ids }),
           };
         },

@@ -51,6 +51,7 @@ ${Object.entries(BENCHES)
   --queries N     use the first N query sentences (all: ${ALL_QUERIES})
   --stores a,b    measure only these: ${STORES.join(", ")}
   --seconds S     cut a measurement that takes longer short (10)
+  --rounds N      measure all stores, one after another, so often, and show the middle value of each figure (1)
   --batch N       rows a batch (1000)
   --dim N         scale: 384 for WordNet with noise, anything else for seeded clusters (384)
   --directory D   import: the directory that Chroma wrote
@@ -64,6 +65,7 @@ const OPTIONS = {
   queries: { type: "string", default: String(ALL_QUERIES) },
   stores: { type: "string" },
   seconds: { type: "string", default: "10" },
+  rounds: { type: "string", default: "1" },
   batch: { type: "string", default: "1000" },
   dim: { type: "string", default: "384" },
   results: { type: "string", default: fileURLToPath(new URL("results", import.meta.url)) },
@@ -104,6 +106,7 @@ function parseArguments() {
       rows: count("rows", scale ? MOST_SCALE_ROWS : ALL_ROWS),
       queries: count("queries", ALL_QUERIES),
       seconds: positive("seconds"),
+      rounds: count("rounds", 100),
       batch: count("batch", 100_000),
       dimension: count("dim", 4_096),
     },

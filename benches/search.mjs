@@ -1,4 +1,5 @@
 // Recall against speed: a sweep of the search width, asked as a Node program asks.
+import { speedAtRecall } from "./curve.mjs";
 import { K, readQueries } from "./dataset.mjs";
 import { formats } from "./table.mjs";
 import { recall, timeInTurns } from "./timing.mjs";
@@ -25,6 +26,68 @@ export const legend =
   "One awaited query after another, ids and distances wanted (a store with a synchronous call by that, and then by the call\n" +
   "that returns promises); 16 in flight; one call with all queries; one after another with documents and metadata included:\n" +
   "in turns, so that a machine whose speed moves is the same for all.";
+
+/** Recalls at which stores are compared. */
+const TARGETS = [0.957, 0.985];
+
+/** Ferrochrome's variants beside each of the others at equal recall. */
+function ratioTable(variants) {
+  const isOurs = ({ store }) => store === "ferrochrome";
+  const rows = variants.filter(isOurs).flatMap((ours) =>
+    variants
+      .filter((variant) => !isOurs(variant))
+      .flatMap((peer) =>
+        TARGETS.map((target) => {
+          const [qps, theirs] = [speedAtRecall(ours.points, target), speedAtRecall(peer.points, target)];
+          const other = `${peer.store} ${peer.variant}`;
+          return { variant: ours.variant, recall: target, qps, other, theirs, ratio: qps && theirs && qps / theirs };
+        }),
+      ),
+  );
+  return {
+    title: "One query after another, ours / theirs",
+    legend: "At equal recall: log(QPS) interpolated linearly over recall between the two widths measured around it.",
+    columns: [
+      { title: "our variant", key: "variant", format: formats.text },
+      { title: "recall@10", key: "recall", format: formats.recall },
+      { title: "ours QPS", key: "qps", format: formats.integer },
+      { title: "other", key: "other", format: formats.text },
+      { title: "its QPS", key: "theirs", format: formats.integer },
+      { title: "ratio", key: "ratio", format: formats.tenths },
+    ],
+    rows: rows.filter(({ ratio }) => ratio),
+  };
+}
+
+/** What else was asked beside one query after another, width by width. */
+function shareTable(rows) {
+  const share = (part, whole) => part && part / whole;
+  return {
+    title: "16 in flight, and with documents and metadata, / one query after another",
+    legend: "Of the same turns.",
+    columns: [
+      { title: "store", key: "store", format: formats.text },
+      { title: "variant", key: "variant", format: formats.text },
+      { title: "ef", key: "ef", format: formats.integer },
+      { title: "in flight", key: "inFlight", format: formats.hundredths },
+      { title: "with documents", key: "records", format: formats.hundredths },
+    ],
+    rows: rows.map(({ store, variant, ef, qps, qpsAwaited, qpsInFlight, qpsRecords }) => {
+      const inFlight = share(qpsInFlight, qpsAwaited ?? qps);
+      return { store, variant, ef, inFlight, records: share(qpsRecords, qps) };
+    }),
+  };
+}
+
+export function moreTables(_settings, rows) {
+  const curves = new Map();
+  for (const { store, variant, ...point } of rows) {
+    const name = `${store} ${variant}`;
+    if (!curves.has(name)) curves.set(name, { store, variant, points: [] });
+    curves.get(name).points.push(point);
+  }
+  return [ratioTable([...curves.values()]), shareTable(rows)];
+}
 
 /** Runs the index alone after the stores, so that `index-alone` can set both side by side. */
 export const followedBy = "index-alone";

@@ -13,7 +13,7 @@
 //   fixedSettings?            settings that it does not take from the command
 //   reportName?(settings)     the name of its report where that is not the bench's
 //   followedBy?               the bench that is run after it
-//   moreTables?(settings)     tables that do not compare stores: { title, legend, columns, rows }
+//   moreTables?(settings, rows)  further tables: { title, legend, columns, rows }
 //
 // and one that needs another course exports `run(options, tools)` to { rows, missing, tables } instead of `measure`.
 import { fork } from "node:child_process";
@@ -99,21 +99,57 @@ export async function variantsOf(module, stores) {
   return { variants, missing };
 }
 
-/** Runs a bench on all stores: `{ rows, missing, tables }`. */
-export async function measureStores(bench, module, { stores, settings, fresh, results }) {
-  const { variants, missing } = await variantsOf(module, stores);
-  const rows = [];
-  for (const count of module.sizes?.(settings.rows) ?? [settings.rows]) {
-    const sized = { ...settings, rows: count };
-    const truthFile = module.needs.truth && ensureTruth(module.needs.truth, sized, results, say);
-    for (const { storeName, variantName } of variants) {
-      say(`${storeName} (${variantName})`);
-      const options = { storeName, variantName, settings: sized, truthFile, fresh, results };
-      const outcome = await measureVariant(bench, module, options);
-      if (outcome.reason) missing.push(`${storeName} (${variantName}): ${outcome.reason}`);
-      else rows.push(...outcome.rows.map((row) => ({ store: storeName, variant: variantName, ...row })));
+/** The middle value of several; of two, the smaller. */
+const middle = (values) => values.toSorted((a, b) => a - b)[(values.length - 1) >> 1];
+
+/** The row that stands for the same row of several rounds: the middle one of each number. */
+function medianRow(rows) {
+  const of = (key) =>
+    rows.every((row) => typeof row[key] === "number") ? middle(rows.map((row) => row[key])) : rows[0][key];
+  return Object.fromEntries(Object.keys(rows[0]).map((key) => [key, of(key)]));
+}
+
+/**
+ * Measures variants in turns, as many rounds as wanted, so that a machine whose speed moves is the same for all of them: the rows
+ * of each, and why others have none.
+ */
+async function measureInTurns(bench, module, variants, { rounds, fresh, ...options }) {
+  const measured = variants.map((variant) => ({
+    ...variant,
+    name: `${variant.storeName} (${variant.variantName})`,
+    rounds: [],
+  }));
+  for (let round = 1; round <= rounds; round++) {
+    for (const variant of measured.filter(({ reason }) => !reason)) {
+      say(rounds > 1 ? `${variant.name}, round ${round} of ${rounds}` : variant.name);
+      const { storeName, variantName } = variant;
+      const job = { ...options, storeName, variantName, fresh: fresh && round === 1 };
+      const { reason, rows } = await measureVariant(bench, module, job);
+      if (reason) variant.reason = reason;
+      else variant.rounds.push(rows);
     }
   }
-  const tables = (await module.moreTables?.(settings)) ?? [];
+  return measured.map(({ rounds: all, ...variant }) => ({
+    ...variant,
+    rows: all[0]?.map((_, i) => medianRow(all.map((rows) => rows[i]))) ?? [],
+  }));
+}
+
+/** Runs a bench on all stores: `{ rows, missing, tables }`. */
+export async function measureStores(bench, module, { stores, settings, fresh, results }) {
+  const { rounds, ...asked } = settings;
+  const { variants, missing } = await variantsOf(module, stores);
+  const rows = [];
+  for (const count of module.sizes?.(asked.rows) ?? [asked.rows]) {
+    const sized = { ...asked, rows: count };
+    const truthFile = module.needs.truth && ensureTruth(module.needs.truth, sized, results, say);
+    const options = { settings: sized, truthFile, rounds, fresh, results };
+    for (const variant of await measureInTurns(bench, module, variants, options)) {
+      const { storeName, variantName, name, reason, rows: own } = variant;
+      if (reason) missing.push(`${name}: ${reason}`);
+      else rows.push(...own.map((row) => ({ store: storeName, variant: variantName, ...row })));
+    }
+  }
+  const tables = (await module.moreTables?.(asked, rows)) ?? [];
   return { rows: module.order ? rows.sort(module.order) : rows, missing: [...new Set(missing)], tables };
 }
