@@ -2,6 +2,9 @@ import { EF_CONSTRUCTION, importPackage, M } from "./stores.mjs";
 
 let ferrochrome;
 
+const NUMBERS = ["distances"];
+const RECORDS = ["distances", "documents", "metadatas"];
+
 function adapt(client, collection) {
   return {
     efs: [16, 32, 64, 100, 200, 400],
@@ -14,9 +17,11 @@ function adapt(client, collection) {
       const { ids } = await collection.query({
         queryEmbeddings,
         nResults: k,
-        include: records ? ["distances", "documents", "metadatas"] : ["distances"],
-        ...((ef || exact) && { searchParams: { ef, exact } }),
-        ...filter,
+        include: records ? RECORDS : NUMBERS,
+        searchParams: { ef, exact },
+        where: filter?.where,
+        whereDocument: filter?.whereDocument,
+        ids: filter?.ids,
       });
       return ids[0];
     },
