@@ -104,7 +104,7 @@ fn query_json(
 /// The distances of many hits, or of those that there is room for. `None` where one of them is no number, which JSON can tell.
 fn packed_distances(queries: &[Hits], room: usize) -> Option<Vec<f64>> {
     let hits: usize = queries.iter().map(Vec::len).sum();
-    let goes_beside = hits <= room || hits >= PACKED_HITS;
+    let goes_beside = (room > 0 && hits <= room) || hits >= PACKED_HITS;
     if !goes_beside || queries.iter().flatten().any(|(_, distance)| !distance.is_finite()) {
         return None;
     }

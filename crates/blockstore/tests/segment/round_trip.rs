@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use ferrochrome_blockstore::{Compression, Lookup, SegmentReader, SegmentRows, hash_id};
-use ferrochrome_types::{Code, DocumentRows, IndexBuffers, Metadata, Record, Value, VectorRows};
+use ferrochrome_blockstore::{Compression, Lookup, RowCacheBudget, SegmentReader, SegmentRows, hash_id};
+use ferrochrome_types::{
+    Code, DocumentRows, IndexBuffers, Metadata, ROWS_AT_ONCE, Record, Value, VectorRows,
+};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -71,6 +73,38 @@ fn assert_searches_documents(segment: &SegmentRows, expected: &[Row]) {
             let contains =
                 |label: &u32| segment.document(*label).unwrap().is_some_and(|text| text.contains(&needle));
             assert_eq!(found, labels.filter(contains).collect::<Vec<_>>(), "{needle:?}");
+        }
+    }
+}
+
+/// The vectors of `labels` as `with_rows` hands them out.
+fn handed_out(segment: &SegmentReader, labels: &[u32]) -> Result<Vec<Vec<f32>>, Code> {
+    let (mut room, mut vectors) = (Vec::new(), Vec::new());
+    let mut keep = |rows: &[&[f32]]| {
+        assert!(rows.len() <= ROWS_AT_ONCE);
+        vectors.extend(rows.iter().map(|row| row.to_vec()));
+    };
+    segment.with_rows(labels, &mut room, &mut keep).map_err(|error| error.code())?;
+    Ok(vectors)
+}
+
+#[test]
+fn rows_here_and_there_are_the_same_mapped_copied_and_kept() {
+    let (_dir, stores) = stores();
+    let rows = rows(300, 24);
+    let labels: Vec<u32> = (0..3 * ROWS_AT_ONCE as u32 + 5).map(|i| i * 7919 % 300).chain([4, 4]).collect();
+    let expected: Vec<Vec<f32>> = labels.iter().map(|label| rows[*label as usize].1.clone()).collect();
+    for store in &stores {
+        for bytes in [0, 20 * 24 * 4, u64::MAX] {
+            let segment = write(store, 24, Compression::None, &rows);
+            assert_eq!(handed_out(&segment, &labels).as_ref(), Ok(&expected));
+            segment.set_cache(bytes, &RowCacheBudget::new(u64::MAX));
+            // Copied, copied and kept, kept.
+            for _ in 0..3 {
+                assert_eq!(handed_out(&segment, &labels).as_ref(), Ok(&expected));
+            }
+            assert_eq!(handed_out(&segment, &[]), Ok(Vec::new()));
+            assert_eq!(handed_out(&segment, &[3, 300]), Err(Code::Corrupted));
         }
     }
 }
