@@ -326,9 +326,10 @@ impl VectorRows for SegmentRows {
         room: &mut Vec<f32>,
         use_rows: &mut dyn FnMut(&[&[f32]]),
     ) -> Result<()> {
+        let file = self.vectors_file()?;
         match self.cache.get() {
-            Some(cache) => self.vectors_file()?.with_cached_vectors(labels, cache, room, use_rows),
-            None => with_rows_in_place(self, labels, use_rows),
+            Some(cache) if !file.is_in_memory() => file.with_cached_vectors(labels, cache, room, use_rows),
+            _ => with_rows_in_place(self, labels, use_rows),
         }
     }
 

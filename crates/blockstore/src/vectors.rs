@@ -184,6 +184,11 @@ impl VectorsFile {
         bytemuck::try_cast_slice(bytes).map_err(|_| self.blob.damaged("its vectors are not aligned"))
     }
 
+    /// Whether there is no file, so that nothing is gained by copies.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.blob.is_in_memory()
+    }
+
     /// Calls `use_rows` with the vectors of `labels` out of the cache, or copied into `room`: nothing more is mapped.
     pub(crate) fn with_cached_vectors(
         &self,
@@ -200,24 +205,22 @@ impl VectorsFile {
             room.resize(labels.len() * self.dim, 0.0);
             let places = room.chunks_exact_mut(self.dim.max(1));
             for ((vector, &label), place) in vectors.iter_mut().zip(labels).zip(places) {
-                *vector = self.cached_vector(label, cache, place)?;
+                self.copy_vector(label, cache, place)?;
+                *vector = place;
             }
             use_rows(&vectors[..labels.len()]);
         }
         Ok(())
     }
 
-    /// The vector of `label`, copied into `place`.
-    fn cached_vector<'a>(&'a self, label: u32, cache: &RowCache, place: &'a mut [f32]) -> Result<&'a [f32]> {
+    /// Copies the vector of `label` into `place`.
+    fn copy_vector(&self, label: u32, cache: &RowCache, place: &mut [f32]) -> Result<()> {
         let Some(start) = self.offset(label) else { return Err(self.no_vector(label)) };
-        if self.blob.is_in_memory() {
-            return self.vector(label);
-        }
         if !cache.get(label, place) {
             self.blob.copy_to(start, bytemuck::cast_slice_mut(place))?;
             cache.offer(label, place);
         }
-        Ok(place)
+        Ok(())
     }
 
     #[inline]
