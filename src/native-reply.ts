@@ -21,7 +21,7 @@ interface GetColumns {
 interface QueryColumns {
   /** Hits of each query. */
   counts: number[];
-  /** Only where an id holds a line break; otherwise ids follow the JSON, one a line. */
+  /** Only where an id holds a line break, or is long enough to be a view that would keep the text; otherwise ids follow the JSON, one a line. */
   ids?: string[][];
   /** Only where they are neither beside the text nor where the vectors were. */
   distances?: number[][];

@@ -14,6 +14,10 @@ const QUERIES_PER_TASK: usize = 128;
 /// Hits whose distances go beside the text even if that takes an array of their own: numbers of JSON take as long to read as all else
 /// in it, but an array of numbers takes as long to hand over as some dozens of them.
 const PACKED_HITS: usize = 128;
+/// Longest id whose characters JavaScript copies when it takes lines apart. A longer one is a view that keeps the whole text in memory.
+const LONGEST_COPIED_ID: usize = 12;
+/// Most bytes that a kept id may keep so.
+const KEPT_BYTES: usize = 4096;
 
 /// A reply: JSON text, and beside it the vectors, which would be slow and large as text, and many distances.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,9 +53,9 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
 /// The reply of a query: as of a get, one level deeper, with distances, and with the ids behind the JSON.
 ///
 /// The JSON has `"counts"`, the number of hits of each query, in the place of ids. Behind it each id follows on a line of its own; that
-/// is faster to take apart than JSON, whose parser looks up every short string in a table. Only where an id itself holds a line break
-/// the ids are in the JSON, as `"ids"`. There is none, and the text begins with a line break, where it would say nothing of one
-/// query but that its hits are as many as the lines.
+/// is faster to take apart than JSON, whose parser looks up every short string in a table. The ids are in the JSON, as `"ids"`, where one
+/// holds a line break itself, or would keep much more than itself in memory. There is no JSON, and the text begins with a line break,
+/// where it would say nothing of one query but that its hits are as many as the lines.
 ///
 /// `room`: there is a place for the distances of so many hits, so that they need not be in the text.
 ///
@@ -59,17 +63,19 @@ pub fn get_reply(result: &GetResult, include: Include) -> Result<Reply> {
 /// `Corrupted` where a row cannot be read.
 pub fn query_reply(result: &QueryResult, include: Include, room: usize) -> Result<Reply> {
     let queries = &result.queries;
-    let (lines, broken) = id_lines(result, include.documents || include.metadatas)?;
+    let ids = id_lines(result, include.documents || include.metadatas)?;
     let distances = if include.distances { packed_distances(queries, room) } else { None };
     let numbers_in_text = include.distances && distances.is_none();
     let has_columns = numbers_in_text || include.documents || include.metadatas || include.uris;
+    let says_more = has_columns || queries.len() != 1;
+    let ids_in_json = ids.broken || (ids.long && (says_more || ids.lines.len() > KEPT_BYTES));
     let mut text = Vec::new();
-    if broken || has_columns || queries.len() != 1 {
-        text.reserve(64 + lines.len() + queries.len() * 240);
-        query_json(&mut text, result, include, broken, numbers_in_text)?;
+    if says_more || ids_in_json {
+        text.reserve(64 + ids.lines.len() + queries.len() * 240);
+        query_json(&mut text, result, include, ids_in_json, numbers_in_text)?;
     }
-    if !broken {
-        text.extend_from_slice(&lines);
+    if !ids_in_json {
+        text.extend_from_slice(&ids.lines);
     }
     let rows = queries.iter().flatten().map(|(row, _)| *row);
     let embeddings = include.embeddings.then(|| vectors(&result.snapshot, rows)).transpose()?;
@@ -117,29 +123,55 @@ fn packed_distances(queries: &[Hits], room: usize) -> Option<Vec<f64>> {
     Some(queries.par_chunks(QUERIES_PER_TASK).map(of).collect::<Vec<_>>().concat())
 }
 
-/// The ids of all hits, each after a line break, and whether one of them holds a line break itself.
-fn id_lines(result: &QueryResult, whole: bool) -> Result<(Vec<u8>, bool)> {
-    let lines_of = |queries: &[Hits]| -> Result<(Vec<u8>, bool)> {
-        let mut lines = Vec::with_capacity(queries.iter().map(|rows| rows.len() * 12).sum());
-        let mut broken = false;
+/// The ids of all hits.
+#[derive(Default)]
+struct IdLines {
+    /// Each after a line break.
+    lines: Vec<u8>,
+    /// Whether one of them holds a line break itself.
+    broken: bool,
+    /// Whether one of them is longer than [`LONGEST_COPIED_ID`].
+    long: bool,
+}
+
+impl IdLines {
+    fn push(&mut self, id: &str) {
+        self.broken |= id.contains('\n');
+        self.long |= id.len() > LONGEST_COPIED_ID;
+        self.lines.push(b'\n');
+        self.lines.extend_from_slice(id.as_bytes());
+    }
+
+    fn append(&mut self, other: &IdLines) {
+        self.broken |= other.broken;
+        self.long |= other.long;
+        self.lines.extend_from_slice(&other.lines);
+    }
+}
+
+fn id_lines(result: &QueryResult, whole: bool) -> Result<IdLines> {
+    let lines_of = |queries: &[Hits]| -> Result<IdLines> {
+        let lines = Vec::with_capacity(queries.iter().map(|rows| rows.len() * 12).sum());
+        let mut ids = IdLines { lines, ..IdLines::default() };
         for rows in queries {
             // Rows lie anywhere: let them arrive in the cache together instead of one after another.
             result.snapshot.prefetch(rows.iter().map(|(row, _)| *row), whole);
             for (row, _) in rows {
-                let id = result.snapshot.id(*row)?;
-                broken |= id.contains('\n');
-                lines.push(b'\n');
-                lines.extend_from_slice(id.as_bytes());
+                ids.push(result.snapshot.id(*row)?);
             }
         }
-        Ok((lines, broken))
+        Ok(ids)
     };
     if result.queries.len() <= QUERIES_PER_TASK {
         return lines_of(&result.queries);
     }
-    let tasks = result.queries.par_chunks(QUERIES_PER_TASK).map(lines_of);
-    let (lines, broken): (Vec<_>, Vec<_>) = tasks.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((lines.concat(), broken.contains(&true)))
+    let parts: Vec<IdLines> =
+        result.queries.par_chunks(QUERIES_PER_TASK).map(lines_of).collect::<Result<_>>()?;
+    let mut all = IdLines::default();
+    for part in &parts {
+        all.append(part);
+    }
+    Ok(all)
 }
 
 /// A column of the hits of all queries, one array a query. Many queries are written by several threads.
