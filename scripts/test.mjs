@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { constants, setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PreparationError, prepare } from "./prepare.mjs";
@@ -47,11 +48,12 @@ const testCrates = ["test", "--workspace", "--locked", "--no-fail-fast"];
 let compiling;
 
 /**
- * Compiles the tests of the crates while the addon is built, the end of which is one thread's work. Without a word: what does
- * not compile is reported when they are run.
+ * Compiles the tests of the crates while the addon is built, the end of which is one thread's work: behind the addon, so that this end
+ * comes soon. Without a word: what does not compile is reported when they are run.
  */
 function compileMeanwhile() {
   compiling = spawn("cargo", [...testCrates, "--no-run"], { cwd: root, stdio: "ignore" }).on("error", () => {});
+  if (compiling.pid !== undefined) setPriority(compiling.pid, constants.priority.PRIORITY_LOW);
 }
 
 try {
