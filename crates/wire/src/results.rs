@@ -16,7 +16,7 @@ const QUERIES_PER_TASK: usize = 128;
 const PACKED_HITS: usize = 128;
 /// Longest id whose characters JavaScript copies when it takes lines apart. A longer one is a view that keeps the whole text in memory.
 const LONGEST_COPIED_ID: usize = 12;
-/// Most bytes that a kept id may keep so.
+/// Most bytes of a text that such an id may keep.
 const KEPT_BYTES: usize = 4096;
 
 /// A reply: JSON text, and beside it the vectors, which would be slow and large as text, and many distances.
