@@ -47,6 +47,20 @@ test("wave after wave, alone and together, of changing lengths, each query is an
   }
 });
 
+test.each([3, 5, 16, 37])("%d loops that ask again as soon as they are answered", async (loops) => {
+  const collection = await filled();
+  const expected = await Promise.all(Array.from({ length: 20 }, (_, i) => collection.query(questions(i))));
+  let next = 0;
+  const loop = async (): Promise<void> => {
+    while (next < 600) {
+      const i = next++ % 20;
+      if (next % 9 === 0) await expect(collection.query({ queryEmbeddings: [[1, 2]] })).rejects.toThrow(/dimension/);
+      expect(await collection.query(questions(i))).toEqual(expected[i]);
+    }
+  };
+  await Promise.all(Array.from({ length: loops }, loop));
+});
+
 test("many queries of one call have the distances that each has alone", async () => {
   const collection = await filled();
   const near = Array.from({ length: 60 }, (_, i) => vector(i + 0.3));
@@ -133,6 +147,16 @@ test("a query that was asked before close is answered", async () => {
   const collection = await client.createCollection({ name: "last", embeddingFunction: null });
   await collection.add({ ids: ["a"], embeddings: [[1]] });
   const answers = [1, 2, 3].map(() => collection.query({ queryEmbeddings: [[1]] }));
+  await client.close();
+  for (const { ids } of await Promise.all(answers)) expect(ids).toEqual([["a"]]);
+});
+
+test("all of many queries that were asked before close are answered", async () => {
+  const client = EphemeralClient();
+  const collection = await client.createCollection({ name: "last", embeddingFunction: null });
+  await collection.add({ ids: ["a"], embeddings: [[1]] });
+  const answers = Array.from({ length: 30 }, () => collection.query({ queryEmbeddings: [[1]] }));
+  await answers[0];
   await client.close();
   for (const { ids } of await Promise.all(answers)) expect(ids).toEqual([["a"]]);
 });

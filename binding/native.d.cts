@@ -241,8 +241,9 @@ export declare class NativeProgress {
 }
 
 /**
- * Queries of one database that a program starts in one turn of its event loop, answered by the calling thread and those of the
- * database that are free: which begin with the first ones while the program makes the others ready.
+ * Queries of one database that a program starts without awaiting each, answered by the calling thread and those of the database that
+ * are free: which begin with the first ones while the program makes the others ready, and go on with the last ones while it reads
+ * the answers to the first.
  */
 export declare class NativeQueries {
   /** None. */
@@ -253,8 +254,8 @@ export declare class NativeQueries {
    */
   begin(collections: Array<NativeCollection>, queries: Array<Float32Array>, dims: Array<number>, requests: Array<string>, ids: Array<NativeIds | undefined | null>): (string | PackedReply | Promise<string | PackedReply> | null)[]
   /**
-   * The answers to all that were begun and are not answered yet, in order. `queries` are their vectors, where distances are left as by
-   * `query`.
+   * The answers to the first half, or more, of those that were begun and are not answered yet, in order. `queries` are the vectors of
+   * all of them, where distances are left as by `query`.
    */
   finish(queries: Array<Float32Array>): (string | PackedReply)[]
 }

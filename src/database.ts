@@ -208,7 +208,7 @@ export class DatabaseHandle {
       await Promise.allSettled([...this.underWay, this.exclusive]);
     }
     if (this.closing !== undefined) throw this.closedError();
-    this.queries.flush();
+    this.queries.answerAll();
     const before = this.opening;
     this.opening = undefined;
     this.openings++;
@@ -263,7 +263,7 @@ export class DatabaseHandle {
   }
 
   private async closeNative(): Promise<void> {
-    this.queries.flush();
+    this.queries.answerAll();
     await Promise.allSettled(this.underWay);
     const native = await this.opening?.catch(() => undefined);
     try {

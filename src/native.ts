@@ -109,7 +109,7 @@ export interface NativeCheckProgress {
   cancel(): void;
 }
 
-/** Queries of one database that come in one turn of the event loop. */
+/** Queries of one database that are answered together. */
 export interface NativeQueries {
   begin(
     collections: NativeCollection[],

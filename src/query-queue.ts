@@ -2,7 +2,7 @@ import type { QueryMemory } from "./embeddings.js";
 import { SLICE_MS } from "./event-loop.js";
 import { binding, type NativeCollection, type NativeIds, type NativeReply } from "./native.js";
 
-/** A query that waits for the end of the present turn. */
+/** A query that waits to be handed over or answered. */
 interface WaitingQuery {
   native: NativeCollection;
   memory: QueryMemory;
@@ -23,13 +23,15 @@ const settled = Promise.resolve();
  * threads at once, and one that is awaited alone is answered on the calling thread, which is fastest.
  *
  * Answers on the calling thread come in microtasks; so that a program that only awaits queries does not keep timers and
- * sockets waiting, one in a few milliseconds comes a turn of the event loop later.
+ * sockets waiting, one in a few milliseconds comes a turn of the event loop later. Of several, the second half comes a turn
+ * later, and other threads find it while the program reads the first half and asks again.
  */
 export class QueryQueue {
   private waiting: WaitingQuery[] = [];
-  /** What of the present turn was handed over before its end. */
-  private begun: QueriesOfTurn | undefined;
+  /** What was handed over and is not answered yet. */
+  private begun: BegunQueries | undefined;
   private groupSize = FIRST_GROUP;
+  private flushIsDue = false;
   private turnBegan = 0;
   private turnIsWatched = false;
 
@@ -42,27 +44,31 @@ export class QueryQueue {
     ids: NativeIds | null,
   ): Promise<NativeReply> {
     return new Promise((resolve, reject) => {
-      const { waiting, begun } = this;
+      const { waiting } = this;
       waiting.push({ native, memory, dimension, request, ids, resolve, reject });
-      if (waiting.length > 1 || begun !== undefined) {
+      if (this.flushIsDue) {
         // Wakes a thread up that shares them, while the next are made ready.
-        if (waiting.length === 2 && begun === undefined) native.expectQueries();
+        if (waiting.length === 2 && this.begun === undefined) native.expectQueries();
         else if (waiting.length === this.groupSize) this.begin();
-      } else if (this.turnIsOverdue()) setImmediate(this.flush);
+        return;
+      }
+      this.flushIsDue = true;
+      if (this.turnIsOverdue()) setImmediate(this.flush);
       // As `queueMicrotask` does, without its resource for asynchronous hooks.
       else settled.then(this.flush);
     });
   }
 
   private begin(): void {
-    this.begun ??= new QueriesOfTurn();
+    this.begun ??= new BegunQueries();
     this.begun.begin(this.waiting);
     this.waiting = [];
     this.groupSize *= 2;
   }
 
-  /** Hands over all that waits. */
-  readonly flush = (): void => {
+  /** Hands over all that waits, and answers what was asked first. */
+  private readonly flush = (): void => {
+    this.flushIsDue = false;
     const only = this.waiting[0];
     if (this.begun === undefined && this.waiting.length === 1 && only !== undefined) {
       this.waiting = [];
@@ -70,11 +76,17 @@ export class QueryQueue {
       return;
     }
     if (only !== undefined) this.begin();
-    const { begun } = this;
-    this.begun = undefined;
     this.groupSize = FIRST_GROUP;
-    begun?.finish();
+    if (this.begun?.finish()) {
+      this.flushIsDue = true;
+      setImmediate(this.flush);
+    } else this.begun = undefined;
   };
+
+  /** Answers all that was asked for. */
+  answerAll(): void {
+    while (this.waiting.length > 0 || this.begun !== undefined) this.flush();
+  }
 
   private turnIsOverdue(): boolean {
     if (this.turnIsWatched) return performance.now() - this.turnBegan > SLICE_MS;
@@ -95,8 +107,8 @@ function answerAlone({ native, memory, dimension, request, ids, resolve, reject 
   }
 }
 
-/** Queries of one turn, of which several threads answer those that are short. */
-class QueriesOfTurn {
+/** Queries of which several threads answer those that are short. */
+class BegunQueries {
   private readonly native = new (binding().NativeQueries)();
   /** Those that `finish` answers, in order. */
   private readonly unanswered: WaitingQuery[] = [];
@@ -122,17 +134,21 @@ class QueriesOfTurn {
     });
   }
 
-  finish(): void {
+  /** Answers the first half or more; returns whether there are others. */
+  finish(): boolean {
     let replies: NativeReply[];
     try {
       replies = this.native.finish(this.unanswered.map(({ memory }) => memory.vectors));
     } catch (failure) {
       for (const { reject } of this.unanswered) reject(failure);
-      return;
+      return false;
     }
-    this.unanswered.forEach((query, i) => {
+    // None are the answer where there are none left.
+    const answered = this.unanswered.splice(0, replies.length || this.unanswered.length);
+    answered.forEach((query, i) => {
       settle(query, replies[i]);
     });
+    return this.unanswered.length > 0;
   }
 }
 

@@ -44,20 +44,28 @@ struct Tasks<T> {
 
 impl<T: Send> Offer for Tasks<T> {
     fn take_all(&self) {
-        loop {
-            let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(result) = self.results.get(at) else { return };
-            *result.lock() = Some(catch_unwind(AssertUnwindSafe(|| (self.work)(at))));
-            self.done.fetch_add(1, Ordering::Release);
-        }
+        while self.take_one() {}
     }
 }
 
 impl<T> Tasks<T> {
+    /// Does the next task, if there is one.
+    fn take_one(&self) -> bool {
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(result) = self.results.get(at) else { return false };
+        *result.lock() = Some(catch_unwind(AssertUnwindSafe(|| (self.work)(at))));
+        self.done.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    fn are_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) == self.results.len()
+    }
+
     /// What all have given, when the last one is done.
     fn results(&self) -> Vec<std::thread::Result<T>> {
         let mut looks = 0;
-        while self.done.load(Ordering::Acquire) < self.results.len() {
+        while !self.are_done() {
             looks += 1;
             if looks < LOOKS_AT_END { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
@@ -250,7 +258,18 @@ impl QueryThreads {
     /// What was offered, of each in order, or what it panicked with. The calling thread works too and waits at the end for no more than
     /// what another thread has begun: if they are all busy, it does everything itself.
     pub fn finish<T: Send + 'static>(&self, offered: Vec<Offered<T>>) -> Vec<std::thread::Result<T>> {
+        self.finish_before(offered, std::iter::empty())
+    }
+
+    /// As [`finish`](Self::finish), with something else to do than to wait: tasks of `later`, which stay offered.
+    pub fn finish_before<'a, T: Send + 'static>(
+        &self,
+        offered: Vec<Offered<T>>,
+        later: impl Iterator<Item = &'a Offered<T>> + Clone,
+    ) -> Vec<std::thread::Result<T>> {
         offered.iter().for_each(|offered| offered.0.take_all());
+        let are_done = || offered.iter().all(|offered| offered.0.are_done());
+        while !are_done() && later.clone().any(|later| later.0.take_one()) {}
         let results = offered.iter().flat_map(|offered| offered.0.results()).collect();
         self.call_ends();
         results
@@ -419,5 +438,25 @@ mod tests {
         }
         assert_eq!(threads.finish(vec![offered]).len(), 1);
         drop(threads.offer(1, |_| ()));
+    }
+
+    #[test]
+    fn a_thread_that_would_wait_for_another_does_what_was_offered_later() {
+        let threads = start(2);
+        let (release, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let slow = threads.offer(1, move |at| held.lock().recv().map_or(at, |()| 7));
+        while slow.0.next.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let let_go = move |at| {
+            _ = release.send(());
+            at
+        };
+        let later = [threads.offer(3, |at| at), threads.offer(2, let_go)];
+        let first = threads.finish_before(vec![slow], later.iter());
+        assert_eq!(first.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [7]);
+        let others = threads.finish(later.into());
+        assert_eq!(others.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1, 2, 0, 1]);
     }
 }

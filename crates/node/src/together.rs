@@ -1,5 +1,6 @@
 //! Queries that came together, answered by the calling thread and the database's own threads at once.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -80,8 +81,9 @@ pub(crate) fn groups(shapes: &[Shape<'_>], threads: usize) -> Vec<Range<usize>> 
 /// Queries that came together are answered on the calling thread while the sum of their predicted costs is below this.
 const TOGETHER_NANOSECONDS: f64 = 2_500_000.0;
 
-/// Queries of one database that a program starts in one turn of its event loop, answered by the calling thread and those of the
-/// database that are free: which begin with the first ones while the program makes the others ready.
+/// Queries of one database that a program starts without awaiting each, answered by the calling thread and those of the database that
+/// are free: which begin with the first ones while the program makes the others ready, and go on with the last ones while it reads
+/// the answers to the first.
 #[napi]
 #[derive(Default)]
 pub struct NativeQueries {
@@ -92,11 +94,37 @@ pub struct NativeQueries {
 #[derive(Default)]
 struct Begun {
     database: Option<Arc<Database>>,
-    questions: Vec<Offered<napi::Result<Vec<Reply>>>>,
+    /// The oldest in front.
+    batches: VecDeque<Batch>,
+}
+
+/// Queries that were begun by one call.
+struct Batch {
+    questions: Offered<napi::Result<Vec<Reply>>>,
     /// How many queries each task of `questions` stands for.
     sizes: Vec<usize>,
     /// Predicted nanoseconds.
     cost: f64,
+}
+
+impl Batch {
+    fn queries(&self) -> usize {
+        self.sizes.iter().sum()
+    }
+}
+
+impl Begun {
+    /// Takes the oldest out, with half of all queries or more.
+    fn first_half(&mut self) -> Vec<Batch> {
+        let all: usize = self.batches.iter().map(Batch::queries).sum();
+        let mut left = all;
+        std::iter::from_fn(|| {
+            let batch = if 2 * left > all { self.batches.pop_front() } else { None };
+            left -= batch.as_ref().map_or(0, Batch::queries);
+            batch
+        })
+        .collect()
+    }
 }
 
 #[napi]
@@ -132,30 +160,38 @@ impl NativeQueries {
         let database = first.handle.database().map_err(|e| failure(&e))?;
         let threads = database.threads();
         let mut begun = self.begun.lock();
-        let mut sorted = Sorted::new(shapes.len(), begun.cost);
+        let cost_before: f64 = begun.batches.iter().map(|batch| batch.cost).sum();
+        let mut sorted = Sorted::new(shapes.len(), cost_before);
         for group in groups(&shapes, threads.pool().current_num_threads()) {
             sorted.sort(env, &collections[group.start], &queries, shapes[group.start], group)?;
         }
         let Sorted { answers, short, cost } = sorted;
-        begun.cost = cost;
-        begun.sizes.extend(short.iter().map(|short| short.queries));
-        begun.questions.push(threads.offer(short.len(), move |at| {
+        if short.is_empty() {
+            return Ok(answers);
+        }
+        let sizes = short.iter().map(|short| short.queries).collect();
+        let questions = threads.offer(short.len(), move |at| {
             let Short { question, queries, room } = &short[at];
             question.answers(*queries, *room).map_err(|error| failure(&error))
-        }));
+        });
+        begun.batches.push_back(Batch { questions, sizes, cost: cost - cost_before });
         begun.database = Some(database.clone());
         Ok(answers)
     }
 
-    /// The answers to all that were begun and are not answered yet, in order. `queries` are their vectors, where distances are left as by
-    /// `query`.
+    /// The answers to the first half, or more, of those that were begun and are not answered yet, in order. `queries` are the vectors of
+    /// all of them, where distances are left as by `query`.
     #[napi(catch_unwind, ts_return_type = "(string | PackedReply)[]")]
     pub fn finish<'env>(&self, mut queries: Vec<Float32ArraySlice<'_>>) -> Vec<Answer<'env>> {
-        let Begun { database, questions, sizes, .. } = std::mem::take(&mut *self.begun.lock());
-        let Some(database) = database else { return Vec::new() };
+        let mut begun = self.begun.lock();
+        let Some(database) = begun.database.clone() else { return Vec::new() };
+        let (questions, sizes): (Vec<_>, Vec<_>) =
+            begun.first_half().into_iter().map(|batch| (batch.questions, batch.sizes)).unzip();
+        let later = begun.batches.iter().map(|batch| &batch.questions);
+        let found = database.threads().finish_before(questions, later);
         let mut memory = queries.iter_mut();
         let mut answers = Vec::with_capacity(memory.len());
-        for (replies, queries) in database.threads().finish(questions).into_iter().zip(sizes) {
+        for (replies, queries) in found.into_iter().zip(sizes.into_iter().flatten()) {
             let memory = memory.by_ref().take(queries);
             match replies.unwrap_or_else(|payload| Err(panicked(payload.as_ref()))) {
                 Ok(replies) => {
