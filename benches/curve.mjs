@@ -1,4 +1,5 @@
-// Points of a recall-against-speed curve between the widths that were measured.
+// Curves of recall against speed: points between the widths that were measured, and Ferrochrome's beside the others'.
+import { formats } from "./table.mjs";
 
 /**
  * Queries a second at `target` recall on a curve of `{ recall, [key] }` points: log(QPS) is interpolated linearly over
@@ -16,4 +17,45 @@ export function speedAtRecall(points, target, key = "qps") {
   if (!below || above.recall === below.recall) return above[key];
   const share = (target - below.recall) / (above.recall - below.recall);
   return Math.exp((1 - share) * Math.log(below[key]) + share * Math.log(above[key]));
+}
+
+/** The points of each variant among `{ store, variant, ...point }` rows. */
+function curvesOf(rows) {
+  const curves = new Map();
+  for (const { store, variant, ...point } of rows) {
+    const name = `${store} ${variant}`;
+    if (!curves.has(name)) curves.set(name, { store, variant, points: [] });
+    curves.get(name).points.push(point);
+  }
+  return [...curves.values()];
+}
+
+/** Ferrochrome's variants beside each of the others at the recalls that both reach, from `{ store, variant, recall, qps }` rows. */
+export function ratioTable(points, targets) {
+  const isOurs = ({ store }) => store === "ferrochrome";
+  const curves = curvesOf(points);
+  const rows = curves.filter(isOurs).flatMap((ours) =>
+    curves
+      .filter((curve) => !isOurs(curve))
+      .flatMap((peer) =>
+        targets.map((target) => {
+          const [qps, theirs] = [speedAtRecall(ours.points, target), speedAtRecall(peer.points, target)];
+          const other = `${peer.store} ${peer.variant}`;
+          return { variant: ours.variant, recall: target, qps, other, theirs, ratio: qps && theirs && qps / theirs };
+        }),
+      ),
+  );
+  return {
+    title: "One query after another, ours / theirs",
+    legend: "At equal recall: log(QPS) interpolated linearly over recall between the two widths measured around it.",
+    columns: [
+      { title: "our variant", key: "variant", format: formats.text },
+      { title: "recall@10", key: "recall", format: formats.recall },
+      { title: "ours QPS", key: "qps", format: formats.integer },
+      { title: "other", key: "other", format: formats.text },
+      { title: "its QPS", key: "theirs", format: formats.integer },
+      { title: "ratio", key: "ratio", format: formats.tenths },
+    ],
+    rows: rows.filter(({ ratio }) => ratio),
+  };
 }

@@ -1,7 +1,7 @@
 // Exact nearest neighbours by cosine distance, by which recall is judged: a brute force over every row.
 
 /** Rows that stay in the processor's cache while all queries are compared with them. */
-const BLOCK = 1_000;
+export const BLOCK = 1_000;
 
 /** The reciprocal norm of every row. */
 function reciprocalNorms(vectors, dimension) {

@@ -1,14 +1,15 @@
 // The index alone, without a database around it, beside hnswlib's C++: Ferrochrome's is measured by its Rust bench, hnswlib by
-// peers/hnswlib_curve.py, one thread each, over the same vectors and queries, judged by the same exact neighbours.
+// peers/hnswlib_curve.py, one thread each, over the same vectors and queries, judged by the same exact neighbours. More rows than
+// WordNet has are its entries again and again, with noise (scale-data.mjs).
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { speedAtRecall } from "./curve.mjs";
-import { folder, K } from "./dataset.mjs";
+import { ALL_ROWS, DIMENSION, K, readQueries } from "./dataset.mjs";
 import { runHnswlib } from "./peers/python.mjs";
 import { EF_CONSTRUCTION, M } from "./peers/stores.mjs";
+import { vectorBlocks } from "./scale-data.mjs";
 import { formats } from "./table.mjs";
 import { recall } from "./timing.mjs";
 import { exactRows } from "./truth.mjs";
@@ -32,33 +33,41 @@ export const columns = [
 
 export const legend = `M ${M}, cosine, one thread, no language boundary per query; the best of ${PASSES} passes over all queries, in which the widths take turns.`;
 
+/** The million's report stands beside the other. */
+export const reportName = ({ rows }) => (rows > ALL_ROWS ? `index-alone-${rows}` : "index-alone");
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Builds and searches Ferrochrome's index: `{ seconds, points }`, or `{ reason }`. */
-function runFerrochrome(efConstruction, { rows, queries }) {
-  const temporary = mkdtempSync(join(tmpdir(), "ferrochrome-bench-"));
-  const report = join(temporary, "report.json");
-  const env = { EF_CONSTRUCTION: efConstruction, THREADS: BUILD_THREADS, ROWS: rows, QUERIES: queries, REPORT: report };
+/** Writes what both programs read into a folder: rows and queries, row-major. */
+function writeVectors(folder, { rows, queries }) {
+  const [vectorFile, queryFile] = [join(folder, "vectors.f32"), join(folder, "queries.f32")];
+  for (const { vectors } of vectorBlocks({ rows, dimension: DIMENSION })) appendFileSync(vectorFile, vectors);
+  for (const query of readQueries(queries)) appendFileSync(queryFile, query);
+}
+
+/** Builds and searches Ferrochrome's index of the vectors in `folder`: `{ seconds, points }`, or `{ reason }`. */
+function runFerrochrome(efConstruction, folder) {
+  const report = join(folder, "report.json");
+  rmSync(report, { force: true });
+  const env = { EF_CONSTRUCTION: efConstruction, THREADS: BUILD_THREADS, VECTORS: folder, REPORT: report };
   const args = ["bench", "--quiet", "--locked", "-p", "ferrochrome-index", "--bench", "index"];
   const stdio = ["ignore", "ignore", "inherit"];
   const { status, error } = spawnSync("cargo", args, { cwd: root, stdio, env: { ...process.env, ...env } });
-  const answer = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : null;
-  rmSync(temporary, { recursive: true, force: true });
-  if (error) return { reason: "needs cargo" };
-  return answer ?? { reason: `failed: cargo ended with ${status}` };
+  if (existsSync(report)) return JSON.parse(readFileSync(report, "utf8"));
+  return { reason: error ? "needs cargo" : `failed: cargo ended with ${status}` };
 }
 
-function measureBoth({ rows, queries }, say) {
+function measureBoth(folder, say) {
   const builds = [];
   const missing = [];
   for (const efConstruction of EF_CONSTRUCTIONS) {
     say(`ferrochrome's index (ef_construction ${efConstruction})`);
-    const { reason, ...build } = runFerrochrome(efConstruction, { rows, queries });
+    const { reason, ...build } = runFerrochrome(efConstruction, folder);
     if (reason) missing.push(`ferrochrome's index: ${reason}`);
     else builds.push({ store: "ferrochrome", efConstruction, ...build });
   }
   say("hnswlib");
-  const job = { folder, rows, queries, k: K, m: M, efs: HNSWLIB_EFS, passes: PASSES, threads: BUILD_THREADS };
+  const job = { folder, k: K, m: M, efs: HNSWLIB_EFS, passes: PASSES, threads: BUILD_THREADS };
   const { reason, builds: theirs = [] } = runHnswlib({ ...job, ef_constructions: EF_CONSTRUCTIONS });
   if (reason) missing.push(`hnswlib: ${reason}`);
   for (const { ef_construction, ...build } of theirs) {
@@ -167,8 +176,16 @@ function batchTable(builds, search) {
 }
 
 /** Measures both; `search` is the report of the search bench that ran before, if one did. */
-export function run({ settings }, { say, search }) {
-  const { builds, missing } = measureBoth(settings, say);
+export function run({ settings, results }, { say, search }) {
+  const folder = mkdtempSync(join(results, "index-alone-"));
+  let measured;
+  try {
+    writeVectors(folder, settings);
+    measured = measureBoth(folder, say);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const { builds, missing } = measured;
   if (builds.length === 0) return { rows: [], missing, tables: [] };
   const exact = exactRows(settings);
   for (const build of builds) {

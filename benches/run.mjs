@@ -35,9 +35,11 @@ const BENCHES = {
   export: "rows and megabytes a second of exporting to files of each format, and of importing them",
 };
 
-/** Rows that `scale` takes unless told otherwise, and the most that it can. */
+/** Rows that `scale` takes unless told otherwise. */
 const SCALE_ROWS = 1_000_000;
-const MOST_SCALE_ROWS = 100_000_000;
+/** Benches that take more rows than the set has, and the most. */
+const WITH_COPIES = ["scale", "index-alone"];
+const MOST_ROWS = 100_000_000;
 
 const USAGE = `npm run bench -- <name> [options]
 
@@ -47,7 +49,7 @@ ${Object.entries(BENCHES)
   all           every bench but scale and import
   install-peers installs the stores that Ferrochrome is measured against
 
-  --rows N        use the first N entries (all: ${ALL_ROWS}; scale: any number, ${SCALE_ROWS})
+  --rows N        use the first N entries (all: ${ALL_ROWS}; scale: any number, ${SCALE_ROWS}; index-alone: any number)
   --queries N     use the first N query sentences (all: ${ALL_QUERIES})
   --stores a,b    measure only these: ${STORES.join(", ")}
   --seconds S     cut a measurement that takes longer short (10)
@@ -77,8 +79,7 @@ const OPTIONS = {
 
 function parseArguments() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
-  const scale = positionals[0] === "scale";
-  values.rows ??= String(scale ? SCALE_ROWS : ALL_ROWS);
+  values.rows ??= String(positionals[0] === "scale" ? SCALE_ROWS : ALL_ROWS);
   const count = (name, most) => {
     const value = Number(values[name]);
     if (!Number.isInteger(value) || value < 1 || value > most) {
@@ -103,7 +104,7 @@ function parseArguments() {
     html: values.html,
     reportOnly: values["report-only"],
     settings: {
-      rows: count("rows", scale ? MOST_SCALE_ROWS : ALL_ROWS),
+      rows: count("rows", WITH_COPIES.includes(positionals[0]) ? MOST_ROWS : ALL_ROWS),
       queries: count("queries", ALL_QUERIES),
       seconds: positive("seconds"),
       rounds: count("rounds", 100),

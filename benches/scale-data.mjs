@@ -1,5 +1,6 @@
 // Rows without end from seeded generators. Every row is a function of its number, so that nothing has to be held.
 import { ALL_ROWS, DIMENSION, halfTable, KEYS, readHalves, readQueries, readRecords } from "./dataset.mjs";
+import { BLOCK } from "./exact.mjs";
 
 /**
  * Length of the noise, as a share of a vector's own. A copy is then as near to its original as cos 0.89 and to another copy as
@@ -107,13 +108,30 @@ export function readScaleQueries({ rows, dimension, queries }) {
   });
 }
 
+/** The vectors of rows `first..last` of a source, row-major. */
+function readVectors({ dimension, readVector }, first, last) {
+  const vectors = new Float32Array((last - first) * dimension);
+  for (let row = first; row < last; row++) {
+    const begin = (row - first) * dimension;
+    readVector(row, vectors.subarray(begin, begin + dimension));
+  }
+  return vectors;
+}
+
+/** All vectors of a source by blocks, as exact.mjs takes them. */
+export function* vectorBlocks(settings) {
+  const source = openSource(settings);
+  for (let firstRow = 0; firstRow < settings.rows; firstRow += BLOCK) {
+    const vectors = readVectors(source, firstRow, Math.min(firstRow + BLOCK, settings.rows));
+    yield { firstRow, vectors, masks: [null] };
+  }
+}
+
 /** Rows `first..last` of a source as a batch. Its memory is its own. */
 export function readBatch(source, first, last) {
   const { dimension } = source;
   const numbers = Array.from({ length: last - first }, (_, i) => first + i);
-  const vectors = new Float32Array(numbers.length * dimension);
-  for (const [i, row] of numbers.entries())
-    source.readVector(row, vectors.subarray(i * dimension, (i + 1) * dimension));
+  const vectors = readVectors(source, first, last);
   return {
     firstRow: first,
     ids: numbers.map(source.id),

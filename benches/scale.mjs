@@ -1,6 +1,7 @@
 // A million rows and more: ingest, open, memory, search and filters, over rows that a seeded generator makes as they are needed.
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ratioTable } from "./curve.mjs";
 import { K } from "./dataset.mjs";
 import { exactNeighborsOfStream } from "./exact.mjs";
 import { filterLabel, filterMask } from "./filter-grid.mjs";
@@ -16,6 +17,8 @@ const INTERVAL = 100_000;
 const JUDGED_QUERIES = 100;
 /** Of these, those by which the store's own exact search is compared with the brute force. */
 const EXACT_QUERIES = 10;
+/** Recalls at which stores are compared. */
+const TARGETS = [0.9, 0.95, 0.97, 0.98];
 /** Search width of the filters and of the queries before memory is read: Chroma's default. */
 const EF = 100;
 
@@ -25,6 +28,7 @@ export const reportName = ({ rows, dimension }) => `scale-${rows}x${dimension}`;
 
 export const columns = [
   { title: "store", key: "store", format: formats.text },
+  { title: "variant", key: "variant", format: formats.text },
   { title: "rows", key: "rows", format: formats.integer },
   { title: "acknowledged rows/s", key: "acknowledgedRate", format: formats.integer },
   { title: "first interval", key: "firstRate", format: formats.integer },
@@ -47,6 +51,7 @@ export const legend =
 
 const sweepColumns = [
   { title: "store", key: "store", format: formats.text },
+  { title: "variant", key: "variant", format: formats.text },
   { title: "ef", key: "ef", format: formats.integer },
   { title: "recall@10", key: "recall", format: formats.recall },
   { title: "QPS", key: "qps", format: formats.integer },
@@ -215,14 +220,16 @@ export async function run({ stores, allStores, settings, fresh, results }, { say
       missing.push(`${storeName}: ${outcome.reason}`);
       continue;
     }
-    rows.push({ store: storeName, rows: settings.rows, ...outcome.load, ...outcome.summary });
-    sweep.push(...outcome.sweep.map((row) => ({ store: storeName, ...row })));
-    filters.push(...outcome.filters.map((row) => ({ store: storeName, ...row })));
+    const of = { store: storeName, variant: variantName };
+    rows.push({ ...of, rows: settings.rows, ...outcome.load, ...outcome.summary });
+    sweep.push(...outcome.sweep.map((row) => ({ ...of, ...row })));
+    filters.push(...outcome.filters.map((row) => ({ ...of, ...row })));
   }
   const judged = `Recall is judged by the exact neighbours of ${JUDGED_QUERIES} queries.`;
   const tables = [
     { title: "Search", legend: `One awaited query after another. ${judged}`, columns: sweepColumns, rows: sweep },
     { title: "Filters", legend: `ef ${EF}. ${judged}`, columns: filterColumns, rows: filters },
+    ratioTable(sweep, TARGETS),
   ];
   return { rows, missing, tables, data: describeSource(settings) };
 }

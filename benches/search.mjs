@@ -1,5 +1,5 @@
 // Recall against speed: a sweep of the search width, asked as a Node program asks.
-import { speedAtRecall } from "./curve.mjs";
+import { ratioTable } from "./curve.mjs";
 import { K, readQueries } from "./dataset.mjs";
 import { formats } from "./table.mjs";
 import { recall, timeInTurns, timeQueries } from "./timing.mjs";
@@ -28,35 +28,6 @@ export const legend =
 /** Recalls at which stores are compared. */
 const TARGETS = [0.957, 0.985];
 
-/** Ferrochrome's variants beside each of the others at equal recall. */
-function ratioTable(variants) {
-  const isOurs = ({ store }) => store === "ferrochrome";
-  const rows = variants.filter(isOurs).flatMap((ours) =>
-    variants
-      .filter((variant) => !isOurs(variant))
-      .flatMap((peer) =>
-        TARGETS.map((target) => {
-          const [qps, theirs] = [speedAtRecall(ours.points, target), speedAtRecall(peer.points, target)];
-          const other = `${peer.store} ${peer.variant}`;
-          return { variant: ours.variant, recall: target, qps, other, theirs, ratio: qps && theirs && qps / theirs };
-        }),
-      ),
-  );
-  return {
-    title: "One query after another, ours / theirs",
-    legend: "At equal recall: log(QPS) interpolated linearly over recall between the two widths measured around it.",
-    columns: [
-      { title: "our variant", key: "variant", format: formats.text },
-      { title: "recall@10", key: "recall", format: formats.recall },
-      { title: "ours QPS", key: "qps", format: formats.integer },
-      { title: "other", key: "other", format: formats.text },
-      { title: "its QPS", key: "theirs", format: formats.integer },
-      { title: "ratio", key: "ratio", format: formats.tenths },
-    ],
-    rows: rows.filter(({ ratio }) => ratio),
-  };
-}
-
 /** What else was asked beside one query after another, width by width. */
 function shareTable(rows) {
   const share = (part, whole) => part && part / whole;
@@ -77,15 +48,7 @@ function shareTable(rows) {
   };
 }
 
-export function moreTables(_settings, rows) {
-  const curves = new Map();
-  for (const { store, variant, ...point } of rows) {
-    const name = `${store} ${variant}`;
-    if (!curves.has(name)) curves.set(name, { store, variant, points: [] });
-    curves.get(name).points.push(point);
-  }
-  return [ratioTable([...curves.values()]), shareTable(rows)];
-}
+export const moreTables = (_settings, rows) => [ratioTable(rows, TARGETS), shareTable(rows)];
 
 /** Runs the index alone after the stores, so that `index-alone` can set both side by side. */
 export const followedBy = "index-alone";

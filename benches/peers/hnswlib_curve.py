@@ -1,7 +1,7 @@
 """hnswlib's C++ without a language boundary per query: one batch call, one thread, compiled for this processor.
 
-Reads a job as JSON from standard input: {"folder", "rows", "queries", "k", "m", "ef_constructions", "efs", "passes", "threads"},
-where folder holds the WordNet data set. Prints JSON: per ef_construction the seconds of the build with that many threads, and
+Reads a job as JSON from standard input: {"folder", "k", "m", "ef_constructions", "efs", "passes", "threads"}, where folder holds
+vectors.f32 and queries.f32, row-major. Prints JSON: per ef_construction the seconds of the build with that many threads, and
 per ef the queries a second of the best pass and the row numbers found.
 """
 
@@ -15,9 +15,8 @@ import numpy
 DIMENSION = 384
 
 
-def read_halves(path, rows):
-    halves = numpy.fromfile(path, dtype="<f2", count=rows * DIMENSION)
-    return halves.astype(numpy.float32).reshape(-1, DIMENSION)
+def read_vectors(path):
+    return numpy.fromfile(path, dtype="<f4").reshape(-1, DIMENSION)
 
 
 def build(vectors, job, ef_construction):
@@ -43,8 +42,8 @@ def search(index, queries, job):
 
 def main():
     job = json.load(sys.stdin)
-    vectors = read_halves(job["folder"] + "/vectors.f16", job["rows"])
-    queries = read_halves(job["folder"] + "/queries.f16", job["queries"])
+    vectors = read_vectors(job["folder"] + "/vectors.f32")
+    queries = read_vectors(job["folder"] + "/queries.f32")
     builds = []
     for ef_construction in job["ef_constructions"]:
         index, seconds = build(vectors, job, ef_construction)

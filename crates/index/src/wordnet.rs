@@ -7,7 +7,8 @@ use ferrochrome_types::{Error, Result, VectorRows};
 /// Rows of the whole set.
 #[allow(dead_code)]
 pub(crate) const ROWS: usize = 117_659;
-const DIM: usize = 384;
+/// Components of every vector.
+pub(crate) const DIM: usize = 384;
 
 /// Where the data set lies.
 pub(crate) fn folder() -> PathBuf {
