@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { type Collection, EphemeralClient, type QueryArgs } from "../index.js";
 
 const ROWS = 500;
@@ -159,6 +159,15 @@ test("all of many queries that were asked before close are answered", async () =
   await answers[0];
   await client.close();
   for (const { ids } of await Promise.all(answers)) expect(ids).toEqual([["a"]]);
+});
+
+test("queries are answered where a test stops the clock", async () => {
+  const collection = await filled();
+  const expected = await collection.query(questions(0));
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  for (const answer of await Promise.all(Array.from({ length: 40 }, () => collection.query(questions(0)))))
+    expect(answer).toEqual(expected);
 });
 
 test("a program that only awaits queries still lets timers run", async () => {

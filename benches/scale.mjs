@@ -207,7 +207,7 @@ async function measureStore(job, fresh, tools) {
   return reason ? { reason } : { load, ...rows[0] };
 }
 
-/** Ferrochrome alone unless stores are named: others take hours. */
+/** Ferrochrome alone unless stores are named: others take a quarter of an hour and more for a million rows. */
 export async function run({ stores, allStores, settings, fresh, results }, { say, runChild }) {
   const { variants, missing } = await variantsOf({ needs, defaultsOnly: true }, allStores ? ["ferrochrome"] : stores);
   const tools = { say, runChild, results };

@@ -1,5 +1,5 @@
 import type { QueryMemory } from "./embeddings.js";
-import { SLICE_MS } from "./event-loop.js";
+import { SLICE_MS, setImmediate } from "./event-loop.js";
 import { binding, type NativeCollection, type NativeIds, type NativeReply } from "./native.js";
 
 /** A query that waits to be handed over or answered. */
