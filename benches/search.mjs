@@ -98,6 +98,7 @@ export async function measure({ adapter, variant, path, settings, truth }) {
       qpsInFlight: measured.inFlight.qps,
       ...(measured.atOnce && {
         qpsBatch: measured.atOnce.qps * count,
+        qpsBestBatch: (count / measured.atOnce.least) * 1_000_000,
         recallBatch: recall(measured.atOnce.answers[0], truth),
       }),
       qpsRecords: measured.records?.qps,

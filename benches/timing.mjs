@@ -53,6 +53,7 @@ class Measurement {
     return {
       count: times.length,
       qps: (times.length / this.#elapsed) * 1_000,
+      least: times[0] * 1_000,
       p50: percentile(times, 0.5) * 1_000,
       p99: percentile(times, 0.99) * 1_000,
       answers: this.#answers,
@@ -64,7 +65,7 @@ class Measurement {
  * Takes the measurements (`{ ask, count, inFlight }`) in turns, each until every query was asked and `shortest` seconds have
  * passed, as a shorter sum is not worth quoting. What would take longer than `seconds` is cut short.
  *
- * Returns for each the number of queries, queries per second, p50 and p99 in microseconds, and the first answers.
+ * Returns for each the number of queries, queries per second, least, p50 and p99 in microseconds, and the first answers.
  */
 export async function timeInTurns(wanted, { seconds = 10, shortest = Math.min(1, seconds) } = {}) {
   const measurements = wanted.map((one) => new Measurement(one));
