@@ -9,7 +9,7 @@ import { speedAtRecall } from "./curve.mjs";
 import { ALL_ROWS, DIMENSION, K, readQueries } from "./dataset.mjs";
 import { runHnswlib } from "./peers/python.mjs";
 import { EF_CONSTRUCTION, M } from "./peers/stores.mjs";
-import { vectorBlocks } from "./scale-data.mjs";
+import { describeSource, vectorBlocks } from "./scale-data.mjs";
 import { formats } from "./table.mjs";
 import { recall } from "./timing.mjs";
 import { exactRows } from "./truth.mjs";
@@ -198,5 +198,7 @@ export function run({ settings, results }, { say, search }) {
   const rows = builds.flatMap(({ store, efConstruction, points }) =>
     points.map((point) => ({ store, efConstruction, ...point })),
   );
-  return { rows, missing, tables: [speedTable(builds), buildTable(builds), batchTable(builds, search)] };
+  const tables = [speedTable(builds), buildTable(builds), batchTable(builds, search)];
+  const data = settings.rows > ALL_ROWS ? describeSource({ ...settings, dimension: DIMENSION }) : undefined;
+  return { rows, missing, tables, data };
 }

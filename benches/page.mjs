@@ -109,7 +109,9 @@ const DRAWINGS = {
   ingest: ingestCurve,
   memory: ({ rows }) =>
     `<h3>Resident memory that a store adds</h3>${bars(rows, "added")}<h3>Disk</h3>${bars(rows, "disk")}`,
-  scale: ingestCurve,
+  scale: (report) =>
+    `<h3>One awaited query after another</h3>${curves(report.tables[0].rows, "qps", "queries a second")}` +
+    `<h3>Ingest</h3>${ingestCurve(report)}`,
 };
 
 function section(report) {
