@@ -117,13 +117,14 @@ impl Begun {
     /// Takes the oldest out, with half of all queries or more.
     fn first_half(&mut self) -> Vec<Batch> {
         let all: usize = self.batches.iter().map(Batch::queries).sum();
-        let mut left = all;
-        std::iter::from_fn(|| {
-            let batch = if 2 * left > all { self.batches.pop_front() } else { None };
-            left -= batch.as_ref().map_or(0, Batch::queries);
-            batch
-        })
-        .collect()
+        let (mut first, mut taken) = (Vec::new(), 0);
+        while 2 * taken < all
+            && let Some(batch) = self.batches.pop_front()
+        {
+            taken += batch.queries();
+            first.push(batch);
+        }
+        first
     }
 }
 
