@@ -2,21 +2,27 @@
 import { formats } from "./table.mjs";
 
 /**
- * Queries a second at `target` recall on a curve of `{ recall, [key] }` points: log(QPS) is interpolated linearly over
+ * Queries a second at `target` recall on a curve of `{ recall, qps }` points: log(QPS) is interpolated linearly over
  * recall, between the two neighbours of the target on the curve's upper edge (points that another beats in both are left
  * out). Below the edge's end, its last point counts: it is faster than what was measured nearer to the target, at more
  * recall. Null when the target lies outside of what was measured.
  */
-export function speedAtRecall(points, target, key = "qps") {
-  const measured = points.filter((point) => point[key] != null).sort((a, b) => b.recall - a.recall || b[key] - a[key]);
+export function speedAtRecall(points, target) {
+  const measured = points.filter((point) => point.qps != null).sort((a, b) => b.recall - a.recall || b.qps - a.qps);
   const edge = [];
-  for (const point of measured) if (edge.length === 0 || point[key] > edge.at(-1)[key]) edge.push(point);
+  for (const point of measured) if (edge.length === 0 || point.qps > edge.at(-1).qps) edge.push(point);
   const above = edge.findLast((point) => point.recall >= target);
   const below = edge.find((point) => point.recall <= target);
   if (!above || target < measured.at(-1).recall) return null;
-  if (!below || above.recall === below.recall) return above[key];
+  if (!below || above.recall === below.recall) return above.qps;
   const share = (target - below.recall) / (above.recall - below.recall);
-  return Math.exp((1 - share) * Math.log(below[key]) + share * Math.log(above[key]));
+  return Math.exp((1 - share) * Math.log(below.qps) + share * Math.log(above.qps));
+}
+
+/** The speeds of two curves at one recall, and what the first is of the second; null where one does not reach it. */
+export function compareAtRecall(ours, theirs, target) {
+  const [speed, other] = [speedAtRecall(ours, target), speedAtRecall(theirs, target)];
+  return { recall: target, ours: speed, theirs: other, ratio: speed && other && speed / other };
 }
 
 /** The points of each variant among `{ store, variant, ...point }` rows. */
@@ -38,11 +44,11 @@ export function ratioTable(points, targets) {
     curves
       .filter((curve) => !isOurs(curve))
       .flatMap((peer) =>
-        targets.map((target) => {
-          const [qps, theirs] = [speedAtRecall(ours.points, target), speedAtRecall(peer.points, target)];
-          const other = `${peer.store} ${peer.variant}`;
-          return { variant: ours.variant, recall: target, qps, other, theirs, ratio: qps && theirs && qps / theirs };
-        }),
+        targets.map((target) => ({
+          variant: ours.variant,
+          other: `${peer.store} ${peer.variant}`,
+          ...compareAtRecall(ours.points, peer.points, target),
+        })),
       ),
   );
   return {
@@ -51,7 +57,7 @@ export function ratioTable(points, targets) {
     columns: [
       { title: "our variant", key: "variant", format: formats.text },
       { title: "recall@10", key: "recall", format: formats.recall },
-      { title: "ours QPS", key: "qps", format: formats.integer },
+      { title: "ours QPS", key: "ours", format: formats.integer },
       { title: "other", key: "other", format: formats.text },
       { title: "its QPS", key: "theirs", format: formats.integer },
       { title: "ratio", key: "ratio", format: formats.tenths },

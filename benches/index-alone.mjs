@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { speedAtRecall } from "./curve.mjs";
+import { compareAtRecall } from "./curve.mjs";
 import { ALL_ROWS, DIMENSION, K, readQueries } from "./dataset.mjs";
 import { runHnswlib } from "./peers/python.mjs";
 import { EF_CONSTRUCTION, M } from "./peers/stores.mjs";
@@ -41,14 +41,13 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Writes what both programs read into a folder: rows and queries, row-major. */
 function writeVectors(folder, { rows, queries }) {
   const [vectorFile, queryFile] = [join(folder, "vectors.f32"), join(folder, "queries.f32")];
-  for (const { vectors } of vectorBlocks({ rows, dimension: DIMENSION })) appendFileSync(vectorFile, vectors);
+  for (const { vectors } of vectorBlocks(rows)) appendFileSync(vectorFile, vectors);
   for (const query of readQueries(queries)) appendFileSync(queryFile, query);
 }
 
 /** Builds and searches Ferrochrome's index of the vectors in `folder`: `{ seconds, points }`, or `{ reason }`. */
 function runFerrochrome(efConstruction, folder) {
-  const report = join(folder, "report.json");
-  rmSync(report, { force: true });
+  const report = join(folder, `report-${efConstruction}.json`);
   const env = { EF_CONSTRUCTION: efConstruction, THREADS: BUILD_THREADS, VECTORS: folder, REPORT: report };
   const args = ["bench", "--quiet", "--locked", "-p", "ferrochrome-index", "--bench", "index"];
   const stdio = ["ignore", "ignore", "inherit"];
@@ -92,11 +91,7 @@ function speedTable(builds) {
   const rows = builds
     .filter(({ store }) => store === "ferrochrome")
     .flatMap(({ efConstruction, points }) =>
-      TARGETS.map((target) => {
-        const ours = speedAtRecall(points, target);
-        const peer = theirs ? speedAtRecall(theirs.points, target) : null;
-        return { efConstruction, recall: target, ours, peer, ratio: ours && peer && ours / peer };
-      }),
+      TARGETS.map((target) => ({ efConstruction, ...compareAtRecall(points, theirs?.points ?? [], target) })),
     );
   return {
     title: "Index alone, ours / hnswlib",
@@ -107,7 +102,7 @@ function speedTable(builds) {
       { title: "our ef_construction", key: "efConstruction", format: formats.integer },
       { title: "recall@10", key: "recall", format: formats.recall },
       { title: "ours QPS", key: "ours", format: formats.integer },
-      { title: "hnswlib QPS", key: "peer", format: formats.integer },
+      { title: "hnswlib QPS", key: "theirs", format: formats.integer },
       { title: "ratio", key: "ratio", format: formats.tenths },
     ],
     rows,
@@ -150,20 +145,15 @@ function buildTable(builds) {
 
 /** One call with all queries beside the index alone, from the search bench of the same run where there is one. */
 function batchTable(builds, search) {
-  const batches =
-    search?.rows.filter(({ store, qpsBestBatch }) => store === "ferrochrome" && qpsBestBatch != null) ?? [];
+  const batches = (search?.rows ?? [])
+    .filter(({ store, qpsBestBatch }) => store === "ferrochrome" && qpsBestBatch != null)
+    .map(({ variant, recall, qpsBestBatch }) => ({ variant, recall, qps: qpsBestBatch }));
   const rows = [...new Set(batches.map(({ variant }) => variant))].flatMap((variant) => {
     // The default variant has Ferrochrome's default ef_construction, the other is named after its own.
     const efConstruction = Number(/\d+/.exec(variant)?.[0] ?? 100);
     const alone = builds.find((build) => build.store === "ferrochrome" && build.efConstruction === efConstruction);
     const curve = batches.filter((row) => row.variant === variant);
-    return TARGETS.map((target) => {
-      const [batch, index] = [
-        speedAtRecall(curve, target, "qpsBestBatch"),
-        alone && speedAtRecall(alone.points, target),
-      ];
-      return { variant, recall: target, batch, index, ratio: batch && index && batch / index };
-    });
+    return TARGETS.map((target) => ({ variant, ...compareAtRecall(curve, alone?.points ?? [], target) }));
   });
   return {
     title: "One call with all queries / the index alone on one thread",
@@ -171,8 +161,8 @@ function batchTable(builds, search) {
     columns: [
       { title: "variant", key: "variant", format: formats.text },
       { title: "recall@10", key: "recall", format: formats.recall },
-      { title: "one call QPS", key: "batch", format: formats.integer },
-      { title: "index QPS", key: "index", format: formats.integer },
+      { title: "one call QPS", key: "ours", format: formats.integer },
+      { title: "index QPS", key: "theirs", format: formats.integer },
       { title: "ratio", key: "ratio", format: formats.hundredths },
     ],
     rows,

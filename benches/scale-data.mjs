@@ -31,20 +31,29 @@ function addNoise(into, length, next) {
   for (let i = 0; i < into.length; i++) into[i] += next() * scale;
 }
 
-/** The WordNet entries again and again: the first time as they are, then each copy with noise of its own. */
-function replicated() {
+/** The number of the WordNet entry that a row is or is a copy of. */
+const base = (row) => row % ALL_ROWS;
+
+/** The vectors of WordNet again and again: the first time as they are, then each copy with noise of its own. */
+function replicatedVectors() {
   const halves = readHalves("vectors.f16", ALL_ROWS);
   const table = halfTable();
-  const records = readRecords(ALL_ROWS);
-  const base = (row) => row % ALL_ROWS;
   return {
     dimension: DIMENSION,
-    keys: KEYS,
     readVector(row, into) {
       const first = base(row) * DIMENSION;
       for (let i = 0; i < DIMENSION; i++) into[i] = table[halves[first + i]];
       if (row >= ALL_ROWS) addNoise(into, NOISE, integers(row, 1));
     },
+  };
+}
+
+/** The WordNet entries again and again, with the records of their originals. */
+function replicated() {
+  const records = readRecords(ALL_ROWS);
+  return {
+    ...replicatedVectors(),
+    keys: KEYS,
     id: (row) => `${records.ids[base(row)]}-${Math.floor(row / ALL_ROWS)}`,
     document: (row) => records.documents[base(row)],
     metadata: (row) => records.metadatas[base(row)],
@@ -118,11 +127,11 @@ function readVectors({ dimension, readVector }, first, last) {
   return vectors;
 }
 
-/** All vectors of a source by blocks, as exact.mjs takes them. */
-export function* vectorBlocks(settings) {
-  const source = openSource(settings);
-  for (let firstRow = 0; firstRow < settings.rows; firstRow += BLOCK) {
-    const vectors = readVectors(source, firstRow, Math.min(firstRow + BLOCK, settings.rows));
+/** So many {@link replicatedVectors} by blocks, as exact.mjs takes them. */
+export function* vectorBlocks(rows) {
+  const source = replicatedVectors();
+  for (let firstRow = 0; firstRow < rows; firstRow += BLOCK) {
+    const vectors = readVectors(source, firstRow, Math.min(firstRow + BLOCK, rows));
     yield { firstRow, vectors, masks: [null] };
   }
 }

@@ -1,16 +1,7 @@
 // The exact answers that recall is judged by, computed once and kept in benches/results.
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  ALL_QUERIES,
-  ALL_ROWS,
-  DIMENSION,
-  K,
-  readEntries,
-  readExactNeighbors,
-  readQueries,
-  readRecords,
-} from "./dataset.mjs";
+import { ALL_QUERIES, ALL_ROWS, K, readEntries, readExactNeighbors, readQueries, readRecords } from "./dataset.mjs";
 import { exactNeighbors, exactNeighborsOfStream } from "./exact.mjs";
 import { filterCells, filterLabel, filterMask } from "./filter-grid.mjs";
 import { withFilterKeys } from "./filter-keys.mjs";
@@ -21,7 +12,7 @@ const idsOf = (answers, ids) => answers.map((found) => found.map((row) => ids[ro
 /** Rows of the exact nearest of each query, without a filter: among WordNet's entries, or where `rows` is more, those and their copies. */
 export function exactRows({ rows, queries }) {
   if (rows === ALL_ROWS) return readExactNeighbors(queries, K);
-  return exactNeighborsOfStream(vectorBlocks({ rows, dimension: DIMENSION }), readQueries(queries), K, 1)[0];
+  return exactNeighborsOfStream(vectorBlocks(rows), readQueries(queries), K, 1)[0];
 }
 
 /** Ids of the exact nearest entries of each query. */
