@@ -1,6 +1,8 @@
 //! Recall on real embeddings.
 
 use ferrochrome_types::{CancelToken, Code, Metric, VectorRows};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::conformance::{exact, fitted, recall, reload, store};
 use crate::wordnet::Vectors;
@@ -36,6 +38,28 @@ fn wordnet_is_found_by_every_metric() {
     }
 }
 
+/// How far the tenth of each query lies.
+fn truth(rows: &Vectors, queries: &Vectors) -> Vec<f32> {
+    let tenth = |query| exact(Metric::Cosine, rows, queries.row(query).unwrap(), 10, None)[9].distance;
+    (0..queries.len() as u32).map(tenth).collect()
+}
+
+/// recall@10 of walks with an `ef`, and rows scored for a query.
+fn walks(index: &dyn VectorIndex, rows: &Vectors, queries: &Vectors, truth: &[f32], ef: usize) -> (f64, f64) {
+    let cancel = CancelToken::default();
+    let options = SearchOptions { k: 10, ef, filter: None, visit_budget: None, cancel: &cancel };
+    let (mut found, mut scored) = (0, 0);
+    for (query, farthest) in (0..).zip(truth) {
+        let (walk, counts) = index.search_counted(queries.row(query).unwrap(), rows, &options).unwrap();
+        let Walk::Done(hits) = walk else { unreachable!("no budget") };
+        assert_eq!(hits.len(), 10);
+        found += hits.iter().filter(|hit| hit.distance <= *farthest).count();
+        scored += counts.scored;
+    }
+    let queries = truth.len() as f64;
+    (found as f64 / (10.0 * queries), scored as f64 / queries)
+}
+
 #[test]
 fn walks_that_end_by_distance_find_as_much_with_less() {
     let Some((rows, queries)) = load(20_000) else { return };
@@ -56,29 +80,33 @@ fn walks_that_end_by_distance_find_as_much_with_less() {
     for impossible in [0.0, -0.1] {
         assert_eq!(reload(&slope(&text, impossible)).unwrap_err().code(), Code::Corrupted);
     }
-    // How far the tenth lies.
-    let truth: Vec<f32> = (0..queries.len() as u32)
-        .map(|query| exact(Metric::Cosine, &rows, queries.row(query).unwrap(), 10, None)[9].distance)
-        .collect();
-    // recall@10, and rows scored for a query.
-    let walk = |index: &dyn VectorIndex, ef: usize| {
-        let cancel = CancelToken::default();
-        let options = SearchOptions { k: 10, ef, filter: None, visit_budget: None, cancel: &cancel };
-        let (mut found, mut scored) = (0, 0);
-        for (query, farthest) in (0..).zip(&truth) {
-            let (walk, counts) = index.search_counted(queries.row(query).unwrap(), &rows, &options).unwrap();
-            let Walk::Done(hits) = walk else { unreachable!("no budget") };
-            assert_eq!(hits.len(), 10);
-            found += hits.iter().filter(|hit| hit.distance <= *farthest).count();
-            scored += counts.scored;
-        }
-        let queries = truth.len() as f64;
-        (found as f64 / (10.0 * queries), scored as f64 / queries)
-    };
+    let truth = truth(&rows, &queries);
     for (rank, distance) in [(60, 56), (80, 75), (100, 90)] {
-        let (recall, scored) = walk(&*by_rank, rank);
-        let (reached, fewer) = walk(&*by_distance, distance);
+        let (recall, scored) = walks(&*by_rank, &rows, &queries, &truth, rank);
+        let (reached, fewer) = walks(&*by_distance, &rows, &queries, &truth, distance);
         assert!(reached >= recall - 0.005, "{reached} with {distance}, {recall} with {rank}");
         assert!(fewer < 0.93 * scored, "{fewer} with {distance}, {scored} with {rank}");
     }
+}
+
+#[test]
+fn rows_that_come_group_by_group_are_found_as_others_are() {
+    const COPIES: usize = 8;
+    // Of a vector's length, which is 1.
+    const NOISE: f32 = 0.2;
+    let Some((centres, queries)) = load(5_000) else { return };
+    let queries = queries.first(200);
+    let mut random = StdRng::seed_from_u64(1);
+    let range = NOISE * (3.0 / wordnet::DIM as f32).sqrt();
+    let mut rows = Vectors { dim: wordnet::DIM, values: Vec::new() };
+    for centre in centres.values.chunks_exact(wordnet::DIM) {
+        for _ in 0..COPIES {
+            rows.values.extend(centre.iter().map(|value| value + random.random_range(-range..range)));
+        }
+    }
+    let index =
+        build(&rows, &BuildOptions { metric: Metric::Cosine, ..BuildOptions::default() }, true).unwrap();
+    let (recall, scored) = walks(&*index, &rows, &queries, &truth(&rows, &queries), 100);
+    assert!(recall >= 0.975, "{recall}");
+    assert!(scored < 1_900.0, "{scored}");
 }

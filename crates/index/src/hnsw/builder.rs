@@ -4,7 +4,7 @@ use ferrochrome_types::{CancelToken, Progress, Result};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::graph::{EMPTY, Graph, Shape, UpperLevels};
+use super::graph::{EMPTY, Graph, Shape, UpperLevels, rarity};
 use super::walk::{Links, Reach, WalkScratch, descend, score_one, walk};
 use crate::aligned_buffer::AlignedBuffer;
 use crate::scorer::Scorer;
@@ -16,6 +16,8 @@ const STRIPES: usize = 1 << 12;
 /// The links of a new node are chosen from so many of the nearest candidates for each. From more, those are chosen that lie far away, too, and walks
 /// score more rows for what they find.
 const CANDIDATES_PER_LINK: usize = 4;
+/// The part of the new nodes that is inserted first.
+const SAMPLE: f64 = 0.25;
 
 /// What is beside the scorer needed to grow a graph.
 pub(crate) struct GrowOptions<'a> {
@@ -33,6 +35,10 @@ pub(crate) struct GrowOptions<'a> {
 }
 
 /// A graph over all rows of `scorer`: a copy of `base`, whose nodes are the first rows, with the others inserted.
+///
+/// A random quarter of them comes first, from the highest level down, then the others in their order. Rows often come group by group, as the
+/// passages of a text do. Inserted so, all candidates of a node are of a few groups, and hardly a link leads from group to group. The quarter
+/// spans all of them while they are few, and what is linked then stays linked.
 pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOptions<'_>) -> Result<Graph> {
     let (len, shape) = (scorer.len(), options.shape);
     let base_len = base.map_or(0, |base| base.len);
@@ -58,6 +64,7 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
             upper: &upper,
             entry: Mutex::new(*entry),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            first: options.again.iter().copied().chain(sample(begin, len, options.seed)).collect(),
             begin,
             next: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
@@ -68,6 +75,18 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
     upper.links = upper_links;
     let entry = entry.unwrap_or(Entry { label: 0, level: 0 });
     Ok(Graph { shape, len, links, upper, entry: entry.label, top_level: entry.level })
+}
+
+/// Whether a new node is among those that are inserted first.
+fn is_sampled(seed: u64, label: u32) -> bool {
+    rarity(seed, label) <= SAMPLE
+}
+
+/// The new nodes that are inserted first, highest level first.
+fn sample(begin: usize, len: usize, seed: u64) -> Vec<u32> {
+    let mut sample: Vec<u32> = (begin as u32..len as u32).filter(|&label| is_sampled(seed, label)).collect();
+    sample.sort_by_cached_key(|&label| (rarity(seed, label).to_bits(), label));
+    sample
 }
 
 /// Shares a buffer among threads that read rows while others write them.
@@ -93,9 +112,11 @@ struct Builder<'a, S: Scorer> {
     upper: &'a UpperLevels,
     entry: Mutex<Entry>,
     stripes: Box<[Mutex<()>]>,
-    /// The first row to be inserted, after those that are inserted again.
+    /// Nodes to be inserted before the others: those that are inserted again, and the sample.
+    first: Vec<u32>,
+    /// The first of the others, if it is not in the sample.
     begin: usize,
-    /// Rows that somebody has taken on.
+    /// How many of `first`, and then of the labels from `begin` on, somebody has taken on.
     next: AtomicUsize,
     failed: AtomicBool,
 }
@@ -186,16 +207,30 @@ impl<S: Scorer> Builder<'_, S> {
             scores: vec![0.0; capacity],
         };
         loop {
-            let taken = self.next.fetch_add(1, Ordering::Relaxed);
-            let again = self.options.again;
-            let label =
-                again.get(taken).map_or_else(|| self.begin + taken - again.len(), |&label| label as usize);
-            if label >= self.scorer.len() || self.failed.load(Ordering::Relaxed) {
+            if self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            let Some(label) = self.take() else { return Ok(()) };
             self.options.cancel.check()?;
-            self.insert(label as u32, &mut workspace)?;
+            self.insert(label, &mut workspace)?;
             self.options.progress.advance(1);
+        }
+    }
+
+    /// The next node to be inserted.
+    fn take(&self) -> Option<u32> {
+        loop {
+            let taken = self.next.fetch_add(1, Ordering::Relaxed);
+            if let Some(&label) = self.first.get(taken) {
+                return Some(label);
+            }
+            let label = self.begin + taken - self.first.len();
+            if label >= self.scorer.len() {
+                return None;
+            }
+            if !is_sampled(self.options.seed, label as u32) {
+                return Some(label as u32);
+            }
         }
     }
 

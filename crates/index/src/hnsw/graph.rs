@@ -37,14 +37,18 @@ impl Shape {
         self.m + self.m / 2
     }
 
-    /// The level of `label`: each level holds one in `upper_width` of the one below. A function of the seed and the label
-    /// alone, so that it does not depend on threads or on what came before.
+    /// The level of `label`: each level holds one in `upper_width` of the one below.
     pub(crate) fn level(self, seed: u64, label: u32) -> u8 {
-        // 53 random bits make a number in (0, 1].
-        let uniform = ((hash(!seed, u64::from(label)) >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-        let level = -uniform.ln() / (self.upper_width() as f64).ln();
+        let level = -rarity(seed, label).ln() / (self.upper_width() as f64).ln();
         level.min(f64::from(MAX_LEVEL)) as u8
     }
+}
+
+/// Uniform in (0, 1]; the smaller, the higher a node's level. A function of the seed and the label alone, so that it does not depend on threads
+/// or on what came before.
+pub(super) fn rarity(seed: u64, label: u32) -> f64 {
+    // 53 random bits.
+    ((hash(!seed, u64::from(label)) >> 11) + 1) as f64 / (1_u64 << 53) as f64
 }
 
 /// The links of all nodes, and where a walk begins.

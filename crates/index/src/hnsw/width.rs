@@ -114,13 +114,16 @@ impl Width {
         let members = live.as_ref().map_or(index.coding.len, |live| live.len() as usize);
         let measure = Measure { index, rows, live, cancel };
         let by_distance = Width { rank_slope: measure.rank_slope(truth)?, ..Width::USUAL };
-        let width = Self::widened(by_distance, &measure, truth, members, threads)?;
-        // Where a usual width does not do, distances may say little of how far to go.
-        let is_usual = width.ef_factor == Self::USUAL.ef_factor && width.ef_per_k == Self::USUAL.ef_per_k;
+        let by_distance = Self::widened(by_distance, &measure, truth, members, threads)?;
+        let is_usual =
+            by_distance.ef_factor == Self::USUAL.ef_factor && by_distance.ef_per_k == Self::USUAL.ef_per_k;
         if is_usual || by_distance.rank_slope.is_none() {
-            return Ok(width);
+            return Ok(by_distance);
         }
-        Self::widened(Width::USUAL, &measure, truth, members, threads)
+        // Where a usual width does not do, distances may say little of how far to go. Where they do, they spare as much as elsewhere.
+        let by_rank = Self::widened(Width::USUAL, &measure, truth, members, threads)?;
+        let is_wider = by_distance.ef_factor > by_rank.ef_factor || by_distance.ef_per_k > by_rank.ef_per_k;
+        Ok(if is_wider { by_rank } else { by_distance })
     }
 
     /// As wide as the floors take.
