@@ -166,6 +166,7 @@ fn grow_index(
         threads: *threads,
         dead,
         again,
+        grouped: truth.are_grouped(),
         cancel,
         progress,
     };

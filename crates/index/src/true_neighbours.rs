@@ -24,6 +24,10 @@ const NEAR_DUPLICATE_PART: f32 = 0.25;
 const MOST_NEAR_DUPLICATES: usize = 16;
 /// Fewer probes of a kind say nothing.
 const LEAST_OF_A_KIND: usize = 20;
+/// A neighbour that is so few rows away is a companion.
+const COMPANION_ROWS: u32 = 100;
+/// Rows with so many companions among their nearest on average come group by group.
+const GROUPED_FROM: f32 = 0.1;
 /// Rows between two looks at the cancel token.
 const CANCEL_STRIDE: u32 = 1_024;
 
@@ -35,6 +39,8 @@ const CANCEL_STRIDE: u32 = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct TrueNeighbours {
     kinds: Vec<Vec<Probe>>,
+    /// How many of the nearest [`CALIBRATED_K`] of a row are companions, on average and as a part of all.
+    companions: f32,
 }
 
 /// A row as a query.
@@ -45,6 +51,8 @@ pub(crate) struct Probe {
     pub(crate) absent: Vec<u32>,
     /// Of its up to [`KNOWN_NEIGHBOURS`] nearest neighbours, ascending.
     distances: Vec<f32>,
+    /// How many of the nearest [`CALIBRATED_K`], near-duplicates included, were added shortly before or after it.
+    companions: usize,
 }
 
 /// Neighbours found, and neighbours to be found.
@@ -53,12 +61,14 @@ pub(crate) type Count = (usize, usize);
 impl Probe {
     /// The row `label` as a probe, and as one without its near-duplicates if there are any. Its distance from itself is `own`.
     fn of_row(label: u32, own: f32, nearest: &[Candidate]) -> (Self, Option<Self>) {
+        let is_companion = |c: &&Candidate| c.label.abs_diff(label) <= COMPANION_ROWS;
+        let companions = nearest.iter().take(CALIBRATED_K).filter(is_companion).count();
         let probe = |absent: &[Candidate]| {
             let mut labels: Vec<u32> = absent.iter().map(|c| c.label).chain([label]).collect();
             labels.sort_unstable();
             let others = nearest.iter().filter(|c| labels.binary_search(&c.label).is_err());
             let distances = others.map(|c| c.score).take(KNOWN_NEIGHBOURS).collect();
-            Probe { label, absent: labels, distances }
+            Probe { label, absent: labels, distances, companions }
         };
         let far = nearest.last().map_or(0.0, |last| (last.score - own).abs());
         let is_near = |c: &&Candidate| (c.score - own).abs() < NEAR_DUPLICATE_PART * far;
@@ -104,12 +114,19 @@ impl TrueNeighbours {
         let labels: Vec<u32> = labels.filter(|&label| !dead.contains(label)).collect();
         let find = |labels: &[u32]| find_some(rows, metric, dead, labels, cancel);
         let (members, strangers): (Vec<_>, Vec<_>) = in_parallel(threads, &labels, find)?.into_iter().unzip();
+        let companions: usize = members.iter().map(|probe| probe.companions).sum();
+        let companions = companions as f32 / (CALIBRATED_K * members.len().max(1)) as f32;
         let strangers: Vec<Probe> = strangers.into_iter().flatten().collect();
         let (tied, untied): (Vec<Probe>, Vec<Probe>) = members.into_iter().partition(Probe::is_tied);
         let mut kinds = vec![untied, tied, strangers];
         let enough = kinds.iter().map(Vec::len).max().unwrap_or(0).min(LEAST_OF_A_KIND);
         kinds.retain(|probes| probes.len() >= enough);
-        Ok(TrueNeighbours { kinds })
+        Ok(TrueNeighbours { kinds, companions })
+    }
+
+    /// Whether rows come group by group, as the passages of a text do: those that are near one another one after another.
+    pub(crate) fn are_grouped(&self) -> bool {
+        self.companions >= GROUPED_FROM
     }
 
     /// The probes of the kind that there are most of.

@@ -16,7 +16,7 @@ const STRIPES: usize = 1 << 12;
 /// The links of a new node are chosen from so many of the nearest candidates for each. From more, those are chosen that lie far away, too, and walks
 /// score more rows for what they find.
 const CANDIDATES_PER_LINK: usize = 4;
-/// The part of the new nodes that is inserted first.
+/// The part of new nodes that is inserted first where they come group by group.
 const SAMPLE: f64 = 0.25;
 
 /// What is beside the scorer needed to grow a graph.
@@ -29,6 +29,8 @@ pub(crate) struct GrowOptions<'a> {
     pub(crate) dead: &'a RoaringBitmap,
     /// Nodes of the base that are to be inserted again; not its entry.
     pub(crate) again: &'a [u32],
+    /// Whether rows come group by group.
+    pub(crate) grouped: bool,
     pub(crate) cancel: &'a CancelToken,
     /// Counts what is inserted.
     pub(crate) progress: &'a Progress,
@@ -36,9 +38,9 @@ pub(crate) struct GrowOptions<'a> {
 
 /// A graph over all rows of `scorer`: a copy of `base`, whose nodes are the first rows, with the others inserted.
 ///
-/// A random quarter of them comes first, from the highest level down, then the others in their order. Rows often come group by group, as the
-/// passages of a text do. Inserted so, all candidates of a node are of a few groups, and hardly a link leads from group to group. The quarter
-/// spans all of them while they are few, and what is linked then stays linked.
+/// Where rows come group by group, as the passages of a text do, a random quarter of them comes first, from the highest level down, and then the
+/// others in their order. In their order alone all candidates of a node would be of a few groups, and hardly a link would lead from group
+/// to group. The quarter spans all of them while they are few, and what is linked then stays linked.
 pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOptions<'_>) -> Result<Graph> {
     let (len, shape) = (scorer.len(), options.shape);
     let base_len = base.map_or(0, |base| base.len);
@@ -64,7 +66,7 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
             upper: &upper,
             entry: Mutex::new(*entry),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
-            first: options.again.iter().copied().chain(sample(begin, len, options.seed)).collect(),
+            first: options.again.iter().copied().chain(sample(begin, len, options)).collect(),
             begin,
             next: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
@@ -77,15 +79,18 @@ pub(crate) fn grow<S: Scorer>(scorer: &S, base: Option<&Graph>, options: &GrowOp
     Ok(Graph { shape, len, links, upper, entry: entry.label, top_level: entry.level })
 }
 
-/// Whether a new node is among those that are inserted first.
-fn is_sampled(seed: u64, label: u32) -> bool {
-    rarity(seed, label) <= SAMPLE
+impl GrowOptions<'_> {
+    /// Whether a new node is among those that are inserted first.
+    fn is_sampled(&self, label: u32) -> bool {
+        self.grouped && rarity(self.seed, label) <= SAMPLE
+    }
 }
 
 /// The new nodes that are inserted first, highest level first.
-fn sample(begin: usize, len: usize, seed: u64) -> Vec<u32> {
-    let mut sample: Vec<u32> = (begin as u32..len as u32).filter(|&label| is_sampled(seed, label)).collect();
-    sample.sort_by_cached_key(|&label| (rarity(seed, label).to_bits(), label));
+fn sample(begin: usize, len: usize, options: &GrowOptions<'_>) -> Vec<u32> {
+    let mut sample: Vec<u32> =
+        (begin as u32..len as u32).filter(|&label| options.is_sampled(label)).collect();
+    sample.sort_by_cached_key(|&label| (rarity(options.seed, label).to_bits(), label));
     sample
 }
 
@@ -228,7 +233,7 @@ impl<S: Scorer> Builder<'_, S> {
             if label >= self.scorer.len() {
                 return None;
             }
-            if !is_sampled(self.options.seed, label as u32) {
+            if !self.options.is_sampled(label as u32) {
                 return Some(label as u32);
             }
         }
