@@ -90,7 +90,7 @@ impl GrowOptions<'_> {
 fn sample(begin: usize, len: usize, options: &GrowOptions<'_>) -> Vec<u32> {
     let mut sample: Vec<u32> =
         (begin as u32..len as u32).filter(|&label| options.is_sampled(label)).collect();
-    sample.sort_by_cached_key(|&label| (rarity(options.seed, label).to_bits(), label));
+    sample.sort_by_cached_key(|&label| rarity(options.seed, label).to_bits());
     sample
 }
 
